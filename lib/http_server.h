@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * HTTP/1.1 server side: a libmicrohttpd daemon in external mode, driven by an event loop. With
+ * lib/mux_server the only place that knows libmicrohttpd.
+ *
+ * Refuses by itself: Content-Length with Transfer-Encoding and repeated Content-Length (400), other
+ * transfer codings (501), a missing or wrong bearer token (401), more connections than the limit
+ * (libmicrohttpd closes them). Threads: one server belongs to one loop and its thread.
+ */
+#pragma once
+
+#include "lib/exchange.h"
+#include "lib/loop.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct http_server;
+
+struct http_service {
+	/* The head of a request is here. Sets ex->handler and ex->state, or answers at once. */
+	void (*begin)(struct exchange *ex, void *state);
+	void *state;
+};
+
+struct http_server_options {
+	unsigned connection_limit;
+	unsigned idle_timeout_ms; /* of a connection between requests */
+	unsigned head_timeout_ms; /* absolute, from the first byte of a request to the end of its
+				     head */
+	const char *token; /* bearer token that every request must show, except GET /health/...;
+			      NULL: none */
+	bool offer_mux; /* GET /mux with Upgrade: hexkv-mux/1 opens a multiplexed connection */
+};
+
+/* Borrows @listen_fd until http_server_free(). */
+int http_server_new(struct loop *loop, int listen_fd, const struct http_service *service,
+		    const struct http_server_options *options, struct http_server **ret_server);
+/* Stops to accept; every further answer carries Connection: close; idle connections are closed. */
+void http_server_drain(struct http_server *server);
+/* Exchanges that have begun and not finished, multiplexed ones included. */
+unsigned http_server_busy(const struct http_server *server);
+/* Cancels what is left (finish() is called with answered = false). */
+struct http_server *http_server_free(struct http_server *server);

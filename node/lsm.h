@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The log-structured merge tree below the write-ahead log: memtables, segments in sorted runs, the
+ * manifest, flush, compaction, and the value files they refer to. It knows nothing of requests or
+ * durability: node/store feeds it with what is durable, in order of apply position.
+ *
+ * Threads: one thread at a time applies; any number read and list at once, and never wait for I/O
+ * of others. Flush and compaction run in threads of their own. Errors: negative errno. Damage is
+ * -EBADMSG (never "not found"), logged once with file and offset.
+ */
+#pragma once
+
+#include "node/entry.h"
+#include "node/value_file.h"
+#include "node/vfs.h"
+
+struct lsm;
+
+enum lsm_result { LSM_NOT_FOUND = 1 };
+
+struct lsm_options {
+	struct vfs *vfs;
+	const char *dir; /* holds MANIFEST, CURRENT, *.seg and value/; must exist */
+	uint64_t memtable_bytes;
+	uint64_t cache_bytes; /* block cache */
+	bool threads; /* false: flush and compaction run inside lsm_apply(), for replayable
+			 simulations */
+	struct value_files *values;
+	/* From the flush thread: everything up to @position is in segments and installed. */
+	void (*flushed)(void *state, uint64_t position);
+	void *state;
+};
+
+/* An empty directory becomes an empty tree. *ret_flushed is the apply position up to which segments
+ * hold everything: the log is replayed from there. */
+int lsm_open(const struct lsm_options *options, struct lsm **ret_lsm, uint64_t *ret_flushed);
+/* After log replay: deletes segments and temporary files that nothing refers to (value files are
+ * swept by the store). */
+int lsm_sweep(struct lsm *lsm);
+/* Inserts @count entries of ascending position; copies them. They are visible at once. Waits
+ * (backpressure) while 64 MiB of sealed memtables wait or the run count is at its hard cap; -EIO /
+ * -ENOSPC if flushing is failing and memory is at its bound. */
+int lsm_apply(struct lsm *lsm, const struct entry *entries, size_t count);
+/* Seals the memtable and waits until all is in segments. */
+int lsm_flush(struct lsm *lsm);
+/* Ends the threads. Does not flush. */
+struct lsm *lsm_free(struct lsm *lsm);
+
+/* An entry that stays valid until it is released; pins what it points into and its value file. */
+struct lsm_entry {
+	struct entry entry;
+	void *pin;
+	struct value_file *file; /* of an ENTRY_FILE, referenced */
+};
+
+/* 0; LSM_NOT_FOUND (a tombstone counts as found: the caller looks at kind); -EAGAIN with VFS_NOWAIT
+ * if a disk would have to be read. */
+int lsm_get(struct lsm *lsm, const void *key, size_t key_len, unsigned flags,
+	    struct lsm_entry *ret_entry);
+void lsm_entry_release(struct lsm_entry *entry);
+
+/* Live records (no tombstones) in key order, from the first key > @after (@after_len 0: from the
+ * start). Stops after @limit names, or when @found returns non-zero (1: stop, do not count this
+ * one; negative: error), or when the budget of skipped tombstones is used up. The entry is valid
+ * inside @found only and carries no value. *ret_more: there may be more after the last key visited;
+ * *ret_last is that key (which may be a tombstone's). */
+int lsm_list(struct lsm *lsm, const struct key *after, size_t limit,
+	     int (*found)(const struct entry *entry, void *state), void *state, bool *ret_more,
+	     struct key *ret_last);
+
+struct lsm_stats {
+	uint64_t memtable_bytes, sealed_memtables, sealed_bytes;
+	uint64_t segments, runs, segment_bytes;
+	uint64_t entries; /* in segments, replaced ones and tombstones included */
+	uint64_t filter_bytes, index_bytes;
+	uint64_t flushes, flushed_bytes, compactions, compacted_bytes;
+	uint64_t cache_hits, cache_misses;
+	uint64_t damaged_blocks;
+	int background_error; /* last error of flush or compaction, 0 once it succeeded again */
+};
+void lsm_stats(struct lsm *lsm, struct lsm_stats *ret_stats);
+
+/* Reads and verifies every block, filter and index of every live segment, and calls @problem for
+ * each fault. */
+int lsm_check(struct lsm *lsm, void (*problem)(const char *sentence, void *state), void *state);

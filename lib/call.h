@@ -16,6 +16,8 @@
 
 struct call;
 
+#define CALL_UPLOAD_END (-4096)
+
 struct call_handler {
 	/* Status and fields of the answer; @content_length is -1 if it was not announced. May take
 	 * from @fields. */
@@ -24,7 +26,9 @@ struct call_handler {
 	 * call_resume(). */
 	size_t (*body)(struct call *, const void *data, size_t len);
 	/* Streamed upload: fills up to @len. > 0 bytes; 0: nothing yet, call_resume() follows;
-	 * negative: break off. */
+	 * CALL_UPLOAD_END: that was all (asked for only if upload_len is -1); other negative: break
+	 * off, so that the other side sees an incomplete request. Time spent waiting for
+	 * call_resume() does not count towards timeout_ms. */
 	ssize_t (*upload)(struct call *, void *data, size_t len);
 	/* @result is OUTCOME_OK if an answer (of any status) arrived whole. Otherwise why not:
 	 * BAD_GATEWAY, TIMEOUT, UNAVAILABLE; @applied says whether the request may have reached the

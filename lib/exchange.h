@@ -63,7 +63,9 @@ struct body_source {
 struct answer {
 	unsigned status;
 	struct fields fields;
-	/* The body: either bytes, or a source of exactly stream_bytes. */
+	/* The body: either bytes, or a source of exactly stream_bytes. To HEAD no body is sent:
+	 * stream_bytes (with or without a source, which is closed unread) or the length of bytes is
+	 * the Content-Length that GET would have. */
 	struct buf bytes;
 	const struct body_source *source;
 	void *source_state;

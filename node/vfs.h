@@ -73,7 +73,6 @@ struct vfs_file {
 struct vfs *vfs_posix(void);
 
 #define vfs_open(vfs, ...)        ((vfs)->ops->open((vfs), __VA_ARGS__))
-#define vfs_close(file)           ((void)((file) ? ((file)->vfs->ops->close(file), 0) : 0))
 #define vfs_pread(file, ...)      ((file)->vfs->ops->pread((file), __VA_ARGS__))
 #define vfs_pwritev(file, ...)    ((file)->vfs->ops->pwritev((file), __VA_ARGS__))
 #define vfs_sync(file)            ((file)->vfs->ops->sync(file))
@@ -88,6 +87,12 @@ struct vfs *vfs_posix(void);
 #define vfs_sync_dir(vfs, path)   ((vfs)->ops->sync_dir((vfs), (path)))
 #define vfs_list(vfs, ...)        ((vfs)->ops->list((vfs), __VA_ARGS__))
 #define vfs_space(vfs, ...)       ((vfs)->ops->space((vfs), __VA_ARGS__))
+
+static inline void vfs_close(struct vfs_file *file)
+{
+	if (file)
+		file->vfs->ops->close(file);
+}
 
 static inline void vfs_closep(struct vfs_file **file)
 {

@@ -61,5 +61,6 @@ struct call_transport {
 
 /* Goes on after a paused body() or upload(). */
 void call_resume(struct call *call);
-/* Nothing happens on a call that is not under way. */
+/* Nothing happens on a call that is not under way. Allowed in every callback, the call's own
+ * included; the call may be freed right after it. */
 void call_cancel(struct call *call);

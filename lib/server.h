@@ -27,6 +27,10 @@ struct server_service {
 	int (*start)(struct worker *worker, void *program);
 	/* In the worker's thread; its loop still runs tasks. All exchanges have finished. */
 	void (*stop)(struct worker *worker);
+	/* NULL, or: whether something goes on that has outlived its exchange and will post to the
+	 * loop (a write in the commit thread, a read in a pool). The drain waits for it before
+	 * stop(), also beyond drain_ms. In the worker's thread. */
+	bool (*busy)(struct worker *worker);
 	void (*begin)(struct exchange *ex, struct worker *worker);
 };
 

@@ -36,6 +36,7 @@ struct loop_task {
  * not at all. */
 struct loop_hook {
 	int (*turn)(struct loop_hook *);
+	bool late; /* runs after all that are not: for what sends what the others queued */
 	struct loop_hook *next; /* the loop's */
 };
 
@@ -51,15 +52,17 @@ void loop_remove_fd(struct loop *loop, struct loop_fd *fd);
 int loop_set_timer(struct loop *loop, struct loop_timer *timer, uint64_t due_ms);
 void loop_clear_timer(struct loop *loop, struct loop_timer *timer);
 
-/* In the order they were added. */
+/* In the order they were added. A hook may remove itself, but no other hook. */
 void loop_add_hook(struct loop *loop, struct loop_hook *hook);
 void loop_remove_hook(struct loop *loop, struct loop_hook *hook);
+/* The next sleep does not happen: for work that a late hook makes for an earlier one. */
+void loop_turn_again(struct loop *loop);
 
-/* Queues @task to run in the loop's thread and wakes it. A task is queued at most once at a time.
- */
+/* Queues @task to run in the loop's thread and wakes it. Nothing happens if it is queued already;
+ * it may be queued again, or freed, from its run() on. */
 void loop_post(struct loop *loop, struct loop_task *task);
 
-/* Runs until loop_stop(); posted tasks are all run before it returns. 0 or a negative errno of
- * epoll_wait. */
+/* Runs until loop_stop(); posted tasks are all run before it returns. It may then be run again.
+ * 0 or a negative errno of epoll_wait. */
 int loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);

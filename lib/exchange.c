@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/exchange.h"
+
+#include "lib/hex.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+static const struct {
+	enum method method;
+	const char *name;
+} methods[] = {
+	{ METHOD_GET, "GET" },       { METHOD_HEAD, "HEAD" },   { METHOD_PUT, "PUT" },
+	{ METHOD_DELETE, "DELETE" }, { METHOD_PATCH, "PATCH" }, { METHOD_MOVE, "MOVE" },
+	{ METHOD_POST, "POST" },
+};
+
+const char *method_name(enum method method)
+{
+	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
+		if (methods[i].method == method)
+			return methods[i].name;
+	return "OTHER";
+}
+
+enum method method_from_name(const char *name)
+{
+	/* Methods are case-sensitive (RFC 9110, 9.1). */
+	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
+		if (strcmp(methods[i].name, name) == 0)
+			return methods[i].method;
+	return METHOD_OTHER;
+}
+
+void answer_deinit(struct answer *answer)
+{
+	fields_deinit(&answer->fields);
+	buf_deinit(&answer->bytes);
+	if (answer->source && answer->source->close)
+		answer->source->close(answer->source_state);
+	*answer = (struct answer){ 0 };
+}
+
+struct exchange *exchange_ref(struct exchange *ex)
+{
+	ex->references++;
+	return ex;
+}
+
+struct exchange *exchange_unref(struct exchange *ex)
+{
+	if (!ex)
+		return NULL;
+	assert(ex->references > 0);
+	if (--ex->references == 0)
+		ex->transport->free(ex);
+	return NULL;
+}
+
+void exchange_respond(struct exchange *ex, struct answer *answer)
+{
+	if (ex->finished) {
+		answer_deinit(answer);
+		return;
+	}
+	assert(!ex->answered);
+	ex->answered = true;
+	ex->transport->respond(ex, answer);
+	/* The transport has moved the content away; nothing is left to be freed twice. */
+	*answer = (struct answer){ 0 };
+}
+
+void exchange_resume_body(struct exchange *ex)
+{
+	if (!ex->finished)
+		ex->transport->resume_body(ex);
+}
+
+void exchange_resume_answer(struct exchange *ex)
+{
+	if (!ex->finished)
+		ex->transport->resume_answer(ex);
+}
+
+/* Decodes %XX. Returns the length, or -EINVAL if it is badly encoded, holds a NUL or is too long.
+ */
+static int percent_decode(const char *text, size_t len, char *ret_value, size_t size)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		char c = text[i];
+
+		if (c == '%') {
+			if (len - i < 3 || hex_decode(text + i + 1, 2, &c) < 0 || c == '\0')
+				return -EINVAL;
+			i += 2;
+		}
+		if (n + 1 >= size)
+			return -EINVAL;
+		ret_value[n++] = c;
+	}
+	if (size == 0)
+		return -EINVAL;
+	ret_value[n] = '\0';
+	return (int)n;
+}
+
+int exchange_query(const struct exchange *ex, const char *name, char *ret_value, size_t size)
+{
+	size_t name_len = strlen(name);
+	const char *at = ex->query;
+
+	while (*at) {
+		size_t len = strcspn(at, "&");
+
+		if (len >= name_len && memcmp(at, name, name_len) == 0 &&
+		    (len == name_len || at[name_len] == '=')) {
+			size_t skip = len == name_len ? len : name_len + 1;
+			int r = percent_decode(at + skip, len - skip, ret_value, size);
+
+			return r < 0 ? r : 1;
+		}
+		at += len;
+		if (*at == '&')
+			at++;
+	}
+	return 0;
+}

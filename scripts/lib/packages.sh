@@ -1,0 +1,48 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# Installs what scripts/packages lists and this machine lacks.
+
+package_is_there()
+{
+	case $1 in
+	command:*) command -v "${1#*:}" >/dev/null ;;
+	library:*) pkg-config --exists "${1#*:}" 2>/dev/null ;;
+	file:*) [[ -e ${1#*:} ]] ;;
+	*) die "scripts/packages: '$1' is not command:, library: or file:" ;;
+	esac
+}
+
+# missing_packages GROUP...: names, one a line.
+missing_packages()
+{
+	local group package probe
+	while read -r group package probe; do
+		[[ $group != '#'* && " $* " == *" $group "* ]] || continue
+		package_is_there "$probe" || printf '%s\n' "$package"
+	done <"$ROOT/scripts/packages"
+}
+
+apt_install()
+{
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get update -q </dev/null >&2 &&
+		apt-get install -q -y --no-install-recommends "$@" </dev/null >&2
+}
+
+# packages_install GROUP...: as root by apt; otherwise says what to install and ends with 1.
+packages_install()
+{
+	local missing
+	mapfile -t missing < <(missing_packages "$@")
+	((${#missing[@]} > 0)) || return 0
+	if ! command -v apt-get >/dev/null; then
+		die "missing here: ${missing[*]} (Debian's names); install them and run this again"
+	fi
+	if ((EUID != 0)); then
+		say "some packages are missing; install them and run this again:"
+		printf 'sudo apt-get install -y --no-install-recommends %s\n' "${missing[*]}"
+		exit 1
+	fi
+	say "installing ${missing[*]}"
+	apt_install "${missing[@]}" || die "apt-get failed; its messages are above"
+}

@@ -1,0 +1,78 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# hexkv status: one row a member; true only if all of them are up.
+
+member_state()
+{
+	if ! daemon_runs "$1"; then
+		if daemon_was_started "$1"; then printf crashed; else printf stopped; fi
+	elif member_is_ready "$1"; then
+		printf up
+	else
+		printf 'not ready'
+	fi
+}
+
+mount_state()
+{
+	if daemon_runs mount && is_mounted "$MOUNT"; then
+		printf up
+	elif daemon_was_started mount; then
+		printf crashed
+	elif ! fuse_is_there; then
+		printf 'no /dev/fuse'
+	else
+		printf stopped
+	fi
+}
+
+# member_figures NAME: "records bytes" as the member tells them, "- -" if it does not.
+member_figures()
+{
+	local url figures
+	url=$(url_of "$1")
+	figures=$(curl -fsS --noproxy '*' -m 5 "$url/status" 2>/dev/null |
+		jq -r '"\(.records // "-") \(.bytes // "-")"' 2>/dev/null) || figures=
+	printf '%s' "${figures:-- -}"
+}
+
+status_row()
+{
+	printf '%-8s %-10s %8s %6s %-12s %10s %14s\n' "$@"
+}
+
+status_member()
+{
+	local name=$1 role=$2 state figures='- -' pid
+	state=$(member_state "$name")
+	[[ $state != up ]] || figures=$(member_figures "$name")
+	pid=$(daemon_pid "$name") || pid=-
+	status_row "$name" "$role" "$pid" "$(port_of "$name")" "$state" \
+		"${figures% *}" "${figures#* }"
+	[[ $state == up ]]
+}
+
+status_mount()
+{
+	local state pid
+	state=$(mount_state)
+	pid=$(daemon_pid mount) || pid=-
+	status_row mount "$MOUNT" "$pid" - "$state" - -
+	[[ $state == up || $state == 'no /dev/fuse' ]]
+}
+
+status()
+{
+	local name role all=0
+	directory_exists || die "no cluster in $DIR; 'scripts/hexkv up' makes one"
+	settings_load
+	status_row MEMBER ROLE PID PORT STATE RECORDS BYTES
+	status_member router router || all=1
+	while read -r name; do
+		role=leader
+		[[ $name == *a ]] || role=follower
+		status_member "$name" "$role" || all=1
+	done < <(node_names)
+	status_mount || all=1
+	return "$all"
+}

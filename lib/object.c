@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/object.h"
+
+#include "lib/hex.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define PATH_PREFIX     "/kv/"
+#define PATH_PREFIX_LEN (sizeof(PATH_PREFIX) - 1)
+
+bool request_id_is_set(const struct request_id *id)
+{
+	static const struct request_id unset;
+
+	return memcmp(id, &unset, sizeof(unset)) != 0;
+}
+
+void request_id_generate(struct request_id *ret_id)
+{
+	do
+		arc4random_buf(ret_id->bytes, sizeof(ret_id->bytes));
+	while (!request_id_is_set(ret_id));
+}
+
+void request_id_to_hex(const struct request_id *id, char ret_hex[33])
+{
+	hex_encode(id->bytes, sizeof(id->bytes), ret_hex);
+}
+
+int object_path_parse(const char *path, struct key *ret_key)
+{
+	if (strncmp(path, PATH_PREFIX, PATH_PREFIX_LEN) != 0)
+		return -ENOENT;
+	path += PATH_PREFIX_LEN;
+	return key_from_hex(path, strlen(path), ret_key);
+}
+
+/* Decimal digits with an optional minus, nothing else. */
+static int parse_i64(const char *text, int64_t *ret_value)
+{
+	const char *digits = text[0] == '-' ? text + 1 : text;
+	char *end;
+	long long value;
+
+	if (digits[0] < '0' || digits[0] > '9')
+		return -EINVAL;
+	errno = 0;
+	value = strtoll(text, &end, 10);
+	if (errno != 0 || *end != '\0')
+		return -EINVAL;
+	*ret_value = value;
+	return 0;
+}
+
+static int parse_u64(const char *text, uint64_t *ret_value)
+{
+	char *end;
+	unsigned long long value;
+
+	if (text[0] < '0' || text[0] > '9')
+		return -EINVAL;
+	errno = 0;
+	value = strtoull(text, &end, 10);
+	if (errno != 0 || *end != '\0')
+		return -EINVAL;
+	*ret_value = value;
+	return 0;
+}
+
+/* Index of @text in @words, -EINVAL if it is none of them. */
+static int parse_word(const char *text, const char *const *words, int count)
+{
+	for (int i = 0; i < count; i++) {
+		if (strcmp(text, words[i]) == 0)
+			return i;
+	}
+	return -EINVAL;
+}
+
+static int parse_labels(const struct fields *fields, struct object_request *request,
+			const char **ret_why)
+{
+	size_t len;
+	const char *text = fields_get(fields, FIELD_CONTENT_TYPE, &len);
+
+	if (text) {
+		if (label_set(&request->content_type, text, len) < 0) {
+			*ret_why = "Content-Type must be 1 to 255 bytes of UTF-8 without control "
+				   "bytes or outer spaces";
+			return -EINVAL;
+		}
+		request->has_content_type = true;
+	}
+	text = fields_get(fields, FIELD_ENCODING, &len);
+	if (text) {
+		if (label_set(&request->encoding, text, len) < 0) {
+			*ret_why = "HexKV-Encoding must be 1 to 255 bytes of UTF-8 without control "
+				   "bytes or outer spaces";
+			return -EINVAL;
+		}
+		request->has_encoding = true;
+	}
+	return 0;
+}
+
+static int parse_words(const struct fields *fields, struct object_request *request,
+		       const char **ret_why)
+{
+	static const char *const durabilities[] = { "disk", "memory" };
+	static const char *const acks[] = { "leader", "quorum", "all" };
+	static const char *const reads[] = { "", "leader", "any" };
+	const char *text = fields_get(fields, FIELD_DURABILITY, NULL);
+	int word;
+
+	if (text) {
+		word = parse_word(text, durabilities, 2);
+		if (word < 0) {
+			*ret_why = "HexKV-Durability is disk or memory";
+			return word;
+		}
+		request->durability = (enum durability)word;
+	}
+	text = fields_get(fields, FIELD_ACK, NULL);
+	if (text) {
+		word = parse_word(text, acks, 3);
+		if (word < 0) {
+			*ret_why = "HexKV-Ack is leader, quorum or all";
+			return word;
+		}
+		request->ack = (enum ack)word;
+	}
+	text = fields_get(fields, FIELD_READ, NULL);
+	if (text) {
+		word = parse_word(text, reads, 3);
+		if (word <= 0) {
+			*ret_why = "HexKV-Read is leader or any";
+			return -EINVAL;
+		}
+		request->read = (enum read_from)word;
+	}
+	return 0;
+}
+
+static int parse_request_id(const struct fields *fields, struct object_request *request,
+			    const char **ret_why)
+{
+	size_t len;
+	const char *text = fields_get(fields, FIELD_REQUEST_ID, &len);
+
+	if (!text)
+		return 0;
+	if (len != 2 * sizeof(request->request_id.bytes) ||
+	    hex_decode(text, len, request->request_id.bytes) < 0 ||
+	    !request_id_is_set(&request->request_id)) {
+		*ret_why = "HexKV-Request-Id must be 32 hex digits that are not all zero";
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* The path of an absolute URI of ours, or the text itself if it is a path. */
+static const char *destination_path(const char *text)
+{
+	if (strncasecmp(text, "http://", 7) == 0)
+		text += 7;
+	else if (strncasecmp(text, "https://", 8) == 0)
+		text += 8;
+	else
+		return text;
+	if (*text == '/')
+		return NULL;
+	return strchr(text, '/');
+}
+
+static int parse_move(const struct fields *fields, struct object_request *request,
+		      const char **ret_why)
+{
+	const char *text = fields_get(fields, FIELD_OVERWRITE, NULL);
+
+	request->overwrite = true;
+	if (text) {
+		if (strcasecmp(text, "T") != 0 && strcasecmp(text, "F") != 0) {
+			*ret_why = "Overwrite is T or F";
+			return -EINVAL;
+		}
+		request->overwrite = strcasecmp(text, "T") == 0;
+	}
+	text = fields_get(fields, FIELD_DESTINATION, NULL);
+	if (text) {
+		const char *path = destination_path(text);
+
+		if (!path || object_path_parse(path, &request->destination) < 0) {
+			*ret_why = "Destination must be the URL or the path /kv/{hex} of a key of "
+				   "1 to 127 bytes";
+			return -EINVAL;
+		}
+		request->has_destination = true;
+	}
+	return 0;
+}
+
+int object_request_parse(const struct fields *fields, struct object_request *ret_request,
+			 const char **ret_why)
+{
+	const char *mtime = fields_get(fields, FIELD_MTIME, NULL);
+	int r;
+
+	memset(ret_request, 0, sizeof(*ret_request));
+	r = precondition_parse(fields, &ret_request->pre, ret_why);
+	if (r < 0)
+		return r;
+	r = parse_labels(fields, ret_request, ret_why);
+	if (r < 0)
+		return r;
+	if (mtime) {
+		if (parse_i64(mtime, &ret_request->mtime_ns) < 0) {
+			*ret_why = "HexKV-Mtime must be nanoseconds since 1970 as a decimal number "
+				   "of 64 bits";
+			return -EINVAL;
+		}
+		ret_request->has_mtime = true;
+	}
+	r = parse_words(fields, ret_request, ret_why);
+	if (r < 0)
+		return r;
+	r = parse_request_id(fields, ret_request, ret_why);
+	if (r < 0)
+		return r;
+	return parse_move(fields, ret_request, ret_why);
+}
+
+static int set_text(struct fields *fields, enum field field, const char *text)
+{
+	return fields_set(fields, field, text, strlen(text));
+}
+
+static int set_version_and_dates(struct fields *fields, const struct record_meta *meta)
+{
+	char etag[ETAG_BYTES_MAX], date[HTTP_DATE_BYTES_MAX];
+	int r;
+
+	version_to_etag(meta->version, etag);
+	http_date_format(record_modified_s(meta), date);
+	r = set_text(fields, FIELD_ETAG, etag);
+	if (r < 0)
+		return r;
+	r = set_text(fields, FIELD_LAST_MODIFIED, date);
+	if (r < 0)
+		return r;
+	return fields_setf(fields, FIELD_MTIME, "%" PRId64, meta->mtime_ns);
+}
+
+static int set_value_facts(struct fields *fields, const struct record_meta *meta)
+{
+	int r;
+
+	r = fields_setf(fields, FIELD_HASH, "%016" PRIx64 "%016" PRIx64, meta->hash.high,
+			meta->hash.low);
+	if (r < 0)
+		return r;
+	r = set_text(fields, FIELD_UTF8, meta->utf8 ? "true" : "false");
+	if (r < 0)
+		return r;
+	r = set_text(fields, FIELD_ACCEPT_RANGES, "bytes");
+	if (r < 0)
+		return r;
+	return fields_setf(fields, FIELD_SIZE, "%" PRIu64, meta->size_bytes);
+}
+
+int object_fields_set(struct fields *fields, const struct record_meta *meta)
+{
+	int r;
+
+	r = fields_set(fields, FIELD_CONTENT_TYPE, meta->content_type.text, meta->content_type.len);
+	if (r < 0)
+		return r;
+	r = fields_set(fields, FIELD_ENCODING, meta->encoding.text, meta->encoding.len);
+	if (r < 0)
+		return r;
+	r = set_version_and_dates(fields, meta);
+	if (r < 0)
+		return r;
+	return set_value_facts(fields, meta);
+}
+
+static int get_label(const struct fields *fields, enum field field, struct label *ret_label)
+{
+	size_t len;
+	const char *text = fields_get(fields, field, &len);
+
+	return text && label_set(ret_label, text, len) == 0 ? 0 : -EBADMSG;
+}
+
+static int get_hash(const struct fields *fields, struct hash128 *ret_hash)
+{
+	size_t len;
+	const char *text = fields_get(fields, FIELD_HASH, &len);
+	uint8_t bytes[16];
+	uint64_t high = 0, low = 0;
+
+	if (!text || len != 32 || hex_decode(text, len, bytes) < 0)
+		return -EBADMSG;
+	for (size_t i = 0; i < 8; i++) {
+		high = high << 8 | bytes[i];
+		low = low << 8 | bytes[i + 8];
+	}
+	*ret_hash = (struct hash128){ .low = low, .high = high };
+	return 0;
+}
+
+int object_fields_parse(const struct fields *fields, struct record_meta *ret_meta)
+{
+	size_t etag_len;
+	const char *etag = fields_get(fields, FIELD_ETAG, &etag_len);
+	const char *mtime = fields_get(fields, FIELD_MTIME, NULL);
+	const char *size = fields_get(fields, FIELD_SIZE, NULL);
+	const char *utf8 = fields_get(fields, FIELD_UTF8, NULL);
+	struct record_meta meta = { 0 };
+
+	if (!etag || !mtime || !size || !utf8)
+		return -EBADMSG;
+	if (get_label(fields, FIELD_CONTENT_TYPE, &meta.content_type) < 0 ||
+	    get_label(fields, FIELD_ENCODING, &meta.encoding) < 0 ||
+	    version_from_etag(etag, etag_len, &meta.version) < 0 ||
+	    parse_i64(mtime, &meta.mtime_ns) < 0 || parse_u64(size, &meta.size_bytes) < 0 ||
+	    get_hash(fields, &meta.hash) < 0)
+		return -EBADMSG;
+	if (strcmp(utf8, "true") != 0 && strcmp(utf8, "false") != 0)
+		return -EBADMSG;
+	meta.utf8 = utf8[0] == 't';
+	*ret_meta = meta;
+	return 0;
+}

@@ -26,6 +26,11 @@ struct lsm_options {
 	bool threads; /* false: flush and compaction run inside lsm_apply(), for replayable
 			 simulations */
 	struct value_files *values;
+	/* From the flush thread, before a segment that reaches up to @position is installed:
+	 * returns 0 once the log is on stable storage up to there, so that segments never know
+	 * more than the log. A negative errno: the flush fails, is tried again later. NULL: not
+	 * asked. */
+	int (*sync_log)(void *state, uint64_t position);
 	/* From the flush thread: everything up to @position is in segments and installed. */
 	void (*flushed)(void *state, uint64_t position);
 	void *state;

@@ -86,7 +86,8 @@ struct store_write {
 	bool file_utf8;
 
 	/* The answer. CREATED, NO_CONTENT (replaced, patched, deleted, moved over), NOT_FOUND,
-	 * PRECONDITION_FAILED, NO_SPACE, INTERNAL, UNAVAILABLE (closing). */
+	 * PRECONDITION_FAILED, FORBIDDEN (MOVE onto itself), NO_SPACE, INTERNAL, UNAVAILABLE
+	 * (closing, or the log can't be written). */
 	enum outcome outcome;
 	bool maybe_applied; /* on a failure */
 	struct record_meta
@@ -99,6 +100,8 @@ struct store_write {
 };
 
 void store_submit(struct store *store, struct store_write *write);
+/* A chain linked by next, in order; one group if it fits. */
+void store_submit_batch(struct store *store, struct store_write *writes);
 
 struct value_files *store_values(struct store *store);
 

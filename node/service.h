@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What all requests to this node share: the cluster and this node's place in it, the store, the
+ * pools for what may block, and the counters.
+ *
+ * Threads: a service is immutable after open but for what its members guard themselves; a
+ * service_worker belongs to its worker's thread.
+ */
+#pragma once
+
+#include "lib/cluster.h"
+#include "lib/pool.h"
+#include "lib/server.h"
+#include "node/store.h"
+#include "node/traffic.h"
+
+struct service_options {
+	const char *data;
+	const char *cluster_file;
+	const char *name;
+	uint64_t memtable_bytes;
+	uint64_t inline_bytes;
+	uint64_t cache_bytes;
+	uint64_t log_retain_bytes;
+	unsigned log_retain_s;
+	bool no_listing;
+};
+
+struct service {
+	struct cluster *cluster;
+	const struct cluster_node *node; /* this one */
+	const struct cluster_shard *shard; /* its shard */
+	bool is_leader; /* of its shard */
+	bool listing;
+	uint64_t inline_bytes;
+	uint64_t started_ms; /* monotonic */
+	struct store *store;
+	struct pool *read_pool; /* reads, so that they never queue behind a sync */
+	struct pool *write_pool; /* value files being written */
+	struct traffic traffic;
+};
+
+/* Memory that value streams of one worker may hold. */
+#define SERVICE_STREAM_BYTES_MAX (64u * 1024 * 1024)
+/* Values that one worker takes in at once beyond inline_bytes. */
+#define SERVICE_UPLOADS_MAX 64
+
+struct service_worker {
+	struct service *service;
+	struct worker *worker;
+	unsigned in_flight; /* jobs and writes that will post to the loop */
+	uint64_t stream_bytes;
+	unsigned uploads;
+};
+
+/* 0, or the program's exit status (2: bad cluster file or the wrong data directory; 1: anything
+ * else) and a sentence in @ret_why (to be freed; NULL if memory is out). */
+int service_open(const struct service_options *options, struct service **ret_service,
+		 char **ret_why);
+/* Once no request is under way. */
+struct service *service_close(struct service *service);
+
+/* The callbacks for server_run(), whose program is the service. */
+extern const struct server_service service_callbacks;
+
+/* Submits @job; its done() must call service_job_done() first. */
+void service_submit(struct service_worker *worker, struct pool *pool, struct pool_job *job);
+void service_job_done(struct service_worker *worker);

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A stream is in one of three states. STARTING: it owns itself, the answer waits for the first
+ * chunk. SENDING: the answer owns it, and asks through read(). CLOSED: the answer is gone and a
+ * read was under way: the last job's done() frees it. One job runs at a time, so a buffer that is
+ * being filled is never the one that read() looks at.
+ */
+#include "node/value_stream.h"
+
+#include "lib/container_of.h"
+
+#include "lib/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum stream_state { STREAM_STARTING, STREAM_SENDING, STREAM_CLOSED };
+
+struct chunk {
+	uint8_t *data; /* NULL: no memory yet */
+	size_t reserved; /* of the worker's budget */
+	uint64_t index;
+	ssize_t len; /* 0: empty, negative: why it can't be read */
+};
+
+struct value_stream {
+	struct request request;
+	struct answer answer; /* STREAM_STARTING */
+	struct store_record record;
+	enum stream_state state;
+	uint64_t offset; /* in the value, of the answer's first byte */
+	uint64_t end;
+	struct chunk chunks[2];
+	struct chunk *loading; /* NULL: no job is under way */
+	struct pool_job job;
+};
+
+static uint64_t file_bytes(const struct value_stream *stream)
+{
+	return stream->record.meta.size_bytes;
+}
+
+static void chunk_release(struct value_stream *stream, struct chunk *chunk)
+{
+	free(chunk->data);
+	stream->request.worker->stream_bytes -= chunk->reserved;
+	*chunk = (struct chunk){ 0 };
+}
+
+/* Memory for a chunk, within @budget of the worker. */
+static int chunk_reserve(struct value_stream *stream, struct chunk *chunk, uint64_t budget)
+{
+	size_t bytes = file_bytes(stream) < VALUE_CHUNK_BYTES ? (size_t)file_bytes(stream)
+							      : VALUE_CHUNK_BYTES;
+
+	if (chunk->data)
+		return 0;
+	if (stream->request.worker->stream_bytes + bytes > budget)
+		return -EBUSY;
+	/* Pages that a short value leaves untouched cost nothing. */
+	chunk->data = malloc(VALUE_CHUNK_BYTES);
+	if (!chunk->data)
+		return -ENOMEM;
+	chunk->reserved = bytes;
+	stream->request.worker->stream_bytes += bytes;
+	return 0;
+}
+
+static void stream_free(struct value_stream *stream)
+{
+	chunk_release(stream, &stream->chunks[0]);
+	chunk_release(stream, &stream->chunks[1]);
+	answer_deinit(&stream->answer);
+	store_record_release(&stream->record);
+	free(stream);
+}
+
+static struct value_stream *from_job(struct pool_job *job)
+{
+	return container_of(job, struct value_stream, job);
+}
+
+/* In a pool thread. */
+static void load_run(struct pool_job *job)
+{
+	struct value_stream *stream = from_job(job);
+	struct chunk *chunk = stream->loading;
+
+	chunk->len = value_file_read_chunk(stream->record.held.file, file_bytes(stream),
+					   chunk->index, chunk->data, 0);
+	if (chunk->len == 0)
+		chunk->len = -EBADMSG;
+}
+
+static void load(struct value_stream *stream, struct chunk *chunk, uint64_t index)
+{
+	exchange_ref(stream->request.ex);
+	chunk->index = index;
+	chunk->len = 0;
+	stream->loading = chunk;
+	service_submit(stream->request.worker, request_service(&stream->request)->read_pool,
+		       &stream->job);
+}
+
+/* Reads ahead while the other chunk is being sent, if there is more and memory for it. */
+static void load_next(struct value_stream *stream, struct chunk *sending)
+{
+	struct chunk *next =
+		sending == &stream->chunks[0] ? &stream->chunks[1] : &stream->chunks[0];
+	uint64_t index = sending->index + 1;
+
+	if (stream->loading || index * VALUE_CHUNK_BYTES >= stream->end)
+		return;
+	if (next->len != 0 && next->index == index)
+		return;
+	if (chunk_reserve(stream, next, SERVICE_STREAM_BYTES_MAX / 2) < 0)
+		return;
+	load(stream, next, index);
+}
+
+static struct chunk *find_chunk(struct value_stream *stream, uint64_t index)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct chunk *chunk = &stream->chunks[i];
+
+		if (chunk != stream->loading && chunk->len != 0 && chunk->index == index)
+			return chunk;
+	}
+	return NULL;
+}
+
+/* The one to read over: with memory for one chunk only, the one that was sent. */
+static struct chunk *oldest_chunk(struct value_stream *stream)
+{
+	struct chunk *a = &stream->chunks[0], *b = &stream->chunks[1];
+
+	return b->data && b->index < a->index ? b : a;
+}
+
+static ssize_t stream_read(void *state, struct exchange *ex, uint64_t offset, void *data,
+			   size_t len)
+{
+	struct value_stream *stream = state;
+	uint64_t at = stream->offset + offset;
+	struct chunk *chunk;
+	size_t skip;
+
+	(void)ex;
+	if (at >= stream->end)
+		return -EINVAL;
+	chunk = find_chunk(stream, at / VALUE_CHUNK_BYTES);
+	if (!chunk) {
+		if (!stream->loading)
+			load(stream, oldest_chunk(stream), at / VALUE_CHUNK_BYTES);
+		return 0;
+	}
+	if (chunk->len < 0)
+		return chunk->len;
+	load_next(stream, chunk);
+	skip = at % VALUE_CHUNK_BYTES;
+	if (skip >= (size_t)chunk->len)
+		return -EBADMSG;
+	if (len > (size_t)chunk->len - skip)
+		len = (size_t)chunk->len - skip;
+	if (len > stream->end - at)
+		len = stream->end - at;
+	memcpy(data, chunk->data + skip, len);
+	return (ssize_t)len;
+}
+
+static void stream_close(void *state)
+{
+	struct value_stream *stream = state;
+
+	if (stream->loading)
+		stream->state = STREAM_CLOSED;
+	else
+		stream_free(stream);
+}
+
+static const struct body_source stream_source = {
+	.read = stream_read,
+	.close = stream_close,
+};
+
+static void log_damage(const struct value_stream *stream, const struct chunk *chunk)
+{
+	log_error("value not readable", "file=%" PRIu64 " chunk=%" PRIu64 " error=\"%s\"",
+		  value_file_id(stream->record.held.file), chunk->index,
+		  strerror((int)-chunk->len));
+}
+
+/* The first chunk is here: the answer goes out, and takes the stream with it. */
+static void begin_sending(struct value_stream *stream, const struct chunk *chunk)
+{
+	struct request request = stream->request;
+	struct answer answer = stream->answer;
+
+	if (chunk->len < 0) {
+		request_problem(&request, outcome_from_error((int)chunk->len),
+				"the stored value can't be read; restore it from a copy");
+		stream_free(stream);
+		return;
+	}
+	stream->answer = (struct answer){ 0 };
+	stream->state = STREAM_SENDING;
+	answer.source = &stream_source;
+	answer.source_state = stream;
+	request_respond(&request, &answer);
+}
+
+static void load_done(struct pool_job *job)
+{
+	struct value_stream *stream = from_job(job);
+	struct exchange *ex = stream->request.ex;
+	struct chunk *chunk = stream->loading;
+
+	stream->loading = NULL;
+	service_job_done(stream->request.worker);
+	if (chunk->len < 0)
+		log_damage(stream, chunk);
+	switch (stream->state) {
+	case STREAM_STARTING:
+		begin_sending(stream, chunk);
+		break;
+	case STREAM_SENDING:
+		exchange_resume_answer(ex);
+		break;
+	case STREAM_CLOSED:
+		stream_free(stream);
+		break;
+	}
+	exchange_unref(ex);
+}
+
+static int stream_new(const struct request *request, struct store_record *record, uint64_t offset,
+		      struct answer *answer, struct value_stream **ret_stream)
+{
+	struct value_stream *stream;
+	int r;
+
+	stream = calloc(1, sizeof(*stream));
+	if (!stream) {
+		store_record_release(record);
+		answer_deinit(answer);
+		return -ENOMEM;
+	}
+	stream->request = *request;
+	stream->record = *record;
+	stream->answer = *answer;
+	stream->offset = offset;
+	stream->end = offset + answer->stream_bytes;
+	stream->job.run = load_run;
+	stream->job.done = load_done;
+	r = chunk_reserve(stream, &stream->chunks[0], SERVICE_STREAM_BYTES_MAX);
+	if (r < 0) {
+		stream_free(stream);
+		return r;
+	}
+	*ret_stream = stream;
+	return 0;
+}
+
+void value_stream_respond(const struct request *request, struct store_record *record,
+			  uint64_t offset, struct answer *answer)
+{
+	struct value_stream *stream;
+	int r;
+
+	r = stream_new(request, record, offset, answer, &stream);
+	if (r < 0) {
+		request_problem(request, OUTCOME_UNAVAILABLE,
+				"too many large values are being read at once; try again");
+		return;
+	}
+	request->ex->handler = &request_waits;
+	load(stream, &stream->chunks[0], offset / VALUE_CHUNK_BYTES);
+}

@@ -43,7 +43,8 @@ struct call {
 	const void *body; /* a whole body; borrowed */
 	size_t body_len;
 	bool has_body;
-	int64_t upload_len; /* streamed upload if handler->upload is used: length, -1 chunked */
+	int64_t upload_len; /* streamed upload, if the handler has upload() and body is NULL (PUT,
+			       PATCH, POST): its length, -1 chunked */
 	bool streaming; /* use a connection of its own: upload, or an answer that may be large */
 	uint32_t timeout_ms; /* until the head of the answer; a stream must also move every
 				timeout_ms */

@@ -22,8 +22,6 @@
 /* The node index is the low 16 bits of an epoch, and 0 is nobody. */
 #define NODES_MAX 65535
 
-DEFINE_CLEANUP(struct cluster *, cluster_free)
-
 struct loader {
 	struct cluster *cluster;
 	bool slot_taken[SLOT_COUNT];

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/exchange.h"
 
-#include "lib/hex.h"
+#include "lib/target.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <string.h>
 
 static const struct {
@@ -81,30 +80,6 @@ void exchange_resume_answer(struct exchange *ex)
 {
 	if (!ex->finished)
 		ex->transport->resume_answer(ex);
-}
-
-/* Decodes %XX. Returns the length, or -EINVAL if it is badly encoded, holds a NUL or is too long.
- */
-static int percent_decode(const char *text, size_t len, char *ret_value, size_t size)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < len; i++) {
-		char c = text[i];
-
-		if (c == '%') {
-			if (len - i < 3 || hex_decode(text + i + 1, 2, &c) < 0 || c == '\0')
-				return -EINVAL;
-			i += 2;
-		}
-		if (n + 1 >= size)
-			return -EINVAL;
-		ret_value[n++] = c;
-	}
-	if (size == 0)
-		return -EINVAL;
-	ret_value[n] = '\0';
-	return (int)n;
 }
 
 int exchange_query(const struct exchange *ex, const char *name, char *ret_value, size_t size)

@@ -22,6 +22,14 @@ enum frame_type {
 /* The body is too large for a frame: ask again over a connection of its own. The fields (HexKV-Size
  * among them) are whole. */
 #define FRAME_FLAG_STREAM 0x01
+/* A request with a body, which may be empty: an empty value is not the absence of one. */
+#define FRAME_FLAG_BODY 0x02
+
+#define FRAME_HEADER_SIZE 24
+#define FRAME_TARGET_MAX  4096
+#define FRAME_FIELDS_MAX  (64 * 1024)
+/* No frame is longer. */
+#define FRAME_SIZE_MAX (FRAME_HEADER_SIZE + FRAME_TARGET_MAX + FRAME_FIELDS_MAX + FRAME_BODY_MAX)
 
 struct frame {
 	enum frame_type type;
@@ -37,8 +45,9 @@ struct frame {
 	size_t body_len;
 };
 
+/* Appends. -EMSGSIZE if a part is over its bound, -ENOMEM; @out is then as before. */
 int frame_encode(const struct frame *frame, struct buf *out);
 /* 1: one frame decoded, *ret_consumed bytes used; 0: more bytes are needed; -EBADMSG: not a frame,
- * close the connection. */
+ * close the connection; -ENOMEM. */
 int frame_decode(const uint8_t *data, size_t len, struct frame *ret_frame, size_t *ret_consumed);
 void frame_deinit(struct frame *frame);

@@ -44,6 +44,7 @@ struct loop {
 	size_t timer_count;
 	size_t heap_size;
 	struct loop_hook *hooks;
+	struct loop_hook *next_hook; /* while they run */
 	bool again;
 };
 
@@ -239,6 +240,8 @@ void loop_add_hook(struct loop *loop, struct loop_hook *hook)
 		at = &(*at)->next;
 	hook->next = *at;
 	*at = hook;
+	/* It may have missed its place in the turn that is under way. */
+	loop->again = true;
 }
 
 void loop_remove_hook(struct loop *loop, struct loop_hook *hook)
@@ -246,9 +249,11 @@ void loop_remove_hook(struct loop *loop, struct loop_hook *hook)
 	for (struct loop_hook **at = &loop->hooks; *at; at = &(*at)->next) {
 		if (*at == hook) {
 			*at = hook->next;
-			return;
+			break;
 		}
 	}
+	if (loop->next_hook == hook)
+		loop->next_hook = hook->next;
 }
 
 void loop_turn_again(struct loop *loop)
@@ -260,13 +265,14 @@ void loop_turn_again(struct loop *loop)
 static int run_hooks(struct loop *loop)
 {
 	int timeout = -1;
-	struct loop_hook *next;
 
 	loop->again = false;
-	for (struct loop_hook *hook = loop->hooks; hook; hook = next) {
+	loop->next_hook = loop->hooks;
+	while (loop->next_hook) {
+		struct loop_hook *hook = loop->next_hook;
 		int r;
 
-		next = hook->next;
+		loop->next_hook = hook->next;
 		r = hook->turn(hook);
 		if (r >= 0 && (timeout < 0 || r < timeout))
 			timeout = r;

@@ -52,7 +52,7 @@ void loop_remove_fd(struct loop *loop, struct loop_fd *fd);
 int loop_set_timer(struct loop *loop, struct loop_timer *timer, uint64_t due_ms);
 void loop_clear_timer(struct loop *loop, struct loop_timer *timer);
 
-/* In the order they were added. A hook may remove itself, but no other hook. */
+/* In the order they were added. Both are allowed inside hooks. */
 void loop_add_hook(struct loop *loop, struct loop_hook *hook);
 void loop_remove_hook(struct loop *loop, struct loop_hook *hook);
 /* The next sleep does not happen: for work that a late hook makes for an earlier one. */

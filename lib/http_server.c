@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The libmicrohttpd daemon in the event loop. Its epoll descriptor sits in the loop's; whatever it
+ * reports, the work is done in the turn's hook, after everything else that became ready: answers
+ * that came in this turn go out in this turn.
+ *
+ * libmicrohttpd's own timeout counts inactivity, which a slow drip survives, and does not count
+ * suspended connections at all. A sweep over all connections, a few times per shortest deadline,
+ * covers both.
+ */
+#include "lib/http_internal.h"
+
+#include "lib/clock.h"
+#include "lib/container_of.h"
+#include "lib/log.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+/* The pool of memory that a connection has for heads: 255-byte labels, tokens and ids fit several
+ * times, and libmicrohttpd clears all of it for every request. */
+#define CONNECTION_MEMORY 8192
+/* After a resume a response takes two runs. */
+#define RUNS_PER_TURN       4
+#define WAITING_SLEEP_MS    1
+#define SWEEP_INTERVAL_MS   1000
+#define STALL_TIMEOUT_MS    120000
+#define BODY_RATE_WINDOW_MS 30000
+#define BODY_RATE_MIN_BYTES 4096
+
+void http_server_progress(struct http_server *server)
+{
+	if (server->running)
+		server->progress = true;
+	else
+		loop_turn_again(server->loop);
+}
+
+/* Connections */
+
+struct http_connection *http_connection_of(struct MHD_Connection *mhd)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info ? info->socket_context : NULL;
+}
+
+void http_connection_set_phase(struct http_connection *connection, enum connection_phase phase)
+{
+	connection->phase = phase;
+	connection->since_ms = connection->server->now_ms;
+}
+
+static void connection_opened(struct http_server *server, struct MHD_Connection *mhd,
+			      void **context)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+	struct http_connection *connection = calloc(1, sizeof(*connection));
+
+	/* Without it the first request finds no context and the connection is closed. */
+	if (!connection)
+		return;
+	connection->server = server;
+	connection->mhd = mhd;
+	connection->fd = info->connect_fd;
+	http_connection_set_phase(connection, CONNECTION_IDLE);
+	connection->link = &server->connections;
+	connection->next = server->connections;
+	if (connection->next)
+		connection->next->link = &connection->next;
+	server->connections = connection;
+	*context = connection;
+	if (!server->sweep.armed)
+		loop_set_timer(server->loop, &server->sweep,
+			       server->now_ms + server->sweep_interval_ms);
+}
+
+static void connection_notify(void *cls, struct MHD_Connection *mhd, void **context,
+			      enum MHD_ConnectionNotificationCode code)
+{
+	struct http_connection *connection = *context;
+
+	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+		connection_opened(cls, mhd, context);
+		return;
+	}
+	if (!connection)
+		return;
+	assert(!connection->request && !connection->mux);
+	*connection->link = connection->next;
+	if (connection->next)
+		connection->next->link = connection->link;
+	free(connection);
+	*context = NULL;
+}
+
+/* Multiplexed connections */
+
+static void close_mux(struct http_connection *connection)
+{
+	connection->mux = mux_server_free(connection->mux);
+	MHD_upgrade_action(connection->upgrade, MHD_UPGRADE_ACTION_CLOSE);
+	connection->upgrade = NULL;
+	http_server_progress(connection->server);
+}
+
+static void mux_closed(struct mux_server *mux, void *state)
+{
+	(void)mux;
+	close_mux(state);
+}
+
+void http_connection_upgraded(void *cls, struct MHD_Connection *mhd, void *context,
+			      const char *extra, size_t extra_len, MHD_socket fd,
+			      struct MHD_UpgradeResponseHandle *upgrade)
+{
+	struct http_server *server = cls;
+	struct http_connection *connection = http_connection_of(mhd);
+	struct mux_server_options options = {
+		.fd = fd,
+		.received = extra,
+		.received_len = extra_len,
+		.service = &server->service,
+		.closed = mux_closed,
+		.state = connection,
+	};
+	int one = 1;
+	int flags = fcntl(fd, F_GETFL);
+
+	(void)context;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	connection->upgrade = upgrade;
+	http_connection_set_phase(connection, CONNECTION_MUX);
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+	    mux_server_new(server->loop, &options, &connection->mux) < 0)
+		close_mux(connection);
+}
+
+/* Deadlines */
+
+static bool connection_is_overdue(const struct http_connection *connection, uint64_t now)
+{
+	const struct http_server *server = connection->server;
+	const struct http_request *request = connection->request;
+	uint64_t head = server->options.head_timeout_ms;
+	uint64_t age = now - connection->since_ms;
+
+	switch (connection->phase) {
+	case CONNECTION_IDLE:
+		/* libmicrohttpd ends idle ones; this one drips its request line. */
+		return head && age > head + server->options.idle_timeout_ms;
+	case CONNECTION_HEAD:
+		return head && age > head;
+	case CONNECTION_BUSY:
+		return request && request->suspended &&
+		       now - request->progress_ms > STALL_TIMEOUT_MS;
+	case CONNECTION_MUX:
+		return false;
+	}
+	return false;
+}
+
+static bool body_drips(struct http_request *request, uint64_t now)
+{
+	bool drips;
+
+	if (request->state != REQUEST_BODY || request->suspended) {
+		request->body_window_ms = now;
+		request->body_window_bytes = 0;
+		return false;
+	}
+	if (now - request->body_window_ms < BODY_RATE_WINDOW_MS)
+		return false;
+	drips = request->body_window_bytes < BODY_RATE_MIN_BYTES;
+	request->body_window_ms = now;
+	request->body_window_bytes = 0;
+	return drips;
+}
+
+/* libmicrohttpd does not watch a suspended connection, so a client that has reset it is looked for
+ * here. One that has only stopped sending may still be reading. */
+static bool client_is_gone(const struct http_connection *connection)
+{
+	struct pollfd poll_fd = { .fd = connection->fd };
+
+	return connection->request && connection->request->suspended && poll(&poll_fd, 1, 0) == 1 &&
+	       (poll_fd.revents & (POLLERR | POLLHUP));
+}
+
+static void cut_connection(struct http_connection *connection)
+{
+	shutdown(connection->fd, SHUT_RDWR);
+	if (connection->request && connection->phase == CONNECTION_BUSY)
+		http_request_cut(connection->request);
+	http_server_progress(connection->server);
+}
+
+static void sweep(struct loop_timer *timer)
+{
+	struct http_server *server = container_of(timer, struct http_server, sweep);
+	struct http_connection *next;
+	uint64_t now = clock_monotonic_ms();
+
+	server->now_ms = now;
+	for (struct http_connection *at = server->connections; at; at = next) {
+		next = at->next;
+		if (connection_is_overdue(at, now) || client_is_gone(at) ||
+		    (at->phase == CONNECTION_BUSY && at->request && body_drips(at->request, now)))
+			cut_connection(at);
+	}
+	if (server->connections)
+		loop_set_timer(server->loop, timer, now + server->sweep_interval_ms);
+}
+
+/* The loop */
+
+static void epoll_ready(struct loop_fd *fd, uint32_t events)
+{
+	/* The hook of this turn does the work. */
+	(void)fd;
+	(void)events;
+}
+
+static int turn(struct loop_hook *hook)
+{
+	struct http_server *server = container_of(hook, struct http_server, hook);
+	MHD_UNSIGNED_LONG_LONG timeout;
+
+	server->now_ms = clock_monotonic_ms();
+	server->running = true;
+	for (int i = 0; i < RUNS_PER_TURN; i++) {
+		server->progress = false;
+		server->waiting = 0;
+		MHD_run(server->daemon);
+		if (!server->progress)
+			break;
+	}
+	server->running = false;
+	if (server->progress)
+		return 0;
+	if (server->waiting)
+		return WAITING_SLEEP_MS;
+	if (MHD_get_timeout(server->daemon, &timeout) != MHD_YES)
+		return -1;
+	return timeout > 60000 ? 60000 : (int)timeout;
+}
+
+static void log_message(void *cls, const char *format, va_list args)
+{
+	char text[512], quoted[600];
+	int n = vsnprintf(text, sizeof(text), format, args);
+
+	(void)cls;
+	if (n < 0)
+		return;
+	text[strcspn(text, "\r\n")] = '\0';
+	log_debug("libmicrohttpd", "message=%s", log_quote(text, quoted, sizeof(quoted)));
+}
+
+/* Paths are decoded by the request itself, once, so libmicrohttpd shall not. */
+static size_t keep_escapes(void *cls, struct MHD_Connection *mhd, char *text)
+{
+	(void)cls;
+	(void)mhd;
+	return strlen(text);
+}
+
+static int start_daemon(struct http_server *server, int listen_fd)
+{
+	unsigned idle_s = (server->options.idle_timeout_ms + 999) / 1000;
+	const union MHD_DaemonInfo *info;
+
+	server->daemon = MHD_start_daemon(
+		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG, 0,
+		NULL, NULL, http_request_handle, server, MHD_OPTION_EXTERNAL_LOGGER, log_message,
+		NULL, MHD_OPTION_LISTEN_SOCKET, listen_fd, MHD_OPTION_CONNECTION_LIMIT,
+		server->options.connection_limit, MHD_OPTION_CONNECTION_TIMEOUT, idle_s,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+		MHD_OPTION_URI_LOG_CALLBACK, http_request_new, server, MHD_OPTION_NOTIFY_COMPLETED,
+		http_request_completed, server, MHD_OPTION_NOTIFY_CONNECTION, connection_notify,
+		server, MHD_OPTION_END);
+	if (!server->daemon)
+		return -ENOMEM;
+	info = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	server->epoll =
+		(struct loop_fd){ .fd = info->epoll_fd, .events = EPOLLIN, .ready = epoll_ready };
+	return loop_add_fd(server->loop, &server->epoll);
+}
+
+static uint32_t sweep_interval(const struct http_server_options *options)
+{
+	uint32_t shortest = SWEEP_INTERVAL_MS * 4;
+
+	if (options->head_timeout_ms && options->head_timeout_ms < shortest)
+		shortest = options->head_timeout_ms;
+	return shortest < 40 ? 10 : shortest / 4;
+}
+
+int http_server_new(struct loop *loop, int listen_fd, const struct http_service *service,
+		    const struct http_server_options *options, struct http_server **ret_server)
+{
+	struct http_server *server = calloc(1, sizeof(*server));
+	int r = -ENOMEM;
+
+	if (!server)
+		return r;
+	server->loop = loop;
+	server->service = *service;
+	server->options = *options;
+	server->epoll.fd = -1;
+	server->hook.turn = turn;
+	server->sweep.expired = sweep;
+	server->sweep_interval_ms = sweep_interval(options);
+	server->now_ms = clock_monotonic_ms();
+	if (!options->token || (server->token = strdup(options->token)))
+		r = start_daemon(server, listen_fd);
+	loop_add_hook(loop, &server->hook);
+	if (r < 0) {
+		http_server_free(server);
+		return r;
+	}
+	*ret_server = server;
+	return 0;
+}
+
+void http_server_drain(struct http_server *server)
+{
+	if (server->draining)
+		return;
+	server->draining = true;
+	MHD_quiesce_daemon(server->daemon);
+	for (struct http_connection *at = server->connections; at; at = at->next) {
+		if (at->phase == CONNECTION_IDLE)
+			shutdown(at->fd, SHUT_RDWR);
+		else if (at->mux)
+			mux_server_drain(at->mux);
+	}
+	http_server_progress(server);
+}
+
+unsigned http_server_busy(const struct http_server *server)
+{
+	unsigned busy = server->busy;
+
+	for (const struct http_connection *at = server->connections; at; at = at->next)
+		if (at->mux)
+			busy += mux_server_busy(at->mux);
+	return busy;
+}
+
+struct http_server *http_server_free(struct http_server *server)
+{
+	if (!server)
+		return NULL;
+	if (server->daemon) {
+		http_server_drain(server);
+		/* libmicrohttpd must not be stopped with anything suspended. */
+		for (struct http_connection *at = server->connections; at; at = at->next) {
+			if (at->mux)
+				close_mux(at);
+			else if (at->request && at->phase == CONNECTION_BUSY)
+				http_request_cut(at->request);
+		}
+		if (server->epoll.fd >= 0)
+			loop_remove_fd(server->loop, &server->epoll);
+		MHD_stop_daemon(server->daemon);
+	}
+	assert(!server->connections && server->busy == 0);
+	loop_clear_timer(server->loop, &server->sweep);
+	loop_remove_hook(server->loop, &server->hook);
+	free(server->token);
+	free(server);
+	return NULL;
+}

@@ -11,6 +11,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/clock.h"
+#include "lib/container_of.h"
 #include "lib/http_transfer.h"
 #include "lib/log.h"
 
@@ -41,8 +42,6 @@ struct watch {
 	struct loop_fd fd;
 	struct http_client *client;
 };
-
-#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 int http_client_global_init(void)
 {
@@ -119,7 +118,7 @@ static void transfer_free(struct transfer *transfer)
 		transfer->call->transport_state = NULL;
 	give_handle(client, transfer->easy);
 	curl_slist_free_all(transfer->headers);
-	http_head_deinit(&transfer->head);
+	http_curl_head_deinit(&transfer->head);
 	buf_deinit(&transfer->rest);
 	free(transfer);
 }

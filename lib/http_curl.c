@@ -149,7 +149,7 @@ int http_curl_prepare(CURL *easy, const struct http_curl_request *request,
 }
 
 /* "HTTP/1.1 200 OK" */
-static int take_status(struct http_head *head, const char *line, size_t len)
+static int take_status(struct http_curl_head *head, const char *line, size_t len)
 {
 	const char *space = memchr(line, ' ', len);
 	unsigned status = 0;
@@ -169,7 +169,7 @@ static int take_status(struct http_head *head, const char *line, size_t len)
 	return 0;
 }
 
-static int take_content_length(struct http_head *head, const char *value, size_t len)
+static int take_content_length(struct http_curl_head *head, const char *value, size_t len)
 {
 	int64_t length = 0;
 
@@ -187,7 +187,7 @@ static int take_content_length(struct http_head *head, const char *value, size_t
 	return 0;
 }
 
-static int take_field(struct http_head *head, const char *line, size_t len)
+static int take_field(struct http_curl_head *head, const char *line, size_t len)
 {
 	const char *colon = memchr(line, ':', len);
 	const char *value;
@@ -216,7 +216,7 @@ static int take_field(struct http_head *head, const char *line, size_t len)
 	return r == -EINVAL ? -EBADMSG : r;
 }
 
-int http_head_line(struct http_head *head, const char *line, size_t len)
+int http_curl_head_line(struct http_curl_head *head, const char *line, size_t len)
 {
 	while (len > 0 && (line[len - 1] == '\n' || line[len - 1] == '\r'))
 		len--;
@@ -234,7 +234,7 @@ int http_head_line(struct http_head *head, const char *line, size_t len)
 	return 1;
 }
 
-void http_head_deinit(struct http_head *head)
+void http_curl_head_deinit(struct http_curl_head *head)
 {
 	fields_deinit(&head->fields);
 }

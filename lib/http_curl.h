@@ -27,7 +27,7 @@ int http_curl_prepare(CURL *easy, const struct http_curl_request *request,
 		      struct curl_slist **ret_headers);
 
 /* The head of an answer, line by line. Zero-initialise. */
-struct http_head {
+struct http_curl_head {
 	unsigned status;
 	int64_t content_length; /* -1: not announced */
 	struct fields fields;
@@ -36,5 +36,5 @@ struct http_head {
 
 /* A line of CURLOPT_HEADERFUNCTION. 1: the head is complete now; 0: go on; -EBADMSG: not an answer
  * of ours; -ENOMEM. Interim answers (1xx) and trailers are skipped. */
-int http_head_line(struct http_head *head, const char *line, size_t len);
-void http_head_deinit(struct http_head *head);
+int http_curl_head_line(struct http_curl_head *head, const char *line, size_t len);
+void http_curl_head_deinit(struct http_curl_head *head);

@@ -13,6 +13,9 @@
 
 struct http_sync;
 
+/* An upload that ends when upload() says so. */
+#define HTTP_SYNC_LENGTH_UNKNOWN UINT64_MAX
+
 struct http_sync_options {
 	const char *base; /* "http://127.0.0.1:8080", copied */
 	const char *token; /* NULL: none; copied */
@@ -26,17 +29,17 @@ struct http_sync_request {
 	struct fields fields; /* owned by the caller */
 	bool has_body;
 	uint64_t upload_len;
-	/* Body to send: fills up to @len bytes from @offset on. Bytes, 0 = end, negative errno =
-	 * break off. It may be asked from 0 again when a dead connection makes the request be sent
-	 * anew. */
+	/* Body to send: fills up to @len bytes from @offset on. Bytes, 0 = end (before upload_len:
+	 * -EIO), negative errno = break off. It may be asked from 0 again when a dead connection
+	 * makes the request be sent anew. It may block; that time counts as progress. */
 	ssize_t (*upload)(void *state, uint64_t offset, void *data, size_t len);
 	/* Bytes of a successful (2xx) answer. 0 or a negative errno, which breaks off. NULL:
 	 * discard. */
 	int (*body)(void *state, const void *data, size_t len);
-	/* Asked at least once a second; true breaks off with -EINTR. May be NULL. */
+	/* Asked several times a second; true breaks off with -EINTR. May be NULL. */
 	bool (*interrupted)(void *state);
 	void *state;
-	uint32_t timeout_ms; /* without progress */
+	uint32_t timeout_ms; /* without progress; also the longest wait for a free connection */
 };
 
 struct http_sync_answer {
@@ -48,8 +51,8 @@ struct http_sync_answer {
 
 int http_sync_new(const struct http_sync_options *options, struct http_sync **ret_client);
 struct http_sync *http_sync_free(struct http_sync *client);
-/* Blocks. 0: an answer of any status arrived whole. -ETIMEDOUT, -ECONNREFUSED, -EIO (broke off),
- * -EINTR, -ENOMEM, or what upload or body returned. */
+/* Blocks. 0: an answer of any status arrived whole. -ETIMEDOUT, -ECONNREFUSED (nothing was sent),
+ * -EIO (broke off), -EINTR, -EINVAL (no such URL), -ENOMEM, or what upload or body returned. */
 int http_sync_perform(struct http_sync *client, const struct http_sync_request *request,
 		      struct http_sync_answer *ret_answer);
 void http_sync_answer_deinit(struct http_sync_answer *answer);

@@ -18,7 +18,7 @@ static size_t on_header(char *data, size_t size, size_t count, void *userdata)
 
 	if (!call)
 		return 0;
-	r = http_head_line(&transfer->head, data, len);
+	r = http_curl_head_line(&transfer->head, data, len);
 	if (r < 0)
 		return 0;
 	if (r > 0) {

@@ -28,7 +28,7 @@ struct transfer {
 	bool timed_out;
 
 	/* the answer */
-	struct http_head head;
+	struct http_curl_head head;
 	struct buf rest; /* what body() did not take yet: at most one of libcurl's chunks */
 	bool ended; /* whole; done() waits for the rest to be taken */
 

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A connection is a libcurl handle with a multi handle of its own, which keeps one socket warm.
+ * Running the multi handle here, rather than curl_easy_perform(), lets one wait end in time for
+ * both the deadline and the question whether the user was interrupted.
+ */
+#include "lib/http_sync.h"
+
+#include "lib/cleanup.h"
+#include "lib/clock.h"
+#include "lib/http_curl.h"
+#include "lib/mutex.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PROBLEM_BYTES_MAX (64 * 1024)
+/* How often the user is asked whether it was interrupted. */
+#define SLICE_MS 200
+
+struct connection {
+	CURLM *multi;
+	CURL *easy;
+	struct connection *next;
+};
+
+struct http_sync {
+	/* immutable */
+	char *base;
+	char *token;
+	unsigned connections_max;
+	uint32_t connect_timeout_ms;
+
+	/* protected by lock */
+	struct mutex lock;
+	struct condition returned;
+	struct connection *idle;
+	unsigned connections;
+};
+
+/* One request under way; the calling thread's. */
+struct performance {
+	const struct http_sync_request *request;
+	struct http_curl_head head;
+	struct buf problem;
+	uint64_t sent;
+	uint64_t moved_ms;
+	bool reached;
+	int error; /* what a callback of the user returned */
+};
+
+static struct connection *connection_free(struct connection *connection)
+{
+	if (!connection)
+		return NULL;
+	curl_easy_cleanup(connection->easy);
+	curl_multi_cleanup(connection->multi);
+	free(connection);
+	return NULL;
+}
+
+static struct connection *connection_new(void)
+{
+	struct connection *connection = calloc(1, sizeof(*connection));
+
+	if (!connection)
+		return NULL;
+	connection->multi = curl_multi_init();
+	connection->easy = curl_easy_init();
+	if (!connection->multi || !connection->easy ||
+	    curl_multi_setopt(connection->multi, CURLMOPT_MAXCONNECTS, 1L) != CURLM_OK)
+		return connection_free(connection);
+	return connection;
+}
+
+static bool was_interrupted(const struct http_sync_request *request)
+{
+	return request->interrupted && request->interrupted(request->state);
+}
+
+/* Waits for a slot: *ret_idle is a warm connection or NULL, then a new one may be made. */
+static int take_slot(struct http_sync *client, const struct http_sync_request *request,
+		     struct connection **ret_idle)
+{
+	uint64_t deadline_ms = clock_monotonic_ms() + request->timeout_ms;
+
+	mutex_lock(&client->lock);
+	while (!client->idle && client->connections == client->connections_max) {
+		uint64_t now = clock_monotonic_ms();
+		uint64_t slice_ms = now + SLICE_MS;
+		bool interrupted;
+
+		if (now >= deadline_ms) {
+			mutex_unlock(&client->lock);
+			return -ETIMEDOUT;
+		}
+		condition_wait_until(&client->returned, &client->lock,
+				     slice_ms < deadline_ms ? slice_ms : deadline_ms);
+		mutex_unlock(&client->lock);
+		interrupted = was_interrupted(request);
+		if (interrupted)
+			return -EINTR;
+		mutex_lock(&client->lock);
+	}
+	*ret_idle = client->idle;
+	if (client->idle)
+		client->idle = client->idle->next;
+	else
+		client->connections++;
+	mutex_unlock(&client->lock);
+	return 0;
+}
+
+/* NULL gives back the slot of a connection that is no more. */
+static void give_slot(struct http_sync *client, struct connection *connection)
+{
+	mutex_lock(&client->lock);
+	if (connection) {
+		connection->next = client->idle;
+		client->idle = connection;
+	} else {
+		client->connections--;
+	}
+	condition_signal(&client->returned);
+	mutex_unlock(&client->lock);
+}
+
+static size_t on_header(char *data, size_t size, size_t count, void *userdata)
+{
+	struct performance *state = userdata;
+	int r = http_curl_head_line(&state->head, data, size * count);
+
+	if (r > 0)
+		state->moved_ms = clock_monotonic_ms();
+	if (r == -ENOMEM)
+		state->error = r;
+	return r < 0 ? 0 : size * count;
+}
+
+static size_t keep_problem(struct performance *state, const char *data, size_t len)
+{
+	size_t room = PROBLEM_BYTES_MAX - state->problem.len;
+
+	if (buf_append(&state->problem, data, len < room ? len : room) < 0) {
+		state->error = -ENOMEM;
+		return 0;
+	}
+	return len;
+}
+
+static size_t on_body(char *data, size_t size, size_t count, void *userdata)
+{
+	struct performance *state = userdata;
+	const struct http_sync_request *request = state->request;
+	size_t len = size * count;
+	int r;
+
+	if (state->head.status >= 300) {
+		state->moved_ms = clock_monotonic_ms();
+		return keep_problem(state, data, len);
+	}
+	r = request->body ? request->body(request->state, data, len) : 0;
+	state->moved_ms = clock_monotonic_ms();
+	if (r < 0) {
+		state->error = r;
+		return 0;
+	}
+	return len;
+}
+
+static size_t on_upload(char *data, size_t size, size_t count, void *userdata)
+{
+	struct performance *state = userdata;
+	const struct http_sync_request *request = state->request;
+	bool known = request->upload_len != HTTP_SYNC_LENGTH_UNKNOWN;
+	size_t room = size * count;
+	ssize_t len;
+
+	if (known && state->sent >= request->upload_len)
+		return 0;
+	if (known && request->upload_len - state->sent < room)
+		room = (size_t)(request->upload_len - state->sent);
+	len = request->upload(request->state, state->sent, data, room);
+	state->moved_ms = clock_monotonic_ms();
+	if (len == 0 && known)
+		len = -EIO;
+	if (len < 0) {
+		state->error = (int)len;
+		return CURL_READFUNC_ABORT;
+	}
+	assert((size_t)len <= room);
+	state->sent += (uint64_t)len;
+	return (size_t)len;
+}
+
+static int on_seek(void *userdata, curl_off_t offset, int origin)
+{
+	struct performance *state = userdata;
+
+	if (origin != SEEK_SET || offset < 0)
+		return CURL_SEEKFUNC_FAIL;
+	state->sent = (uint64_t)offset;
+	return CURL_SEEKFUNC_OK;
+}
+
+static int on_connected(void *userdata, char *remote_ip, char *local_ip, int remote_port,
+			int local_port)
+{
+	struct performance *state = userdata;
+
+	(void)remote_ip;
+	(void)local_ip;
+	(void)remote_port;
+	(void)local_port;
+	state->reached = true;
+	return CURL_PREREQFUNC_OK;
+}
+
+static CURLcode set_callbacks(CURL *easy, struct performance *state)
+{
+	const CURLoption data[] = { CURLOPT_HEADERDATA, CURLOPT_WRITEDATA, CURLOPT_READDATA,
+				    CURLOPT_SEEKDATA, CURLOPT_PREREQDATA };
+	CURLcode code = curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+
+	if (code == CURLE_OK)
+		code = curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+	if (code == CURLE_OK)
+		code = curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_upload);
+	if (code == CURLE_OK)
+		code = curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_seek);
+	if (code == CURLE_OK)
+		code = curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected);
+	for (size_t i = 0; i < sizeof(data) / sizeof(data[0]) && code == CURLE_OK; i++)
+		code = curl_easy_setopt(easy, data[i], (void *)state);
+	return code;
+}
+
+static int error_of(const struct performance *state, CURLcode code)
+{
+	if (state->error)
+		return state->error;
+	if (code == CURLE_OK)
+		return state->head.complete ? 0 : -EIO;
+	if (code == CURLE_OUT_OF_MEMORY)
+		return -ENOMEM;
+	if (code == CURLE_URL_MALFORMAT)
+		return -EINVAL;
+	if (code == CURLE_OPERATION_TIMEDOUT)
+		return -ETIMEDOUT;
+	/* libcurl may have tried again after a connection that had taken the request. */
+	return state->reached ? -EIO : -ECONNREFUSED;
+}
+
+/* 1: over, with *ret_code. 0: go on. */
+static int take_message(CURLM *multi, CURLcode *ret_code)
+{
+	CURLMsg *message;
+	int left;
+
+	while ((message = curl_multi_info_read(multi, &left))) {
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		*ret_code = message->data.result;
+		return 1;
+	}
+	return 0;
+}
+
+static int run(CURLM *multi, struct performance *state)
+{
+	const struct http_sync_request *request = state->request;
+	CURLcode code;
+
+	for (;;) {
+		uint64_t now, deadline_ms;
+		int running;
+
+		if (curl_multi_perform(multi, &running) != CURLM_OK)
+			return -EIO;
+		if (take_message(multi, &code))
+			return error_of(state, code);
+		now = clock_monotonic_ms();
+		deadline_ms = state->moved_ms + request->timeout_ms;
+		if (now >= deadline_ms)
+			return -ETIMEDOUT;
+		if (was_interrupted(request))
+			return -EINTR;
+		if (curl_multi_poll(multi, NULL, 0,
+				    deadline_ms - now < SLICE_MS ? (int)(deadline_ms - now)
+								 : SLICE_MS,
+				    NULL) != CURLM_OK)
+			return -EIO;
+	}
+}
+
+static int perform(const struct http_sync *client, struct connection *connection,
+		   struct performance *state)
+{
+	const struct http_sync_request *request = state->request;
+	const struct http_curl_request setup = {
+		.method = request->method,
+		.base = client->base,
+		.target = request->target,
+		.token = client->token,
+		.fields = &request->fields,
+		.has_body = request->has_body,
+		.body_len = request->upload_len == HTTP_SYNC_LENGTH_UNKNOWN
+				    ? -1
+				    : (int64_t)request->upload_len,
+		.connect_timeout_ms = client->connect_timeout_ms,
+	};
+	struct curl_slist *headers = NULL;
+	int r;
+
+	curl_easy_reset(connection->easy);
+	r = http_curl_prepare(connection->easy, &setup, &headers);
+	if (r < 0)
+		return r;
+	if (set_callbacks(connection->easy, state) != CURLE_OK ||
+	    curl_multi_add_handle(connection->multi, connection->easy) != CURLM_OK) {
+		curl_slist_free_all(headers);
+		return -ENOMEM;
+	}
+	state->moved_ms = clock_monotonic_ms();
+	r = run(connection->multi, state);
+	/* Closes the connection if the transfer was not over. */
+	curl_multi_remove_handle(connection->multi, connection->easy);
+	curl_slist_free_all(headers);
+	return r;
+}
+
+int http_sync_perform(struct http_sync *client, const struct http_sync_request *request,
+		      struct http_sync_answer *ret_answer)
+{
+	struct performance state = { .request = request };
+	struct connection *connection;
+	int r;
+
+	r = take_slot(client, request, &connection);
+	if (r < 0)
+		return r;
+	if (!connection)
+		connection = connection_new();
+	r = connection ? perform(client, connection, &state) : -ENOMEM;
+	give_slot(client, connection);
+	if (r < 0) {
+		http_curl_head_deinit(&state.head);
+		buf_deinit(&state.problem);
+		return r;
+	}
+	*ret_answer = (struct http_sync_answer){
+		.status = state.head.status,
+		.fields = fields_take(&state.head.fields),
+		.content_length = state.head.content_length,
+		.problem = state.problem,
+	};
+	return 0;
+}
+
+void http_sync_answer_deinit(struct http_sync_answer *answer)
+{
+	fields_deinit(&answer->fields);
+	buf_deinit(&answer->problem);
+}
+
+int http_sync_new(const struct http_sync_options *options, struct http_sync **ret_client)
+{
+	struct http_sync *client = calloc(1, sizeof(*client));
+
+	if (!client)
+		return -ENOMEM;
+	mutex_init(&client->lock);
+	condition_init(&client->returned);
+	client->connections_max = options->connections_max ? options->connections_max : 1;
+	client->connect_timeout_ms = options->connect_timeout_ms;
+	client->base = strdup(options->base);
+	client->token = options->token ? strdup(options->token) : NULL;
+	if (!client->base || (options->token && !client->token)) {
+		http_sync_free(client);
+		return -ENOMEM;
+	}
+	/* Targets begin with a slash. */
+	for (size_t len = strlen(client->base); len > 0 && client->base[len - 1] == '/'; len--)
+		client->base[len - 1] = '\0';
+	*ret_client = client;
+	return 0;
+}
+
+struct http_sync *http_sync_free(struct http_sync *client)
+{
+	if (!client)
+		return NULL;
+	while (client->idle) {
+		struct connection *next = client->idle->next;
+
+		connection_free(client->idle);
+		client->idle = next;
+	}
+	condition_deinit(&client->returned);
+	mutex_deinit(&client->lock);
+	free(client->token);
+	free(client->base);
+	free(client);
+	return NULL;
+}

@@ -27,6 +27,8 @@
 # Environment: HEXKV_BUILD (build directory, default build/), HEXKV_KEEP=1 (keep the directory),
 # HEXKV_PATIENCE (factor for all deadlines, default 1), HEXKV_LONG=1 (long variants).
 #
+# Clusters made by scripts/hexkv: hexkv_up NAME [OPTIONS...] makes one in $TMP/NAME on free ports.
+#
 # Variables for tests: TMP, BUILD, NODE_BIN, ROUTER_BIN, FS_BIN; after cluster_start ROUTER (URL),
 # ROUTER_PORT, CLUSTER (file), NODE_URLS[] and NODE_NAMES[]; after mount_start MNT; after http or
 # expect_http STATUS, BODY (file), HEADERS (file).
@@ -58,6 +60,8 @@ NODE_URLS=()
 NODE_NAMES=()
 declare -A PROCESSES=() # name -> pid of what start_process() started and nobody ended yet
 declare -A MOUNTS=()    # mount point -> name of its process
+CLUSTER_DIRS=()         # of clusters made by scripts/hexkv
+SMALL_DISKS=()          # mount points of small_disk()
 CASE='(set-up)'
 
 # ---- reporting -----------------------------------------------------------------------------------
@@ -352,6 +356,71 @@ mount_kill()
 	expect_within 10 is_not_mounted "$mountpoint"
 }
 
+# ---- scripts/hexkv ------------------------------------------------------------------------------
+
+hexkv()
+{
+	HEXKV_BUILD=$BUILD "$SOURCE_ROOT/scripts/hexkv" "$@" </dev/null
+}
+
+# hexkv_up NAME [OPTIONS...]: scripts/hexkv up in $TMP/NAME, on free ports unless --port is given;
+# sets ROUTER and MNT, and OUTPUT to what it printed.
+hexkv_up()
+{
+	local directory=$TMP/$1
+	shift
+	CLUSTER_DIRS+=("$directory")
+	if [[ ! -e $directory/hexkv.conf && " $* " != *' --port '* ]]; then
+		free_ports
+		set -- --port "$PORT_BASE" "$@"
+	fi
+	OUTPUT=$(hexkv up --dir "$directory" "$@" 2>"$TMP/up-error") ||
+		fail "up ended with $?: $(cat "$TMP/up-error")"
+	ROUTER=http://127.0.0.1:$(sed -n 's/^port=//p' "$directory/hexkv.conf")
+	MNT=$(sed -n 's/^mount=//p' "$directory/hexkv.conf")
+}
+
+# member_pids NAME [MEMBER...]: of the cluster in $TMP/NAME, all if none is named.
+member_pids()
+{
+	local directory=$TMP/$1/run member
+	shift
+	if (($# == 0)); then
+		cut -d ' ' -f 1 "$directory"/*.pid
+		return
+	fi
+	for member in "$@"; do
+		cut -d ' ' -f 1 "$directory/$member.pid"
+	done
+}
+
+pid_is_gone()
+{
+	local state
+	state=$(sed 's/.*) //; s/ .*//' "/proc/$1/stat" 2>/dev/null) || return 0
+	[[ -z $state || $state == Z ]]
+}
+
+# kill_members NAME [MEMBER...]: as a crash would.
+kill_members()
+{
+	local pid
+	for pid in $(member_pids "$@"); do
+		kill -KILL "$pid"
+		expect_within 10 pid_is_gone "$pid"
+	done
+}
+
+# small_disk DIRECTORY SIZE: a file system of that size is mounted there.
+small_disk()
+{
+	((EUID == 0)) || skip 'only root can mount a small disk'
+	mkdir -p "$1"
+	mount -t tmpfs -o "size=$2,mode=700" hexkv-test "$1" 2>/dev/null ||
+		skip 'a small disk can not be mounted here'
+	SMALL_DISKS+=("$1")
+}
+
 # ---- HTTP ----------------------------------------------------------------------------------------
 
 # http CURL-ARGUMENTS...: STATUS (000: no answer), the body in the file BODY, headers in HEADERS.
@@ -452,13 +521,22 @@ end_all()
 sanitizer_reports()
 {
 	grep -lE 'ERROR: (Address|Leak)Sanitizer|ThreadSanitizer: |runtime error: |Assertion .* failed' \
-		"$TMP"/log/* 2>/dev/null || true
+		"$TMP"/log/* "$TMP"/*/log/* 2>/dev/null || true
+}
+
+end_clusters()
+{
+	local directory
+	for directory in "${CLUSTER_DIRS[@]}"; do
+		[[ -e $directory/hexkv.conf ]] || continue
+		hexkv down --force --dir "$directory" >"$TMP/down-output" 2>&1 || cat "$TMP/down-output"
+	done
 }
 
 show_logs()
 {
 	local file
-	for file in "$TMP"/log/*; do
+	for file in "$TMP"/log/* "$TMP"/*/log/*; do
 		[[ -s $file ]] || continue
 		printf -- '---- %s (end)\n' "$file"
 		tail -n 40 "$file"
@@ -467,16 +545,20 @@ show_logs()
 
 finish()
 {
-	local status=$? complaints
+	local status=$? complaints disk
 	trap - EXIT INT TERM HUP
 	set +e
 	cd /
 	unmount_all
 	{
+		end_clusters
 		end_all
 		sanitizer_reports
 	} >"$TMP/complaints"
 	complaints=$(<"$TMP/complaints")
+	for disk in "${SMALL_DISKS[@]}"; do
+		umount "$disk" || umount -l "$disk"
+	done
 	if [[ -n $complaints && $status != 1 ]]; then
 		printf 'FAILED at the end: %s\n' "$complaints"
 		status=1

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+#include "router/admin.h"
+
+#include "lib/reply.h"
+
+void admin_live(struct exchange *ex, struct service *service)
+{
+	(void)service;
+	reply_json(ex, OUTCOME_OK, json_pack("{s:s}", "status", "live"));
+}
+
+void admin_ready(struct exchange *ex, struct service *service)
+{
+	if (server_is_ready(service->worker->server))
+		reply_json(ex, OUTCOME_OK, json_pack("{s:s}", "status", "ready"));
+	else
+		reply_problem(ex, OUTCOME_UNAVAILABLE,
+			      "the router is starting or shutting down; try again");
+}
+
+void admin_topology(struct exchange *ex, struct service *service)
+{
+	reply_json(ex, OUTCOME_OK, cluster_to_json(service->router->cluster));
+}
+
+void admin_metrics(struct exchange *ex, struct service *service)
+{
+	struct buf text = { 0 };
+
+	if (counters_print(service->router, &text) < 0)
+		reply_problem(ex, OUTCOME_UNAVAILABLE,
+			      "the router is out of memory; try again later");
+	else
+		reply_text(ex, OUTCOME_OK, METRICS_CONTENT_TYPE, &text);
+	buf_deinit(&text);
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+#include "router/json_record.h"
+
+#include "lib/cleanup.h"
+#include "lib/utf8.h"
+#include "router/base64.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static int __attribute__((format(printf, 2, 3)))
+refuse(char why[JSON_WHY_MAX], const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(why, JSON_WHY_MAX, format, args);
+	va_end(args);
+	return -EINVAL;
+}
+
+/* jansson's own words quote the input, which may be cut inside a character. */
+static int refuse_json(const json_error_t *error, char why[JSON_WHY_MAX])
+{
+	switch (json_error_code(error)) {
+	case json_error_out_of_memory:
+		return -ENOMEM;
+	case json_error_duplicate_key:
+		return refuse(why, "a member stands twice in the object; give each once");
+	case json_error_invalid_utf8:
+		return refuse(why,
+			      "the body is not UTF-8; a value that is not text is sent as base64 "
+			      "with \"value_base64\": true");
+	case json_error_null_byte_in_key:
+		return refuse(why, "a member's name has a NUL in it; see which members there are");
+	case json_error_premature_end_of_input:
+		return refuse(why, "the JSON ends too early; send one whole object");
+	default:
+		return refuse(why, "the body is not JSON: look at line %d, column %d", error->line,
+			      error->column);
+	}
+}
+
+static const char *const required[] = { "key", "content_type", "encoding", "value" };
+#define REQUIRED_COUNT (sizeof(required) / sizeof(*required))
+#define FLAG_NAME      "value_base64"
+
+static bool member_is_known(const char *name)
+{
+	for (size_t i = 0; i < REQUIRED_COUNT; i++) {
+		if (strcmp(name, required[i]) == 0)
+			return true;
+	}
+	return strcmp(name, FLAG_NAME) == 0;
+}
+
+static int check_members(const json_t *json, char why[JSON_WHY_MAX])
+{
+	const char *name;
+	json_t *value;
+
+	if (!json_is_object(json))
+		return refuse(why, "the body is not an object; send {\"key\", \"content_type\", "
+				   "\"encoding\", \"value\"}");
+	json_object_foreach((json_t *)json, name, value)
+	{
+		if (member_is_known(name))
+			continue;
+		if (strlen(name) > 64)
+			return refuse(why, "a member's name is unknown and very long; the members "
+					   "are key, content_type, encoding, value");
+		return refuse(why,
+			      "unknown member \"%s\"; the members are key, content_type, encoding, "
+			      "value",
+			      name);
+	}
+	for (size_t i = 0; i < REQUIRED_COUNT; i++) {
+		value = json_object_get(json, required[i]);
+		if (!value)
+			return refuse(why, "member \"%s\" is missing; it is a required string",
+				      required[i]);
+		if (!json_is_string(value))
+			return refuse(why, "member \"%s\" is not a string; put it in quotes",
+				      required[i]);
+	}
+	value = json_object_get(json, FLAG_NAME);
+	if (value && !json_is_boolean(value))
+		return refuse(why, "member \"" FLAG_NAME "\" is neither true nor false");
+	return 0;
+}
+
+static int read_label(const json_t *json, const char *name, struct label *ret_label,
+		      char why[JSON_WHY_MAX])
+{
+	const json_t *value = json_object_get(json, name);
+
+	if (label_set(ret_label, json_string_value(value), json_string_length(value)) == 0)
+		return 0;
+	return refuse(why,
+		      "member \"%s\" must be 1 to %d bytes without control characters or outer "
+		      "spaces",
+		      name, LABEL_BYTES_MAX);
+}
+
+static int read_key(const json_t *json, struct key *ret_key, char why[JSON_WHY_MAX])
+{
+	const json_t *value = json_object_get(json, "key");
+
+	if (key_from_hex(json_string_value(value), json_string_length(value), ret_key) == 0)
+		return 0;
+	return refuse(why, "member \"key\" must be 1 to %d bytes written as pairs of hex digits",
+		      KEY_BYTES_MAX);
+}
+
+static int read_value(struct json_record *record, char why[JSON_WHY_MAX])
+{
+	const json_t *value = json_object_get(record->json, "value");
+	int r;
+
+	record->value = json_string_value(value);
+	record->value_len = json_string_length(value);
+	if (!json_is_true(json_object_get(record->json, FLAG_NAME)))
+		return 0;
+	r = base64_decode(record->value, record->value_len, &record->decoded);
+	if (r == -EINVAL)
+		return refuse(why, "member \"value\" is not base64 (RFC 4648, padded, no line "
+				   "breaks), as \"" FLAG_NAME "\" says");
+	if (r < 0)
+		return r;
+	json_decref(record->json);
+	record->json = NULL;
+	record->value = (const char *)record->decoded.data;
+	record->value_len = record->decoded.len;
+	return 0;
+}
+
+int json_record_parse(const char *text, size_t len, struct json_record *ret_record,
+		      char ret_why[JSON_WHY_MAX])
+{
+	struct json_record record = { 0 };
+	json_error_t error;
+	int r;
+
+	record.json = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+	if (!record.json)
+		return refuse_json(&error, ret_why);
+	r = check_members(record.json, ret_why);
+	if (r == 0)
+		r = read_key(record.json, &record.key, ret_why);
+	if (r == 0)
+		r = read_label(record.json, "content_type", &record.content_type, ret_why);
+	if (r == 0)
+		r = read_label(record.json, "encoding", &record.encoding, ret_why);
+	if (r == 0)
+		r = read_value(&record, ret_why);
+	if (r < 0) {
+		json_record_deinit(&record);
+		return r;
+	}
+	*ret_record = record;
+	return 0;
+}
+
+void json_record_deinit(struct json_record *record)
+{
+	json_decref(record->json);
+	buf_deinit(&record->decoded);
+	*record = (struct json_record){ 0 };
+}
+
+static json_t *value_to_json(const void *value, size_t len, bool text)
+{
+	_cleanup_(buf_deinit) struct buf encoded = { 0 };
+
+	if (text)
+		return json_stringn_nocheck(len ? value : "", len);
+	if (base64_encode(value, len, &encoded) < 0)
+		return NULL;
+	return json_stringn_nocheck((const char *)encoded.data, encoded.len);
+}
+
+struct bounded {
+	struct buf *out;
+	size_t room;
+	int error;
+};
+
+static int append_bounded(const char *data, size_t len, void *state)
+{
+	struct bounded *bounded = state;
+
+	if (len > bounded->room) {
+		bounded->error = -EMSGSIZE;
+		return -1;
+	}
+	bounded->room -= len;
+	bounded->error = buf_append(bounded->out, data, len);
+	return bounded->error;
+}
+
+int json_record_print(const struct key *key, const char *content_type, const char *encoding,
+		      const void *value, size_t value_len, size_t max, struct buf *out)
+{
+	bool text = utf8_is_valid(value, value_len);
+	_cleanup_(json_decrefp) json_t *json = NULL;
+	struct bounded bounded = { .out = out, .room = max };
+	char hex[KEY_HEX_MAX + 1];
+	size_t before = out->len;
+	json_t *json_value;
+
+	if (!utf8_is_valid(content_type, strlen(content_type)) ||
+	    !utf8_is_valid(encoding, strlen(encoding)))
+		return -EINVAL;
+	json_value = value_to_json(value, value_len, text);
+	if (!json_value)
+		return -ENOMEM;
+	key_to_hex(key, hex);
+	json = json_pack("{s:{s:s, s:s, s:o}}", hex, "content_type", content_type, "encoding",
+			 encoding, "value", json_value);
+	if (!json)
+		return -ENOMEM;
+	if (!text && json_object_set_new(json_object_get(json, hex), FLAG_NAME, json_true()) < 0)
+		return -ENOMEM;
+	if (json_dump_callback(json, append_bounded, &bounded, JSON_COMPACT) < 0 ||
+	    append_bounded("\n", 1, &bounded) < 0) {
+		out->len = before;
+		return bounded.error ? bounded.error : -ENOMEM;
+	}
+	return 0;
+}

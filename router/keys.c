@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+#include "router/keys.h"
+
+#include "lib/cleanup.h"
+#include "lib/log.h"
+#include "lib/reply.h"
+#include "router/cursor.h"
+#include "router/gather.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LIMIT_MAX      1000
+#define PAGE_BYTES_MAX ((size_t)1 << 20)
+
+struct keys {
+	struct service *service;
+	struct exchange *ex;
+	unsigned limit;
+	struct cursor at;
+	struct gather page;
+};
+
+static void ask(struct keys *keys);
+
+static void reply_bad_page(struct keys *keys)
+{
+	const char *name = keys->page.hop.node->name;
+
+	log_error("page of names is malformed", "node=%s target=%s", name, keys->page.hop.target);
+	reply_problem(keys->ex, OUTCOME_BAD_GATEWAY,
+		      "node %s answered with something that is not a page of names", name);
+}
+
+/* Where the next page begins: -ENOENT behind the last one, -EBADMSG for a cursor that no node
+ * gives.
+ */
+static int advance(struct keys *keys, const json_t *node_cursor)
+{
+	if (json_is_string(node_cursor)) {
+		if (cursor_set_node(&keys->at, json_string_value(node_cursor)) < 0)
+			return -EBADMSG;
+		return 0;
+	}
+	if (!json_is_null(node_cursor))
+		return -EBADMSG;
+	keys->at.node[0] = '\0';
+	keys->at.shard++;
+	return keys->at.shard < keys->service->router->cluster->shard_count ? 0 : -ENOENT;
+}
+
+static void handle_page(struct keys *keys)
+{
+	struct gather *page = &keys->page;
+	_cleanup_(json_decrefp) json_t *json =
+		json_loadb((const char *)page->body.data, page->body.len, 0, NULL);
+	json_t *names = json_object_get(json, "names");
+	char cursor[CURSOR_TEXT_MAX + 1];
+	int r;
+
+	r = json_is_array(names) ? advance(keys, json_object_get(json, "cursor")) : -EBADMSG;
+	if (r == -EBADMSG) {
+		reply_bad_page(keys);
+		return;
+	}
+	if (r == 0 && json_array_size(names) == 0) {
+		ask(keys);
+		return;
+	}
+	cursor_print(&keys->at, cursor);
+	if (json_object_set_new(json, "cursor", r == 0 ? json_string(cursor) : json_null()) < 0)
+		reply_problem(keys->ex, OUTCOME_UNAVAILABLE,
+			      "the router is out of memory; try again later");
+	else
+		reply_json(keys->ex, OUTCOME_OK, json_incref(json));
+}
+
+static void page_done(struct gather *page, enum outcome result)
+{
+	struct keys *keys = page->state;
+	struct answer answer = { 0 };
+
+	if (result == OUTCOME_TOO_LARGE) {
+		reply_bad_page(keys);
+		return;
+	}
+	if (result != OUTCOME_OK) {
+		hop_reply_failure(&page->hop, keys->ex,
+				  result == OUTCOME_TOO_MANY_REQUESTS ? OUTCOME_UNAVAILABLE
+								      : result);
+		return;
+	}
+	if (hop_reply_refused(&page->hop, keys->ex, page->status))
+		return;
+	if (page->status == 200) {
+		handle_page(keys);
+		return;
+	}
+	answer.status = page->status;
+	answer.fields = fields_take(&page->fields);
+	answer.bytes = buf_take(&page->body);
+	hop_clean_fields(&answer.fields);
+	exchange_respond(keys->ex, &answer);
+}
+
+static void ask(struct keys *keys)
+{
+	struct gather *page = &keys->page;
+
+	gather_deinit(page);
+	gather_init(page, keys->service, service_leader(keys->service, keys->at.shard), METHOD_GET);
+	page->body_max = PAGE_BYTES_MAX;
+	page->done = page_done;
+	page->state = keys;
+	snprintf(page->hop.target, sizeof(page->hop.target), "/keys?limit=%u%s%s", keys->limit,
+		 keys->at.node[0] ? "&cursor=" : "", keys->at.node);
+	if (gather_start(page) < 0)
+		reply_problem(keys->ex, OUTCOME_UNAVAILABLE,
+			      "the router is out of memory; try again later");
+}
+
+static int parse_limit(const struct exchange *ex, unsigned *ret_limit)
+{
+	char text[8];
+	char *end;
+	unsigned long limit;
+	int found = exchange_query(ex, "limit", text, sizeof(text));
+
+	*ret_limit = LIMIT_MAX;
+	if (found <= 0)
+		return found;
+	if (text[0] < '0' || text[0] > '9')
+		return -EINVAL;
+	limit = strtoul(text, &end, 10);
+	if (*end != '\0' || limit < 1 || limit > LIMIT_MAX)
+		return -EINVAL;
+	*ret_limit = (unsigned)limit;
+	return 0;
+}
+
+static int parse_cursor(const struct exchange *ex, const struct cluster *cluster,
+			struct cursor *ret_cursor)
+{
+	char text[CURSOR_TEXT_MAX + 1];
+	int found = exchange_query(ex, "cursor", text, sizeof(text));
+
+	*ret_cursor = (struct cursor){ 0 };
+	if (found <= 0)
+		return found;
+	return cursor_parse(text, cluster->shard_count, ret_cursor);
+}
+
+static void exchange_end(struct exchange *ex)
+{
+	(void)ex;
+}
+
+static void exchange_finish(struct exchange *ex, bool answered)
+{
+	struct keys *keys = ex->state;
+
+	(void)answered;
+	gather_deinit(&keys->page);
+	free(keys);
+	ex->state = NULL;
+}
+
+static const struct exchange_handler exchange_handler = {
+	.end = exchange_end,
+	.finish = exchange_finish,
+};
+
+void keys_begin(struct exchange *ex, struct service *service)
+{
+	struct cursor at;
+	struct keys *keys;
+	unsigned limit;
+
+	if (!service->router->listing) {
+		reply_problem(ex, OUTCOME_FORBIDDEN,
+			      "names are not listed here; the router runs with --no-listing");
+		return;
+	}
+	if (parse_limit(ex, &limit) < 0) {
+		reply_problem(ex, OUTCOME_BAD_REQUEST, "limit is a number from 1 to %d", LIMIT_MAX);
+		return;
+	}
+	if (parse_cursor(ex, service->router->cluster, &at) < 0) {
+		reply_problem(ex, OUTCOME_BAD_REQUEST,
+			      "cursor is not one that this cluster gave; begin without one");
+		return;
+	}
+	keys = calloc(1, sizeof(*keys));
+	if (!keys) {
+		reply_problem(ex, OUTCOME_UNAVAILABLE,
+			      "the router is out of memory; try again later");
+		return;
+	}
+	keys->service = service;
+	keys->ex = ex;
+	keys->limit = limit;
+	keys->at = at;
+	ex->state = keys;
+	ex->handler = &exchange_handler;
+	ask(keys);
+}

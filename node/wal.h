@@ -5,22 +5,27 @@
  * offset its file was synced when it was written, so that recovery can tell damage (below it:
  * refuse) from a torn tail (above it: cut to a prefix).
  *
- * Threads: one thread appends and syncs; any number read what is synced.
+ * Threads: one thread at a time appends, syncs and reopens; trimming, sizes and counts from any
+ * thread.
  */
 #pragma once
 
 #include "node/entry.h"
 #include "node/vfs.h"
+#include "node/wal_format.h"
 
 struct wal;
 
-#define WAL_RECORD_BYTES_MAX (4 * 1024 * 1024)
+#define WAL_RECORD_BYTES_MAX WAL_PAYLOAD_BYTES_MAX
 
 struct wal_options {
 	struct vfs *vfs;
 	const char *dir; /* the data directory; log/ is made in it */
 	uint8_t store_id[16];
 	uint64_t file_bytes; /* preallocated; a record that does not fit begins a new file */
+	uint64_t flushed_position; /* segments hold everything up to here: the log must reach back
+				      to it */
+	int64_t now_ns;
 };
 
 struct wal_record {
@@ -28,36 +33,51 @@ struct wal_record {
 	uint64_t first_sequence;
 	uint64_t first_position;
 	uint32_t count;
+	int64_t time_ns;
 	const uint8_t *payload; /* count encoded entries; borrowed */
 	size_t payload_len;
 	uint64_t file_id; /* where it stands */
 	uint64_t offset;
 };
 
+typedef int (*wal_replay_fn)(const struct wal_record *record, void *state);
+
 /* Reads all files in order and calls @replay for each record (a non-zero return stops and is
- * returned). Truncates a torn tail, then begins a new file, which names its predecessor. -EBADMSG
- * and a sentence in @ret_why (to be freed) if something that was promised is damaged or missing. */
-int wal_open(const struct wal_options *options,
-	     int (*replay)(const struct wal_record *record, void *state), void *state,
+ * returned), then begins a new file, which names its predecessor; the part of the last file that
+ * was never promised is written again to the new one. -EBADMSG and a sentence in @ret_why (to be
+ * freed) if something that was promised is damaged or missing. */
+int wal_open(const struct wal_options *options, wal_replay_fn replay, void *state,
 	     struct wal **ret_wal, char **ret_why);
-/* Appends one record; not durable before wal_sync(). On failure nothing of it will be recovered
- * once a later append or sync succeeded. */
-int wal_append(struct wal *wal, uint64_t epoch, uint64_t first_sequence, uint64_t first_position,
-	       uint32_t count, const void *payload, size_t payload_len);
-/* 0: all that was appended is on stable storage. After a failure the file is given up: wal_reopen()
- * must succeed before the next append. */
+/* As wal_open() up to the replay; changes nothing. *ret_bytes: what the log holds. */
+int wal_verify(const struct wal_options *options, wal_replay_fn replay, void *state,
+	       uint64_t *ret_bytes, char **ret_why);
+
+/* Appends one record; not durable before wal_sync(). After a failure it is as if it had not been
+ * called, or wal_is_broken(). */
+int wal_append(struct wal *wal, const struct wal_record *record);
+/* 0: all that was appended is on stable storage. A failure breaks the file. */
 int wal_sync(struct wal *wal);
-/* After a failed append or sync: writes everything since the last successful sync to a new file and
- * syncs it. */
-int wal_reopen(struct wal *wal);
+bool wal_has_unsynced(const struct wal *wal);
+/* The current file is given up: it may or may not hold what was written last. wal_reopen() must
+ * succeed before the next append. */
+bool wal_is_broken(const struct wal *wal);
+/* Writes the records since the last successful sync that reach up to @position, and no others, to a
+ * new file and syncs it: later ones will never be recovered. */
+int wal_reopen(struct wal *wal, uint64_t position, int64_t now_ns);
+
+/* Adds to the weight of file @file_id in wal_trim(): value files that its entries refer to. */
+void wal_add_weight(struct wal *wal, uint64_t file_id, uint64_t bytes);
 /* Deletes whole files whose entries all have positions <= @position, oldest first, never the one
- * that is written. @dropped is told each file id. */
+ * that is written, while all together weigh more than @keep_bytes or the oldest ends before
+ * @keep_after_ns. @dropped is told up to which position entries are gone. */
 int wal_trim(struct wal *wal, uint64_t position, uint64_t keep_bytes, int64_t keep_after_ns,
-	     void (*dropped)(uint64_t file_id, void *state), void *state);
+	     void (*dropped)(uint64_t position, void *state), void *state);
+
 /* Syncs, writes the clean-close mark and frees. */
 struct wal *wal_close(struct wal *wal);
 /* As after a crash: frees, writes nothing. */
 struct wal *wal_abandon(struct wal *wal);
-uint64_t wal_bytes(const struct wal *wal);
-unsigned wal_files(const struct wal *wal);
-uint64_t wal_current_file(const struct wal *wal);
+uint64_t wal_bytes(struct wal *wal);
+unsigned wal_files(struct wal *wal);
+uint64_t wal_current_file(struct wal *wal);
+uint64_t wal_last_position(const struct wal *wal);

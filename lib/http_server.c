@@ -257,7 +257,8 @@ static int turn(struct loop_hook *hook)
 	return timeout > 60000 ? 60000 : (int)timeout;
 }
 
-static void log_message(void *cls, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void log_message(void *cls, const char *format,
+							      va_list args)
 {
 	char text[512], quoted[600];
 	int n = vsnprintf(text, sizeof(text), format, args);

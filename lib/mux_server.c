@@ -102,9 +102,12 @@ static void encode_answer(struct mux_exchange *mx, const struct answer *answer,
 		.body_len = body ? body->len : 0,
 	};
 
-	/* Memory is out, or the fields are over their bound: the client must not wait in vain. */
-	if (frame_encode(&frame, &mx->mux->out) < 0)
-		mx->mux->ended = true;
+	if (frame_encode(&frame, &mx->mux->out) < 0) {
+		/* Out of memory, or fields over their bound: the client must not wait in vain. */
+		frame = (struct frame){ .type = FRAME_RESPONSE, .id = mx->id, .status = 500 };
+		if (frame_encode(&frame, &mx->mux->out) < 0)
+			mx->mux->ended = true;
+	}
 	unlink_exchange(mx);
 	link_exchange(mx, &mx->mux->done);
 	loop_turn_again(mx->mux->loop);

@@ -20,15 +20,16 @@ struct peer_options {
 	const char *url; /* "http://127.0.0.1:8081", copied */
 	const char *token; /* bearer token, NULL: none; copied */
 	uint32_t connect_timeout_ms;
-	unsigned in_flight_max; /* frames that wait for an answer; more: UNAVAILABLE */
+	unsigned in_flight_max; /* frames that wait for an answer; at most 65536 */
 };
 
 /* Borrows @http, which streams for all peers of a worker. */
 int peer_new(struct loop *loop, struct http_client *http, const struct peer_options *options,
 	     struct peer **ret_peer);
-/* Cancels all calls first (no callbacks). */
+/* Cancels all calls that go by frame first (no callbacks); those that stream must have ended. */
 struct peer *peer_free(struct peer *peer);
-/* Never calls back from inside. -ENOMEM, or 0 and done() will come. */
+/* Never calls back from inside. 0 and done() will come; -ENOMEM; -EBUSY: in_flight_max calls wait
+ * already. */
 int peer_call(struct peer *peer, struct call *call);
 const char *peer_url(const struct peer *peer);
 /* False after a failed connect or a timeout, until it answers again. */

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/mux_socket.h"
+
+#include "lib/cleanup.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#define RECEIVE_SIZE   (256 * 1024)
+#define HEAD_SIZE_MAX  8192
+#define CONSUME_BEYOND (1024 * 1024)
+
+static int resolve(struct mux_socket *ms, const char *authority)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
+	struct addrinfo *info;
+	_cleanup_(freep) char *host = strdup(authority);
+	char *name = host;
+	char *port;
+
+	if (!host)
+		return -ENOMEM;
+	port = strrchr(host, ':');
+	if (!port || port == host)
+		return -EINVAL;
+	*port++ = '\0';
+	if (*name == '[' && port[-2] == ']') {
+		name++;
+		port[-2] = '\0';
+	}
+	if (getaddrinfo(name, port, &hints, &info) != 0)
+		return -EINVAL;
+	memcpy(&ms->address, info->ai_addr, info->ai_addrlen);
+	ms->address_len = info->ai_addrlen;
+	freeaddrinfo(info);
+	return 0;
+}
+
+int mux_socket_init(struct mux_socket *ms, struct loop *loop, const char *url, const char *token,
+		    void (*ready)(struct loop_fd *, uint32_t events))
+{
+	_cleanup_(freep) char *authority = NULL;
+	int r;
+
+	*ms = (struct mux_socket){ .loop = loop, .socket = { .fd = -1, .ready = ready } };
+	if (strncmp(url, "http://", 7) != 0)
+		return -EINVAL;
+	authority = strndup(url + 7, strcspn(url + 7, "/"));
+	if (!authority)
+		return -ENOMEM;
+	r = resolve(ms, authority);
+	if (r < 0)
+		return r;
+	r = asprintf(&ms->handshake,
+		     "GET /mux HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\n"
+		     "Upgrade: hexkv-mux/1\r\n%s%s%s\r\n",
+		     authority, token ? "Authorization: Bearer " : "", token ? token : "",
+		     token ? "\r\n" : "");
+	if (r < 0) {
+		ms->handshake = NULL;
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void mux_socket_deinit(struct mux_socket *ms)
+{
+	if (ms->loop)
+		mux_socket_close(ms);
+	buf_deinit(&ms->in);
+	buf_deinit(&ms->out);
+	free(ms->handshake);
+	ms->handshake = NULL;
+}
+
+int mux_socket_connect(struct mux_socket *ms)
+{
+	_cleanup_(closep) int fd =
+		socket(ms->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int one = 1;
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (connect(fd, (struct sockaddr *)&ms->address, ms->address_len) < 0 &&
+	    errno != EINPROGRESS)
+		return -errno;
+	ms->socket.fd = fd;
+	ms->socket.events = EPOLLOUT;
+	r = loop_add_fd(ms->loop, &ms->socket);
+	if (r < 0) {
+		ms->socket.fd = -1;
+		return r;
+	}
+	(void)take_fd(&fd);
+	ms->state = MUX_CONNECTING;
+	return 0;
+}
+
+static int finish_connect(struct mux_socket *ms)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+	int r;
+
+	if (getsockopt(ms->socket.fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+		return -errno;
+	if (error)
+		return -error;
+	r = buf_append_str(&ms->out, ms->handshake);
+	if (r < 0)
+		return r;
+	ms->state = MUX_UPGRADING;
+	return mux_socket_flush(ms);
+}
+
+/* Whether the answer to the handshake is whole, and what it says. */
+static int read_head(struct mux_socket *ms)
+{
+	size_t len = ms->in.len < HEAD_SIZE_MAX ? ms->in.len : HEAD_SIZE_MAX;
+	const char *head = (const char *)ms->in.data;
+	const char *end = len ? memmem(head, len, "\r\n\r\n", 4) : NULL;
+
+	if (!end)
+		return len == HEAD_SIZE_MAX ? -EPROTO : 0;
+	if (strncmp(head, "HTTP/1.1 101 ", 13) != 0)
+		return -EPROTO;
+	buf_consume(&ms->in, (size_t)(end + 4 - head));
+	/* The user counts from the first byte of its own. */
+	ms->sent_total = 0;
+	ms->state = MUX_OPEN;
+	return 1;
+}
+
+int mux_socket_advance(struct mux_socket *ms)
+{
+	ssize_t n;
+	int r;
+
+	if (ms->state == MUX_CONNECTING)
+		return finish_connect(ms);
+	r = mux_socket_flush(ms);
+	if (r < 0)
+		return r;
+	n = mux_socket_receive(ms);
+	if (n < 0)
+		return (int)n;
+	return read_head(ms);
+}
+
+ssize_t mux_socket_receive(struct mux_socket *ms)
+{
+	ssize_t n;
+	int r = buf_reserve(&ms->in, RECEIVE_SIZE);
+
+	if (r < 0)
+		return r;
+	n = recv(ms->socket.fd, ms->in.data + ms->in.len, RECEIVE_SIZE, 0);
+	if (n == 0)
+		return -ECONNRESET;
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	ms->in.len += (size_t)n;
+	return n;
+}
+
+int mux_socket_flush(struct mux_socket *ms)
+{
+	size_t unsent = ms->out.len - ms->sent;
+	ssize_t n = 0;
+
+	if (unsent > 0)
+		n = send(ms->socket.fd, ms->out.data + ms->sent, unsent, MSG_NOSIGNAL);
+	if (n < 0 && errno != EAGAIN && errno != EINTR)
+		return -errno;
+	if (n > 0) {
+		ms->sent += (size_t)n;
+		ms->sent_total += (uint64_t)n;
+	}
+	if (ms->sent == ms->out.len) {
+		buf_clear(&ms->out);
+		ms->sent = 0;
+	} else if (ms->sent > CONSUME_BEYOND) {
+		buf_consume(&ms->out, ms->sent);
+		ms->sent = 0;
+	}
+	return loop_change_fd(ms->loop, &ms->socket,
+			      ms->out.len ? EPOLLIN | EPOLLOUT : (uint32_t)EPOLLIN);
+}
+
+uint64_t mux_socket_queued_total(const struct mux_socket *ms)
+{
+	return ms->sent_total + (ms->out.len - ms->sent);
+}
+
+void mux_socket_close(struct mux_socket *ms)
+{
+	if (ms->socket.fd >= 0) {
+		loop_remove_fd(ms->loop, &ms->socket);
+		close(ms->socket.fd);
+	}
+	ms->socket.fd = -1;
+	ms->state = MUX_CLOSED;
+	buf_clear(&ms->in);
+	buf_clear(&ms->out);
+	ms->sent = 0;
+	ms->sent_total = 0;
+}

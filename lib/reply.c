@@ -2,6 +2,7 @@
 #include "lib/reply.h"
 
 #include "lib/cleanup.h"
+#include "lib/object.h"
 #include "lib/utf8.h"
 
 #include <errno.h>
@@ -46,9 +47,15 @@ static json_t *problem_to_json(const struct exchange *ex, const struct outcome_i
 			       enum applied applied, const char *detail)
 {
 	const char *request_id = ex ? fields_get(&ex->request, FIELD_REQUEST_ID, NULL) : NULL;
+	struct request_id own;
+	char own_hex[33];
 
-	if (!request_id || !utf8_is_valid(request_id, strlen(request_id)))
-		request_id = "";
+	/* Always there, so that a report of the problem can name it. */
+	if (!request_id || !utf8_is_valid(request_id, strlen(request_id))) {
+		request_id_generate(&own);
+		request_id_to_hex(&own, own_hex);
+		request_id = own_hex;
+	}
 	return json_pack("{s:s+, s:s, s:i, s:s, s:s, s:b, s:s}", "type",
 			 "urn:hexkv:problem:", info->slug, "title", info->title, "status",
 			 (int)info->status, "detail", detail, "request_id", request_id, "retryable",

@@ -9,9 +9,9 @@
 /* Whether the request may have been applied, when it failed. */
 enum applied { APPLIED_NOT, APPLIED_UNKNOWN };
 
-/* Fills @answer with a problem: type, title, status, detail, request_id (the request's, or ""),
- * retryable, outcome. Retry-After: 1 comes with 429 and 503. @detail is a sentence that names what
- * to mend. */
+/* Fills @answer with a problem: type, title, status, detail, request_id (the request's, or a new
+ * one), retryable, outcome. Retry-After: 1 comes with 429 and 503. @detail is a sentence that names
+ * what to mend. */
 int answer_problem(struct answer *answer, const struct exchange *ex, enum outcome outcome,
 		   enum applied applied, const char *detail, ...)
 	__attribute__((format(printf, 5, 6)));

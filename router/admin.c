@@ -9,15 +9,6 @@ void admin_live(struct exchange *ex, struct service *service)
 	reply_json(ex, OUTCOME_OK, json_pack("{s:s}", "status", "live"));
 }
 
-void admin_ready(struct exchange *ex, struct service *service)
-{
-	if (server_is_ready(service->worker->server))
-		reply_json(ex, OUTCOME_OK, json_pack("{s:s}", "status", "ready"));
-	else
-		reply_problem(ex, OUTCOME_UNAVAILABLE,
-			      "the router is starting or shutting down; try again");
-}
-
 void admin_topology(struct exchange *ex, struct service *service)
 {
 	reply_json(ex, OUTCOME_OK, cluster_to_json(service->router->cluster));

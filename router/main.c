@@ -13,8 +13,8 @@
  *     forward          one exchange becomes one call  (upload, download)
  *     move             MOVE between two shards  (copy)
  *   keys             /keys over all shards  (cursor)
- *   status           /status: every node's beside each other
- *   admin            /health, /topology, /metrics  (counters)
+ *   status           /status, /health/ready: what all nodes say  (survey)
+ *   admin            /health/live, /topology, /metrics  (counters)
  *
  *   hop              one request to a node: address, fields, accounting, failures
  *   gather           a hop whose answer is collected whole

@@ -117,7 +117,7 @@ static const struct route routes[] = {
 	{ "/", DOOR_JSON, json_door_begin, true },
 	{ "/keys", DOOR_KEYS, keys_begin, false },
 	{ "/health/live", DOOR_ADMIN, admin_live, false },
-	{ "/health/ready", DOOR_ADMIN, admin_ready, false },
+	{ "/health/ready", DOOR_ADMIN, status_ready_begin, false },
 	{ "/status", DOOR_ADMIN, status_begin, false },
 	{ "/topology", DOOR_ADMIN, admin_topology, false },
 	{ "/metrics", DOOR_ADMIN, admin_metrics, false },

@@ -26,13 +26,20 @@ mount_state()
 	fi
 }
 
-# member_figures NAME: "records bytes" as the member tells them, "- -" if it does not.
+# What /status of a node or the router says: entries (replaced and deleted ones too, until they are
+# merged away) and bytes on disk.
+FIGURES='if .store then
+	"\(.store.tree.entries) \(.store.log.bytes + .store.tree.segment_bytes + .store.value_bytes)"
+else
+	"\(.entries // "-") -"
+end'
+
+# member_figures NAME: "ENTRIES BYTES", "- -" if it does not tell.
 member_figures()
 {
-	local url figures
-	url=$(url_of "$1")
-	figures=$(curl -fsS --noproxy '*' -m 5 "$url/status" 2>/dev/null |
-		jq -r '"\(.records // "-") \(.bytes // "-")"' 2>/dev/null) || figures=
+	local figures
+	figures=$(curl -fsS --noproxy '*' -m 5 "$(url_of "$1")/status" 2>/dev/null |
+		jq -r "$FIGURES" 2>/dev/null) || figures=
 	printf '%s' "${figures:-- -}"
 }
 
@@ -66,7 +73,7 @@ status()
 	local name role all=0
 	directory_exists || die "no cluster in $DIR; 'scripts/hexkv up' makes one"
 	settings_load
-	status_row MEMBER ROLE PID PORT STATE RECORDS BYTES
+	status_row MEMBER ROLE PID PORT STATE ENTRIES BYTES
 	status_member router router || all=1
 	while read -r name; do
 		role=leader

@@ -7,6 +7,7 @@
 #include "lib/reply.h"
 #include "lib/target.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@ struct head_scan {
 	unsigned transfer_codings;
 	bool chunked;
 	bool length_is_bad;
+	bool name_is_bad;
 	const char *repeated; /* name of a field that came twice */
 	int error; /* of storing a field */
 };
@@ -54,6 +56,15 @@ static void scan_length(struct head_scan *scan, const char *value, size_t len)
 	scan->request->exchange.content_length = length;
 }
 
+/* A name with a space before its colon is one name to this server and another to the next. */
+static bool is_token(const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (!isalnum((unsigned char)text[i]) && !strchr("!#$%&'*+-.^_`|~", text[i]))
+			return false;
+	return len > 0;
+}
+
 static enum MHD_Result scan_field(void *cls, enum MHD_ValueKind kind, const char *name,
 				  size_t name_len, const char *value, size_t len)
 {
@@ -65,6 +76,8 @@ static enum MHD_Result scan_field(void *cls, enum MHD_ValueKind kind, const char
 	(void)kind;
 	if (!value)
 		value = "";
+	if (!is_token(name, name_len))
+		scan->name_is_bad = true;
 	if (field) {
 		if (!fields_get(fields, field, NULL))
 			r = len > FIELD_VALUE_MAX ? -E2BIG : fields_set(fields, field, value, len);
@@ -105,6 +118,9 @@ static bool head_is_sound(struct head_scan *scan, int target_error)
 	else if (scan->transfer_codings > 1 || (scan->transfer_codings && !scan->chunked))
 		reply_problem(ex, OUTCOME_NOT_IMPLEMENTED,
 			      "the only transfer coding that is understood is chunked; use it");
+	else if (scan->name_is_bad)
+		reply_problem(ex, OUTCOME_BAD_REQUEST,
+			      "the name of a header has a forbidden byte; mend it");
 	else
 		request->close = false;
 	if (request->close)

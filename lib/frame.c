@@ -158,9 +158,10 @@ static int decode_frame(struct bytes_reader *r, struct frame *ret_frame)
 	if (r->bad || frame.target_len > FRAME_TARGET_MAX || fields_len > FRAME_FIELDS_MAX)
 		return -EBADMSG;
 	frame.target = (const char *)bytes_read(r, frame.target_len);
-	fields = bytes_reader(bytes_read(r, fields_len), fields_len);
+	fields.at = bytes_read(r, fields_len);
 	if (r->bad || bytes_left(r) > FRAME_BODY_MAX)
 		return -EBADMSG;
+	fields = bytes_reader(fields.at, fields_len);
 	frame.body_len = bytes_left(r);
 	frame.body = r->at;
 	if (!head_is_sound(&frame, value) || !target_is_sound(&frame))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* POST /: the key is the body, the answer is its record. */
+#include "lib/container_of.h"
 #include "lib/reply.h"
 #include "router/json_door.h"
 #include "router/json_key.h"
@@ -44,8 +45,7 @@ static void reply_too_large(struct json_post *post)
 
 static void print_run(struct work *work)
 {
-	struct json_post *post =
-		(struct json_post *)((char *)work - offsetof(struct json_post, work));
+	struct json_post *post = container_of(work, struct json_post, work);
 	const char *type = fields_get(&post->get.fields, FIELD_CONTENT_TYPE, NULL);
 	const char *encoding = fields_get(&post->get.fields, FIELD_ENCODING, NULL);
 
@@ -58,8 +58,7 @@ static void print_run(struct work *work)
 
 static void print_done(struct work *work)
 {
-	struct json_post *post =
-		(struct json_post *)((char *)work - offsetof(struct json_post, work));
+	struct json_post *post = container_of(work, struct json_post, work);
 
 	if (!post->ex) {
 		json_post_free(post);

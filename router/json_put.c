@@ -4,6 +4,7 @@
  * client has sent is charged to the budget as it arrives, not as it is announced, so that nobody
  * can hold the budget by announcing alone.
  */
+#include "lib/container_of.h"
 #include "lib/reply.h"
 #include "router/json_door.h"
 #include "router/object_door.h"
@@ -40,7 +41,7 @@ static void json_put_free(struct json_put *put)
 
 static void print_run(struct work *work)
 {
-	struct json_put *put = (struct json_put *)((char *)work - offsetof(struct json_put, work));
+	struct json_put *put = container_of(work, struct json_put, work);
 	const struct json_record *record = &put->record;
 
 	put->result =
@@ -50,7 +51,7 @@ static void print_run(struct work *work)
 
 static void print_done(struct work *work)
 {
-	struct json_put *put = (struct json_put *)((char *)work - offsetof(struct json_put, work));
+	struct json_put *put = container_of(work, struct json_put, work);
 
 	if (!put->ex) {
 		json_put_free(put);
@@ -115,7 +116,7 @@ static int write_record(struct json_put *put)
 
 static void parse_run(struct work *work)
 {
-	struct json_put *put = (struct json_put *)((char *)work - offsetof(struct json_put, work));
+	struct json_put *put = container_of(work, struct json_put, work);
 
 	put->result = json_record_parse((const char *)put->body.data, put->body.len, &put->record,
 					put->why);
@@ -124,7 +125,7 @@ static void parse_run(struct work *work)
 
 static void parse_done(struct work *work)
 {
-	struct json_put *put = (struct json_put *)((char *)work - offsetof(struct json_put, work));
+	struct json_put *put = container_of(work, struct json_put, work);
 
 	if (!put->ex) {
 		json_put_free(put);

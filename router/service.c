@@ -127,8 +127,10 @@ static const struct route object_route = { "/kv/", DOOR_OBJECT, object_door_begi
 
 static const struct route *find_route(const char *path)
 {
-	if (strncmp(path, object_route.path, strlen(object_route.path)) == 0 &&
-	    !strchr(path + strlen(object_route.path), '/'))
+	size_t prefix = strlen(object_route.path);
+
+	if (strncmp(path, object_route.path, prefix) == 0 && path[prefix] &&
+	    !strchr(path + prefix, '/'))
 		return &object_route;
 	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
 		if (strcmp(path, routes[i].path) == 0)

@@ -1,24 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 #include "router/work.h"
 
+#include "lib/container_of.h"
+
 /* About a millisecond of JSON. */
 #define INLINE_MAX ((size_t)128 * 1024)
 
-static struct work *from_job(struct pool_job *job)
-{
-	return (struct work *)((char *)job - offsetof(struct work, job));
-}
-
 static void run(struct pool_job *job)
 {
-	struct work *work = from_job(job);
+	struct work *work = container_of(job, struct work, job);
 
 	work->run(work);
 }
 
 static void done(struct pool_job *job)
 {
-	struct work *work = from_job(job);
+	struct work *work = container_of(job, struct work, job);
 
 	work->under_way = false;
 	work->service->jobs--;

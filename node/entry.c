@@ -136,7 +136,7 @@ static bool header_is_valid(const struct entry *entry, uint8_t flags, const uint
 	return entry->kind != ENTRY_TOMBSTONE || (label_len[0] == 0 && label_len[1] == 0);
 }
 
-int entry_decode(struct bytes_reader *reader, struct entry *ret_entry)
+int entry_decode_head(struct bytes_reader *reader, struct entry *ret_entry)
 {
 	struct entry entry = { .kind = (enum entry_kind)bytes_read_u8(reader) };
 	uint8_t flags = bytes_read_u8(reader);
@@ -167,12 +167,37 @@ int entry_decode(struct bytes_reader *reader, struct entry *ret_entry)
 		decode_label(reader, label_len[1], ENCODING_DEFAULT, &entry.encoding,
 			     &entry.encoding_len);
 	}
-	if (entry.kind == ENTRY_INLINE)
-		entry.value = bytes_read(reader, entry.size_bytes);
 	if (reader->bad)
 		return -EBADMSG;
 	*ret_entry = entry;
 	return 0;
+}
+
+int entry_decode(struct bytes_reader *reader, struct entry *ret_entry)
+{
+	int r = entry_decode_head(reader, ret_entry);
+
+	if (r == 0 && ret_entry->kind == ENTRY_INLINE)
+		ret_entry->value = bytes_read(reader, ret_entry->size_bytes);
+	return reader->bad ? -EBADMSG : r;
+}
+
+bool entry_peek(const uint8_t *data, size_t len, struct entry *ret_entry)
+{
+	size_t at = FIXED_BYTES;
+
+	if (len < FIXED_BYTES)
+		return false;
+	ret_entry->kind = (enum entry_kind)data[0];
+	ret_entry->key_len = data[2];
+	if (data[1] & FLAG_REQUEST_ID)
+		at += REQUEST_ID_SIZE;
+	if (ret_entry->kind != ENTRY_TOMBSTONE)
+		at += RECORD_BYTES + (ret_entry->kind == ENTRY_FILE ? 8 : 0);
+	if (len < at || len - at < ret_entry->key_len)
+		return false;
+	ret_entry->key = data + at;
+	return true;
 }
 
 static void label_copy(struct label *label, const char *text, uint8_t len)

@@ -43,6 +43,11 @@ struct entry {
 int entry_encode(const struct entry *entry, struct buf *out);
 /* 0 or -EBADMSG. Reads exactly one entry. */
 int entry_decode(struct bytes_reader *reader, struct entry *ret_entry);
+/* As entry_decode(), but an inline value does not follow: it is left NULL. */
+int entry_decode_head(struct bytes_reader *reader, struct entry *ret_entry);
+/* Only what ordering needs: kind, key and key_len of an encoded entry; the rest is left alone.
+ * false: damaged. */
+bool entry_peek(const uint8_t *data, size_t len, struct entry *ret_entry);
 /* What entry_encode() would append. */
 size_t entry_encoded_size(const struct entry *entry);
 void entry_to_meta(const struct entry *entry, struct record_meta *ret_meta);

@@ -46,7 +46,7 @@ int lsm_sweep(struct lsm *lsm);
  * (backpressure) while 64 MiB of sealed memtables wait or the run count is at its hard cap; -EIO /
  * -ENOSPC if flushing is failing and memory is at its bound. */
 int lsm_apply(struct lsm *lsm, const struct entry *entries, size_t count);
-/* Seals the memtable and waits until all is in segments. */
+/* Seals the memtable and waits until all is in segments. From the thread that applies. */
 int lsm_flush(struct lsm *lsm);
 /* Ends the threads. Does not flush. */
 struct lsm *lsm_free(struct lsm *lsm);
@@ -86,5 +86,5 @@ struct lsm_stats {
 void lsm_stats(struct lsm *lsm, struct lsm_stats *ret_stats);
 
 /* Reads and verifies every block, filter and index of every live segment, and calls @problem for
- * each fault. */
+ * each fault. 0 sound, 1 faults. */
 int lsm_check(struct lsm *lsm, void (*problem)(const char *sentence, void *state), void *state);

@@ -27,6 +27,11 @@ struct value_files *value_files_free(struct value_files *files);
 /* After recovery: deletes every file that has no reference, and from now on each file with its last
  * reference. */
 int value_files_sweep(struct value_files *files);
+/* From now on deletions are the work of a thread, so that dropping a reference never waits. */
+int value_files_start(struct value_files *files);
+/* Before closing: from now on nothing is deleted, so that references may be dropped. lsm_free()
+ * calls it. */
+void value_files_hold(struct value_files *files);
 /* Bytes of all live value files. */
 uint64_t value_files_bytes(const struct value_files *files);
 

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What lsm.c, lsm_read.c, flush.c, compaction.c and backpressure.c share.
+ *
+ * Locks, in the order in which they are taken: manifest_lock, lock, view_lock.
+ */
+#pragma once
+
+#include "lib/buf.h"
+#include "lib/cleanup.h"
+#include "lib/mutex.h"
+#include "node/lsm.h"
+#include "node/manifest.h"
+#include "node/merge.h"
+#include "node/view.h"
+
+#define LSM_RUNS_SOFT        12
+#define LSM_RUNS_HARD        24
+#define LSM_SEALED_MAX       ((uint64_t)64 * 1024 * 1024)
+#define LSM_SEALED_TABLES    64 /* the same bound for small memtables */
+#define LSM_RETRY_MS         1000
+#define LSM_PUBLISH_RETRY_US 100000
+#define LSM_TOMBSTONES_SKIP  10000
+
+DEFINE_CLEANUP(struct merge *, merge_free)
+DEFINE_CLEANUP(struct view *, view_unref)
+DEFINE_CLEANUP(struct segment *, segment_unref)
+
+struct lsm {
+	/* Immutable after open. */
+	struct lsm_options options;
+	char *dir;
+	struct segment_context context;
+	uint64_t first_new_id; /* file ids from here on are this process's */
+	uint64_t sealed_max;
+
+	/* Held over I/O: edits are few, and only the background threads make them. */
+	struct mutex manifest_lock;
+	struct manifest *manifest GUARDED_BY(manifest_lock);
+	/* Segments of failed edits: not needed, but a recovery may find the edit. */
+	struct buf doubtful GUARDED_BY(manifest_lock);
+	_Atomic uint64_t next_file_id;
+
+	struct mutex lock; /* changes of the view, and: */
+	struct condition flush_work, compact_work, progress;
+	uint64_t sealed_bytes GUARDED_BY(lock);
+	int flush_error GUARDED_BY(lock); /* of the last attempt */
+	int compact_error GUARDED_BY(lock);
+	uint64_t flush_failures GUARDED_BY(lock);
+	bool retry_now GUARDED_BY(lock);
+	bool compacting GUARDED_BY(lock); /* a compaction runs or is due */
+	struct lsm_stats counters GUARDED_BY(lock); /* flushes and compactions */
+
+	struct mutex view_lock; /* held for the pointer only */
+	struct view *view; /* changed with lock and view_lock held, read with either */
+
+	atomic_bool stop;
+	bool flush_thread_runs, compact_thread_runs;
+	pthread_t flush_thread, compact_thread;
+
+	/* The applier's. */
+	struct memtable *active; /* the current view's: only the applier replaces it */
+	uint64_t owed_ns; /* delay not yet taken */
+};
+
+/* A reference to the current view. */
+struct view *lsm_view(struct lsm *lsm);
+/* Takes the reference to @view; the caller made it from the current one without letting go of the
+ * lock. */
+void lsm_install_locked(struct lsm *lsm, struct view *view) REQUIRES(lsm->lock);
+/* Copies everything that @merge yields to a new segment, and opens it. *ret_segment is NULL if
+ * nothing was left. -ECANCELED: the tree is being closed. */
+int lsm_write_segment(struct lsm *lsm, struct merge *merge, uint64_t entries_max,
+		      bool drop_tombstones, struct segment **ret_segment);
+/* Makes @edit durable. On failure @output may not be deleted yet, and is not. */
+int lsm_commit_edit(struct lsm *lsm, struct manifest_edit *edit, struct segment *output)
+	EXCLUDES(lsm->manifest_lock);
+/* Before a segment is written: a manifest that failed is mended first, so that failures don't pile
+ * up files. */
+int lsm_mend_manifest(struct lsm *lsm) EXCLUDES(lsm->manifest_lock);
+
+/* Writes all sealed memtables to one segment. 0 also if there are none. */
+int lsm_flush_sealed(struct lsm *lsm);
+void *lsm_flush_thread(void *lsm);
+/* One compaction, if one is due. 1: done, there may be another; 0: none is due. */
+int lsm_compact(struct lsm *lsm);
+void *lsm_compact_thread(void *lsm);
+bool lsm_compaction_is_due(const struct lsm *lsm, const struct view *view);
+/* Flush and compaction of a tree without threads. */
+void lsm_work_inline(struct lsm *lsm);
+
+/* Waits until there is room for more, and slows down before there is none. */
+int lsm_wait_for_room(struct lsm *lsm);
+/* After @bytes were applied. */
+void lsm_slow_down(struct lsm *lsm, uint64_t bytes);

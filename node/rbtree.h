@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Intrusive red-black tree. The user embeds a node, descends by itself (its own comparison) and
+ * links the node where the descent ended.
+ *
+ * Threads: the caller serialises changes; any number may read a tree that does not change.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum rbtree_side { RBTREE_LEFT = 0, RBTREE_RIGHT = 1 };
+
+struct rbnode {
+	uintptr_t parent_and_color; /* bit 0: red */
+	struct rbnode *child[2];
+};
+
+struct rbtree {
+	struct rbnode *root;
+};
+
+/* Links @node below @parent (NULL: the tree is empty), whose child on @side is empty. */
+void rbtree_insert(struct rbtree *tree, struct rbnode *parent, enum rbtree_side side,
+		   struct rbnode *node);
+void rbtree_erase(struct rbtree *tree, struct rbnode *node);
+/* Puts @node in the place of @old, which keeps its stale links. */
+void rbtree_replace(struct rbtree *tree, struct rbnode *old, struct rbnode *node);
+/* Links @count nodes in one pass; @next yields them in ascending order. The tree was empty. */
+void rbtree_build(struct rbtree *tree, size_t count, struct rbnode *(*next)(void *state),
+		  void *state);
+
+struct rbnode *rbtree_first(const struct rbtree *tree);
+struct rbnode *rbtree_next(const struct rbnode *node);
+/* The number of black nodes on every path, or -1 if an invariant does not hold. */
+int rbtree_check(const struct rbtree *tree);

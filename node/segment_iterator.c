@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/* Walking through a segment in key order, for listing, compaction and checks. */
+#include "lib/cleanup.h"
+#include "node/bloom.h"
+#include "node/key_order.h"
+#include "node/segment_private.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+static void drop_apart(struct segment_iterator *it)
+{
+	it->apart = block_unref(it->apart);
+}
+
+static int load_block(struct segment_iterator *it)
+{
+	struct segment_range range = segment_index_range(it->node);
+	int r;
+
+	it->block = block_unref(it->block);
+	r = segment_read(it->segment, range, it->cached, 0, &it->block);
+	if (r < 0)
+		return r;
+	it->slot = 0;
+	return segment_block_init(&it->view, it->block->data, it->block->len) < 0
+		       ? segment_damaged(it->segment, range.offset, "a block is malformed")
+		       : 0;
+}
+
+/* Goes on to the next block while the current one has no entry at slot. */
+static int settle(struct segment_iterator *it)
+{
+	int r;
+
+	while (it->slot >= it->view.count) {
+		it->node = rbtree_next(it->node);
+		if (!it->node)
+			return 0;
+		r = load_block(it);
+		if (r < 0)
+			return r;
+	}
+	return segment_block_slot(&it->view, it->slot, &it->at) < 0
+		       ? segment_damaged(it->segment, it->block->offset, "a block is malformed")
+		       : 0;
+}
+
+int segment_iterate(struct segment_iterator *it, struct segment *segment, bool cached,
+		    const void *after, size_t after_len)
+{
+	bool equal;
+	int r;
+
+	*it = (struct segment_iterator){ .segment = segment, .cached = cached };
+	it->node = segment_index_find(&segment->index, after, after_len);
+	r = load_block(it);
+	if (r == 0 && segment_block_seek(&it->view, after, after_len, true, &it->slot, &equal) < 0)
+		r = segment_damaged(segment, it->block->offset, "a block is malformed");
+	return r < 0 ? r : settle(it);
+}
+
+int segment_next(struct segment_iterator *it)
+{
+	drop_apart(it);
+	it->slot++;
+	return settle(it);
+}
+
+void segment_iterator_deinit(struct segment_iterator *it)
+{
+	drop_apart(it);
+	it->block = block_unref(it->block);
+	it->node = NULL;
+}
+
+int segment_iterator_peek(const struct segment_iterator *it, struct entry *ret_entry)
+{
+	return entry_peek(it->at.encoded, it->at.len, ret_entry)
+		       ? 0
+		       : segment_damaged(it->segment, it->block->offset, "an entry is malformed");
+}
+
+int segment_iterator_head(const struct segment_iterator *it, struct entry *ret_entry)
+{
+	struct segment_range apart;
+
+	if (segment_slot_decode(&it->at, ret_entry, &apart) < 0)
+		return segment_damaged(it->segment, it->block->offset, "an entry is malformed");
+	return 0;
+}
+
+int segment_iterator_encoded(struct segment_iterator *it, const uint8_t **ret_data, size_t *ret_len)
+{
+	struct segment_range range;
+	struct entry head, entry;
+	int r;
+
+	if (it->at.form == SEGMENT_WHOLE) {
+		*ret_data = it->at.encoded;
+		*ret_len = it->at.len;
+		return 0;
+	}
+	if (!it->apart) {
+		if (segment_slot_decode(&it->at, &head, &range) < 0)
+			return segment_damaged(it->segment, it->block->offset,
+					       "an entry is malformed");
+		r = segment_read_apart(it->segment, &head, range, it->cached, 0, &entry,
+				       &it->apart);
+		if (r < 0)
+			return r;
+	}
+	*ret_data = it->apart->data;
+	*ret_len = it->apart->len;
+	return 0;
+}
+
+struct check {
+	struct segment *segment;
+	void (*problem)(const char *sentence, void *state);
+	void *state;
+	int faults;
+	struct key last;
+	uint64_t entries, tombstones;
+};
+
+static void report(struct check *check, const char *why)
+{
+	_cleanup_(freep) char *sentence = NULL;
+
+	check->faults++;
+	if (asprintf(&sentence, "%s: %s", check->segment->path, why) < 0)
+		sentence = NULL;
+	check->problem(sentence ? sentence : why, check->state);
+}
+
+static int check_entry(struct check *check, struct segment_iterator *it)
+{
+	struct segment *segment = it->segment;
+	struct bytes_reader reader;
+	const uint8_t *data;
+	struct entry entry;
+	size_t len;
+	int r;
+
+	r = segment_iterator_encoded(it, &data, &len);
+	if (r < 0)
+		return r;
+	reader = bytes_reader(data, len);
+	r = entry_decode(&reader, &entry);
+	if (r < 0 || bytes_left(&reader) > 0)
+		return -EBADMSG;
+	if (key_order(check->last.bytes, check->last.len, entry.key, entry.key_len) >= 0)
+		report(check, "its keys are out of order");
+	if (!bloom_may_contain(segment->filter->data, segment->filter->len,
+			       hash64(entry.key, entry.key_len, 0)))
+		report(check, "its filter lacks a key");
+	if (segment_index_find(&segment->index, entry.key, entry.key_len) != it->node)
+		report(check, "its index points to another block");
+	if (entry.kind == ENTRY_FILE && !segment_value(segment, entry.file_id))
+		report(check, "its value list lacks a file");
+	check->entries++;
+	check->tombstones += entry.kind == ENTRY_TOMBSTONE;
+	return key_from_bytes(entry.key, entry.key_len, &check->last);
+}
+
+int segment_check(struct segment *segment, void (*problem)(const char *sentence, void *state),
+		  void *state)
+{
+	struct check check = { .segment = segment, .problem = problem, .state = state };
+	struct segment_iterator it;
+	int r;
+
+	r = segment_iterate(&it, segment, false, NULL, 0);
+	while (r == 0 && !segment_iterator_ended(&it)) {
+		r = check_entry(&check, &it);
+		if (r == 0)
+			r = segment_next(&it);
+	}
+	segment_iterator_deinit(&it);
+	if (r == -EBADMSG)
+		report(&check, "a block is damaged; the log names its offset");
+	else if (r < 0)
+		return r;
+	else if (check.entries != segment->properties.entries ||
+		 check.tombstones != segment->properties.tombstones)
+		report(&check, "its properties count other entries than it holds");
+	return check.faults;
+}

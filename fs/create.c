@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A new record is not stored before its file is flushed, unless it is created exclusively: then the
+ * leader decides who was first, at once.
+ */
+#include "fs/content.h"
+#include "fs/files.h"
+
+#include <errno.h>
+
+static ssize_t no_source(void *state, uint64_t offset, void *data, size_t len)
+{
+	(void)state;
+	(void)offset;
+	(void)data;
+	(void)len;
+	return 0;
+}
+
+/* Stores an empty record if there is none. */
+static int claim(struct mount *mount, const char *name, const struct interrupt *interrupt,
+		 struct remote_stored *ret_stored)
+{
+	const struct remote_put put = {
+		.key = name,
+		.only_new = true,
+		.durability = DURABILITY_MEMORY,
+		.source = no_source,
+	};
+	int r = remote_put(mount->remote, &put, interrupt, ret_stored);
+
+	return r == -ESTALE ? -EEXIST : r;
+}
+
+static int open_existing(struct mount *mount, struct inode *inode,
+			 const struct files_create *create, const struct interrupt *interrupt,
+			 struct inode **ret_inode)
+{
+	int r = create->exclusive ? -EEXIST : 0;
+
+	if (r == 0 && create->truncate)
+		r = content_truncate(mount, inode, 0, interrupt);
+	if (r < 0) {
+		inode_unref(&mount->inodes, inode);
+		return r;
+	}
+	*ret_inode = inode;
+	return 0;
+}
+
+int files_create(struct mount *mount, const struct files_create *create,
+		 const struct interrupt *interrupt, struct inode **ret_inode)
+{
+	struct inode_table *table = &mount->inodes;
+	enum name_kind kind = name_classify(create->name);
+	struct remote_stored stored = { .mtime_ns = 0 };
+	struct staging *staging;
+	struct inode *inode;
+	bool claimed, hidden;
+	int r;
+
+	r = name_create_error(kind);
+	if (r < 0)
+		return r;
+	/* Another thread of this mount may have made it since the look-up that found nothing. */
+	inode = inode_find(table, create->name);
+	if (inode)
+		return open_existing(mount, inode, create, interrupt, ret_inode);
+	r = staging_new(mount->options->staging, 0, &staging);
+	if (r < 0)
+		return r;
+	mutex_lock(&table->lock);
+	hidden = inode_is_hidden_locked(table, create->name, (struct version){ 0 });
+	mutex_unlock(&table->lock);
+	claimed = create->exclusive && kind == NAME_KEY && !hidden;
+	if (claimed)
+		r = claim(mount, create->name, interrupt, &stored);
+	if (r < 0) {
+		staging_unref(staging);
+		return r;
+	}
+	mutex_lock(&table->lock);
+	inode = inode_new_locked(table, kind == NAME_KEY ? INODE_RECORD : INODE_TEMPORARY,
+				 create->name);
+	if (inode) {
+		inode->mode = create->mode & 07777;
+		inode->staging = staging;
+		inode->unsaved = !claimed;
+		inode->stored = claimed;
+		inode->version = stored.version;
+		if (claimed)
+			inode->mtime_ns = stored.mtime_ns;
+		inode_link_locked(table, inode);
+	} else {
+		staging_unref(staging);
+		r = -ENOMEM;
+	}
+	mutex_unlock(&table->lock);
+	if (r == 0)
+		*ret_inode = inode;
+	return r;
+}

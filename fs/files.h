@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Making, removing and renaming files by name. Errors: 0 or a negative errno for the program.
+ * Threads: any.
+ */
+#pragma once
+
+#include "fs/mount.h"
+
+struct files_create {
+	const char *name;
+	unsigned mode;
+	bool exclusive;
+	bool truncate;
+};
+/* *ret_inode has one reference for the caller. */
+int files_create(struct mount *mount, const struct files_create *create,
+		 const struct interrupt *interrupt, struct inode **ret_inode);
+int files_unlink(struct mount *mount, const char *name, const struct interrupt *interrupt);
+/* For a temporary file that goes away: the record that it was goes with it, unless it has been
+ * replaced since. */
+int files_remove_hidden(struct mount *mount, struct inode *inode,
+			const struct interrupt *interrupt);
+/* @only_new: -EEXIST if @to exists. */
+int files_rename(struct mount *mount, const char *from, const char *to, bool only_new,
+		 const struct interrupt *interrupt);

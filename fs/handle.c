@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+#include "fs/handle.h"
+
+#include "fs/content.h"
+#include "lib/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+int handle_open(struct mount *mount, struct inode *inode, bool writable, struct handle **ret_handle)
+{
+	struct handle *handle = calloc(1, sizeof(*handle));
+	int r;
+
+	if (!handle)
+		return -ENOMEM;
+	r = reader_new(mount->remote, mount->prefetch, &handle->reader);
+	if (r < 0) {
+		free(handle);
+		return r;
+	}
+	handle->inode = inode;
+	handle->writable = writable;
+	mutex_lock(&mount->inodes.lock);
+	inode_ref_locked(inode);
+	inode->handles++;
+	inode->writers += writable;
+	mutex_unlock(&mount->inodes.lock);
+	*ret_handle = handle;
+	return 0;
+}
+
+void handle_close(struct mount *mount, struct handle *handle)
+{
+	struct inode *inode = handle->inode;
+	bool last = false;
+	int r;
+
+	/* A mapping may have changed the file after close() flushed it. */
+	if (handle->writable) {
+		r = content_flush(mount, inode, DURABILITY_MEMORY, NULL);
+		if (r < 0)
+			log_error("unsaved content is given up with its last open file",
+				  "name=%s error=%d", inode->name, -r);
+	}
+	reader_free(handle->reader);
+	mutex_lock(&mount->inodes.lock);
+	inode->handles--;
+	inode->writers -= handle->writable;
+	last = handle->writable && inode->writers == 0;
+	mutex_unlock(&mount->inodes.lock);
+	if (last)
+		content_release(mount, inode);
+	inode_unref(&mount->inodes, inode);
+	free(handle);
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* An open file: whom it reads and writes, and its read-ahead. Threads: immutable between open and
+ * release. */
+#pragma once
+
+#include "fs/mount.h"
+#include "fs/reader.h"
+
+struct handle {
+	struct inode *inode; /* a reference */
+	struct reader *reader;
+	bool writable;
+};
+
+/* Takes a reference to the inode of its own. */
+int handle_open(struct mount *mount, struct inode *inode, bool writable,
+		struct handle **ret_handle);
+/* Stores what is unsaved, as the last writer; logs if that fails, since nobody can be told. */
+void handle_close(struct mount *mount, struct handle *handle);

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT */
+#include "fs/inode.h"
+
+#include "lib/clock.h"
+#include "lib/hash.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define VALUES_BYTES_MAX (16 * 1024 * 1024)
+#define WAIT_SLICE_MS    100
+
+static uint64_t name_hash(const char *name)
+{
+	return hash64(name, strlen(name), 0);
+}
+
+/* Small numbers are left to "." and the kernel's own. */
+uint64_t inode_name_st_ino(const char *name)
+{
+	uint64_t hash = name_hash(name);
+
+	return hash < 256 ? hash + 256 : hash;
+}
+
+static struct inode **bucket_of(struct inode_table *table, const char *name)
+{
+	return &table->buckets[name_hash(name) % INODE_BUCKETS];
+}
+
+void inode_table_init(struct inode_table *table, unsigned new_mode)
+{
+	memset(table, 0, sizeof(*table));
+	mutex_init(&table->lock);
+	condition_init(&table->changed);
+	table->all.next = table->all.previous = &table->all;
+	table->new_mode = new_mode;
+	table->root.kind = INODE_ROOT;
+	table->root.st_ino = 1;
+	table->root.references = 1;
+}
+
+static void inode_free_content(struct inode *inode)
+{
+	value_unref(inode->value);
+	staging_unref(inode->staging);
+	free(inode->content_type);
+	free(inode->encoding);
+	free(inode->hides);
+	free(inode);
+}
+
+void inode_table_deinit(struct inode_table *table)
+{
+	struct inode *inode = table->all.next;
+
+	while (inode != &table->all) {
+		struct inode *next = inode->next;
+
+		inode_free_content(inode);
+		inode = next;
+	}
+	condition_deinit(&table->changed);
+	mutex_deinit(&table->lock);
+}
+
+struct inode *inode_new_locked(struct inode_table *table, enum inode_kind kind, const char *name)
+{
+	struct inode *inode = calloc(1, sizeof(*inode));
+
+	if (!inode)
+		return NULL;
+	inode->kind = kind;
+	inode->birth = ++table->births;
+	inode->references = 1;
+	inode->mode = table->new_mode;
+	strncpy(inode->name, name, NAME_BYTES_MAX);
+	inode->st_ino = inode_name_st_ino(name);
+	inode->mtime_ns = clock_realtime_ns();
+	inode->next = &table->all;
+	inode->previous = table->all.previous;
+	inode->next->previous = inode;
+	inode->previous->next = inode;
+	table->count++;
+	return inode;
+}
+
+struct inode *inode_find_locked(struct inode_table *table, const char *name)
+{
+	struct inode *inode = *bucket_of(table, name);
+
+	while (inode && strcmp(inode->name, name) != 0)
+		inode = inode->next_of_bucket;
+	return inode;
+}
+
+struct inode *inode_find(struct inode_table *table, const char *name)
+{
+	struct inode *inode;
+
+	mutex_lock(&table->lock);
+	inode = inode_find_locked(table, name);
+	if (inode)
+		inode_ref_locked(inode);
+	mutex_unlock(&table->lock);
+	return inode;
+}
+
+void inode_mark_deleted(struct inode_table *table, struct inode *inode)
+{
+	mutex_lock(&table->lock);
+	inode->deleted = true;
+	inode->unsaved = false;
+	table->removals++;
+	inode_unlink_locked(table, inode);
+	mutex_unlock(&table->lock);
+}
+
+void inode_link_locked(struct inode_table *table, struct inode *inode)
+{
+	struct inode **bucket = bucket_of(table, inode->name);
+	struct inode *other;
+
+	if (inode->linked)
+		return;
+	other = inode_find_locked(table, inode->name);
+	if (other)
+		inode_unlink_locked(table, other);
+	inode->next_of_bucket = *bucket;
+	*bucket = inode;
+	inode->linked = true;
+	if (inode->kind == INODE_TEMPORARY)
+		inode->references++;
+}
+
+void inode_unlink_locked(struct inode_table *table, struct inode *inode)
+{
+	struct inode **at = bucket_of(table, inode->name);
+
+	if (!inode->linked)
+		return;
+	while (*at != inode)
+		at = &(*at)->next_of_bucket;
+	*at = inode->next_of_bucket;
+	inode->next_of_bucket = NULL;
+	inode->linked = false;
+	if (inode->kind == INODE_TEMPORARY)
+		inode_unref_locked(table, inode, 1);
+}
+
+void inode_rename_locked(struct inode_table *table, struct inode *inode, const char *name)
+{
+	inode_ref_locked(inode);
+	table->removals++;
+	inode_unlink_locked(table, inode);
+	memset(inode->name, 0, sizeof(inode->name));
+	strncpy(inode->name, name, NAME_BYTES_MAX);
+	inode->st_ino = inode_name_st_ino(name);
+	inode->kind = name_classify(name) == NAME_KEY ? INODE_RECORD : INODE_TEMPORARY;
+	inode_link_locked(table, inode);
+	inode_unref_locked(table, inode, 1);
+}
+
+struct inode *inode_ref_locked(struct inode *inode)
+{
+	inode->references++;
+	return inode;
+}
+
+void inode_unref_locked(struct inode_table *table, struct inode *inode, uint64_t count)
+{
+	assert(inode->references >= count);
+	inode->references -= count;
+	if (inode->references > 0 || inode->kind == INODE_ROOT)
+		return;
+	inode_unlink_locked(table, inode);
+	inode_set_value_locked(table, inode, NULL);
+	inode_set_hides_locked(table, inode, NULL, (struct version){ 0 });
+	inode->next->previous = inode->previous;
+	inode->previous->next = inode->next;
+	table->count--;
+	inode_free_content(inode);
+}
+
+void inode_unref(struct inode_table *table, struct inode *inode)
+{
+	mutex_lock(&table->lock);
+	inode_unref_locked(table, inode, 1);
+	mutex_unlock(&table->lock);
+}
+
+bool inode_is_hidden_locked(struct inode_table *table, const char *name, struct version version)
+{
+	struct inode *inode;
+
+	if (table->hidden == 0)
+		return false;
+	for (inode = table->all.next; inode != &table->all; inode = inode->next)
+		if (inode->hides && strcmp(inode->hides, name) == 0 &&
+		    version_compare(version, inode->hides_version) <= 0)
+			return true;
+	return false;
+}
+
+void inode_set_hides_locked(struct inode_table *table, struct inode *inode, char *key,
+			    struct version version)
+{
+	if (inode->hides)
+		table->hidden--;
+	free(inode->hides);
+	inode->hides = key;
+	inode->hides_version = version;
+	if (key)
+		table->hidden++;
+}
+
+static void forget_value_locked(struct inode_table *table, struct inode *inode)
+	REQUIRES(&table->lock)
+{
+	if (!inode->value)
+		return;
+	*(inode->value_previous ? &inode->value_previous->value_next : &table->value_oldest) =
+		inode->value_next;
+	*(inode->value_next ? &inode->value_next->value_previous : &table->value_newest) =
+		inode->value_previous;
+	inode->value_next = inode->value_previous = NULL;
+	table->value_bytes -= inode->value->len;
+	inode->value = value_unref(inode->value);
+}
+
+void inode_set_value_locked(struct inode_table *table, struct inode *inode, struct value *value)
+{
+	forget_value_locked(table, inode);
+	if (!value)
+		return;
+	inode->value = value;
+	inode->value_previous = table->value_newest;
+	*(table->value_newest ? &table->value_newest->value_next : &table->value_oldest) = inode;
+	table->value_newest = inode;
+	table->value_bytes += value->len;
+	while (table->value_bytes > VALUES_BYTES_MAX && table->value_oldest != inode)
+		forget_value_locked(table, table->value_oldest);
+}
+
+int inode_set_record_locked(struct inode_table *table, struct inode *inode,
+			    const struct record_meta *meta, struct value *value)
+{
+	char *content_type = strdup(meta->content_type.text);
+	char *encoding = strdup(meta->encoding.text);
+
+	if (!content_type || !encoding) {
+		free(content_type);
+		free(encoding);
+		value_unref(value);
+		return -ENOMEM;
+	}
+	free(inode->content_type);
+	free(inode->encoding);
+	inode->content_type = content_type;
+	inode->encoding = encoding;
+	inode->stored = true;
+	inode->version = meta->version;
+	inode->size_bytes = meta->size_bytes;
+	inode->mtime_ns = meta->mtime_ns;
+	if (value) {
+		inode_set_value_locked(table, inode, value);
+		inode->value_wanted = false;
+	}
+	return 0;
+}
+
+uint64_t inode_size_locked(struct inode *inode)
+{
+	return inode->staging ? staging_size(inode->staging) : inode->size_bytes;
+}
+
+bool inode_is_local_locked(const struct inode *inode)
+{
+	return inode->kind == INODE_TEMPORARY || inode->deleted || inode->unsaved;
+}
+
+/* Waits on the condition in slices, so that an interrupt is seen. */
+static int wait_locked(struct inode_table *table, const struct interrupt *interrupt)
+	REQUIRES(&table->lock)
+{
+	if (interrupt_raised(interrupt))
+		return -EINTR;
+	condition_wait_until(&table->changed, &table->lock, clock_monotonic_ms() + WAIT_SLICE_MS);
+	return 0;
+}
+
+int inode_begin_change(struct inode_table *table, struct inode *inode,
+		       const struct interrupt *interrupt)
+{
+	int r = 0;
+
+	mutex_lock(&table->lock);
+	while (r == 0 && inode->sending)
+		r = wait_locked(table, interrupt);
+	if (r == 0)
+		inode->changing++;
+	mutex_unlock(&table->lock);
+	return r;
+}
+
+void inode_end_change(struct inode_table *table, struct inode *inode)
+{
+	mutex_lock(&table->lock);
+	if (--inode->changing == 0)
+		condition_broadcast(&table->changed);
+	mutex_unlock(&table->lock);
+}
+
+int inode_begin_send(struct inode_table *table, struct inode *inode,
+		     const struct interrupt *interrupt)
+{
+	int r = 0;
+
+	mutex_lock(&table->lock);
+	while (r == 0 && (inode->sending || inode->changing > 0))
+		r = wait_locked(table, interrupt);
+	if (r == 0)
+		inode->sending = true;
+	mutex_unlock(&table->lock);
+	return r;
+}
+
+void inode_end_send(struct inode_table *table, struct inode *inode)
+{
+	mutex_lock(&table->lock);
+	inode->sending = false;
+	condition_broadcast(&table->changed);
+	mutex_unlock(&table->lock);
+}

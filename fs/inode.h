@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inodes: what the kernel's node ids stand for. An inode is one file as its openers see it. A
+ * version of a record that was learnt from elsewhere gets an inode of its own under the same name,
+ * and so the same st_ino: those who have the older one open stay on it, and the kernel's page cache
+ * never mixes two. Changes made here change the inode in place.
+ *
+ * Ownership: reference-counted; the kernel's look-ups, open files and callers each hold references.
+ * A temporary file is held by its name as well: it exists nowhere else.
+ * Threads: table->lock protects every field; nothing waits for disk or network under it. Whoever
+ * changes an inode's content or sends it brackets that with inode_begin_*(), which keep the two
+ * apart for as long as a request takes.
+ */
+#pragma once
+
+#include "fs/interrupt.h"
+#include "fs/names.h"
+#include "fs/staging.h"
+#include "fs/value.h"
+#include "lib/mutex.h"
+#include "lib/record.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum inode_kind { INODE_ROOT, INODE_RECORD, INODE_TEMPORARY };
+
+/* Who may open it without asking the router again. */
+struct inode {
+	enum inode_kind kind;
+	uint64_t birth; /* never used twice: order of the names that only this mount has */
+	uint64_t references;
+
+	/* The name. */
+	char name[NAME_BYTES_MAX + 1];
+	uint64_t st_ino; /* hash of the name */
+	bool linked; /* the name finds this inode */
+	bool deleted; /* removed or replaced through this mount: nothing is stored any more */
+	struct inode *next_of_bucket;
+	struct inode *next, *previous; /* all of the table */
+
+	/* The record as it is stored. */
+	bool stored;
+	struct version version;
+	uint64_t size_bytes;
+	int64_t mtime_ns; /* of unsaved content too */
+	char *content_type; /* NULL: not known if stored, else the default */
+	char *encoding;
+	struct value *value; /* its bytes, if small and at hand */
+	struct inode *value_next, *value_previous; /* those that keep one, oldest first */
+	bool value_wanted; /* small and not read yet: an open may as well fetch it */
+	uint64_t fresh_until_ms; /* the router was asked less than the attribute timeout ago */
+	uint64_t asked_at_ms; /* the last look-up asked the router: good for the open that follows,
+				 0 = not */
+
+	/* What has been changed here. */
+	struct staging *staging; /* NULL: nothing */
+	bool unsaved; /* the content is not stored yet */
+	bool mtime_set; /* mtime_ns was set by a program and is not stored yet */
+	bool synced; /* a temporary file that was fsynced: renaming it must be durable */
+	bool labels_set; /* a program chose the labels of a temporary file */
+
+	unsigned mode; /* permissions, kept in memory only */
+	unsigned handles; /* open files */
+	unsigned writers; /* open for writing */
+
+	/* Changing against sending. */
+	unsigned changing;
+	bool sending;
+
+	/* A temporary file that was a record: that record is hidden here, and removed with the
+	 * file. */
+	char *hides;
+	struct version hides_version;
+};
+
+#define INODE_BUCKETS 65536
+
+struct inode_table {
+	struct mutex lock;
+	struct condition changed; /* changing or sending of some inode ended */
+	struct inode *buckets[INODE_BUCKETS];
+	struct inode all; /* head of the ring of all inodes */
+	struct inode *value_oldest, *value_newest;
+	uint64_t value_bytes;
+	uint64_t count;
+	uint64_t births;
+	uint64_t removals; /* how many names were taken away through this mount */
+	unsigned hidden; /* inodes with hides */
+	unsigned new_mode;
+	struct inode root;
+};
+
+void inode_table_init(struct inode_table *table, unsigned new_mode);
+/* Frees every inode, whoever holds it. */
+void inode_table_deinit(struct inode_table *table);
+
+uint64_t inode_name_st_ino(const char *name);
+
+/* All _locked functions: the caller holds table->lock. */
+
+/* Not linked; one reference for the caller. NULL if memory is out. */
+struct inode *inode_new_locked(struct inode_table *table, enum inode_kind kind, const char *name)
+	REQUIRES(&table->lock);
+/* Borrowed; NULL if there is none. */
+struct inode *inode_find_locked(struct inode_table *table, const char *name) REQUIRES(&table->lock);
+/* The same with a reference for the caller, who does not hold the lock. */
+struct inode *inode_find(struct inode_table *table, const char *name);
+/* Removed or replaced through this mount: whoever has it open keeps it, nobody finds it. */
+void inode_mark_deleted(struct inode_table *table, struct inode *inode);
+/* Makes @inode the one that its name finds, instead of any other. */
+void inode_link_locked(struct inode_table *table, struct inode *inode) REQUIRES(&table->lock);
+void inode_unlink_locked(struct inode_table *table, struct inode *inode) REQUIRES(&table->lock);
+/* Gives it another name (and the kind that goes with it) and links it there. */
+void inode_rename_locked(struct inode_table *table, struct inode *inode, const char *name)
+	REQUIRES(&table->lock);
+struct inode *inode_ref_locked(struct inode *inode);
+/* Frees the inode with its last reference. */
+void inode_unref_locked(struct inode_table *table, struct inode *inode, uint64_t count)
+	REQUIRES(&table->lock);
+void inode_unref(struct inode_table *table, struct inode *inode);
+
+/* Whether @version of the record @name is hidden by a temporary file that it became. */
+bool inode_is_hidden_locked(struct inode_table *table, const char *name, struct version version)
+	REQUIRES(&table->lock);
+void inode_set_hides_locked(struct inode_table *table, struct inode *inode, char *key,
+			    struct version version) REQUIRES(&table->lock);
+
+/* Takes the reference to @value (NULL: none). Values are dropped, oldest first, beyond a bound. */
+void inode_set_value_locked(struct inode_table *table, struct inode *inode, struct value *value)
+	REQUIRES(&table->lock);
+/* What the router said about the record now. @value is taken, NULL: not at hand. */
+int inode_set_record_locked(struct inode_table *table, struct inode *inode,
+			    const struct record_meta *meta, struct value *value)
+	REQUIRES(&table->lock);
+/* Current size, with what is unsaved. */
+uint64_t inode_size_locked(struct inode *inode);
+/* Its content is that of a record elsewhere unless something is unsaved. */
+bool inode_is_local_locked(const struct inode *inode);
+
+/* Between these nobody sends the content. -EINTR. */
+int inode_begin_change(struct inode_table *table, struct inode *inode,
+		       const struct interrupt *interrupt);
+void inode_end_change(struct inode_table *table, struct inode *inode);
+/* Between these nobody changes or sends the content. */
+int inode_begin_send(struct inode_table *table, struct inode *inode,
+		     const struct interrupt *interrupt);
+void inode_end_send(struct inode_table *table, struct inode *inode);

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hexkv-fs: mounts a hexkv cluster. The files, from the kernel inwards:
+ *
+ *   main.c           start and end
+ *   mount_options.c  the command line
+ *   start.c          going into the background
+ *   session.c        the FUSE session and its threads
+ *   ops.c            table of operations, attributes; ops_name.c, ops_attr.c, ops_data.c,
+ *                    ops_xattr.c, ops_dir.c: the operations
+ *   listing.c        the names of the directory, page by page
+ *   handle.c         an open file
+ *   create.c, unlink.c, rename.c  files by name
+ *   content.c        a file's content: reading, changing, storing
+ *   meta.c           content_type, encoding, mtime
+ *   resolve.c        from a name to the version that it stands for now
+ *   inode.c          what the kernel's node ids stand for
+ *   names.c          keys, temporary names, and names that are refused
+ *   staging.c        changed content until it is stored; value.c: small values
+ *   reader.c         ranged reads ahead; prefetch.c: the threads that do it
+ *   space.c          the cluster's space, for df
+ *   remote.c         typed requests to the router; request.c: one request, repeated
+ */
+#include "fs/content.h"
+#include "fs/session.h"
+#include "fs/start.h"
+#include "lib/cleanup.h"
+#include "lib/http_client.h"
+#include "lib/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CONNECTIONS_MAX     72 /* a thread of the session each, and the prefetching ones */
+#define PREFETCH_THREADS    4
+#define PREFETCH_BLOCKS_MAX 48
+#define FIRST_TRY_MS        5000
+
+static struct mount mount;
+
+/* What the inherited ones refer to would stay busy for as long as the mount lives. */
+static void close_inherited(void)
+{
+	close_range(3, ~0U, 0);
+}
+
+static int open_log(const char *path)
+{
+	int fd;
+
+	if (!path)
+		return 0;
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+	if (fd < 0) {
+		fprintf(stderr, "hexkv-fs: the log '%s' can't be written (%s)\n", path,
+			strerror(errno));
+		return -EINVAL;
+	}
+	dup2(fd, STDERR_FILENO);
+	close(fd);
+	return 0;
+}
+
+/* A cluster that is still starting is worth a moment; one that is away does not hold the mount up
+ * for good. A refused token does. */
+static int try_router(const struct mount_options *options)
+{
+	uint32_t timeout_ms =
+		options->timeout_ms < FIRST_TRY_MS ? options->timeout_ms : FIRST_TRY_MS;
+	struct buf text = { 0 };
+	int r = remote_status(mount.remote, timeout_ms, &text);
+
+	buf_deinit(&text);
+	if (r == -EACCES)
+		fprintf(stderr, "hexkv-fs: %s refuses the token; check -o token_file\n",
+			options->url);
+	else if (r < 0)
+		log_warn("router does not answer yet", "url=%s error=%d", options->url, -r);
+	return r == -EACCES ? r : 0;
+}
+
+static int mount_init(const struct mount_options *options)
+{
+	const struct remote_options remote = {
+		.url = options->url,
+		.token = options->token,
+		.connections_max = CONNECTIONS_MAX,
+		.timeout_ms = options->timeout_ms,
+	};
+	int r;
+
+	mount.options = options;
+	inode_table_init(&mount.inodes, 0666 & ~options->umask);
+	r = http_client_global_init();
+	if (r == 0)
+		r = remote_new(&remote, &mount.remote);
+	if (r == 0)
+		r = try_router(options);
+	if (r == 0)
+		r = prefetch_new(PREFETCH_THREADS, PREFETCH_BLOCKS_MAX, &mount.prefetch);
+	if (r == 0)
+		r = space_new(mount.remote, &mount.space);
+	return r;
+}
+
+static void mount_deinit(void)
+{
+	prefetch_free(mount.prefetch);
+	space_free(mount.space);
+	remote_free(mount.remote);
+	inode_table_deinit(&mount.inodes);
+}
+
+/* The exit status. */
+static int run(const struct mount_options *options, struct start *start)
+{
+	struct session *session = NULL;
+	unsigned lost;
+	int r;
+
+	r = mount_init(options);
+	if (r == 0)
+		r = session_new(&mount, &session);
+	start_report(start, r == 0 ? 0 : 1);
+	if (r < 0) {
+		log_error("mount failed", "mountpoint=%s error=%d", options->mountpoint, -r);
+		mount_deinit();
+		return 1;
+	}
+	log_info("mounted", "url=%s mountpoint=%s", options->url, options->mountpoint);
+	r = session_run(session);
+	/* Nothing more comes from the kernel; what open files still hold is stored now. */
+	lost = content_flush_all(&mount);
+	session_free(session);
+	mount_deinit();
+	log_info("unmounted", "mountpoint=%s unsaved_files_lost=%u", options->mountpoint, lost);
+	return r < 0 || lost > 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct mount_options options;
+	struct start start;
+	int r, status = 0;
+
+	if (mount_options_parse(argc, argv, &options, &status) != 0)
+		return status;
+	close_inherited();
+	if (open_log(options.log_file) < 0)
+		return 2;
+	signal(SIGPIPE, SIG_IGN);
+	json_object_seed(0);
+	r = start_begin(&options, &start, &status);
+	if (r > 0)
+		return status;
+	if (r < 0) {
+		fprintf(stderr, "hexkv-fs: can't go into the background (%s)\n", strerror(-r));
+		return 1;
+	}
+	if (chdir("/") < 0)
+		log_warn("can't leave the working directory", "error=%d", errno);
+	return run(&options, &start);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* Everything that one mount consists of. Threads: immutable after the mount began; its members lock
+ * themselves. */
+#pragma once
+
+#include "fs/inode.h"
+#include "fs/mount_options.h"
+#include "fs/prefetch.h"
+#include "fs/remote.h"
+#include "fs/space.h"
+
+struct mount {
+	const struct mount_options *options;
+	struct remote *remote;
+	struct space *space;
+	struct prefetch *prefetch;
+	struct inode_table inodes;
+};

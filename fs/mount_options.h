@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* The command line of hexkv-fs: URL MOUNTPOINT [-f] [-d] [-o NAME[=VALUE],...]. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct mount_options {
+	const char *url; /* without a slash at its end */
+	const char *mountpoint; /* absolute */
+	bool foreground;
+	bool debug; /* log every FUSE request */
+
+	bool read_only;
+	bool allow_other;
+	bool default_permissions;
+	uid_t uid; /* shown as the owner of everything */
+	gid_t gid;
+	unsigned umask;
+	uint32_t timeout_ms; /* how long an operation waits for a cluster that is away */
+	uint32_t attr_timeout_ms;
+	const char *staging; /* directory of unsaved content */
+	const char *token; /* NULL: none */
+	const char *log_file; /* NULL: standard error */
+	const char *fsname; /* source in the list of mounts */
+	const char *passed_on; /* options for the kernel and fusermount3, "" if none */
+};
+
+/* Returns 1 if the program is to end with *ret_exit (help, version, or a sentence about what to
+ * mend was printed), otherwise 0. What it allocates lives as long as the program. */
+int mount_options_parse(int argc, char **argv, struct mount_options *ret_options, int *ret_exit);

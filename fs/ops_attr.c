@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Attributes. An inode's change only through this mount, so no request is needed to tell them; what
+ * changed elsewhere is found by the next look-up of the name.
+ */
+#include "fs/content.h"
+#include "fs/meta.h"
+#include "fs/ops.h"
+#include "lib/clock.h"
+
+#include <errno.h>
+
+static void reply_attr(fuse_req_t req, struct mount *mount, struct inode *inode)
+{
+	struct stat st;
+
+	ops_stat(mount, inode, &st);
+	fuse_reply_attr(req, &st, mount->options->attr_timeout_ms / 1000.0);
+}
+
+void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct mount *mount = ops_mount(req);
+
+	(void)fi;
+	reply_attr(req, mount, ops_inode(mount, ino));
+}
+
+/* Owners can't be stored: only what changes nothing is accepted. */
+static int check_owner(const struct mount *mount, const struct stat *attr, int to_set)
+{
+	if ((to_set & FUSE_SET_ATTR_UID) && attr->st_uid != mount->options->uid)
+		return -EPERM;
+	if ((to_set & FUSE_SET_ATTR_GID) && attr->st_gid != mount->options->gid)
+		return -EPERM;
+	return 0;
+}
+
+/* truncate(2) has no close() that would flush. */
+static int truncate_file(struct mount *mount, struct inode *inode, uint64_t size_bytes,
+			 const struct interrupt *interrupt)
+{
+	bool open;
+	int r;
+
+	r = content_truncate(mount, inode, size_bytes, interrupt);
+	if (r < 0)
+		return r;
+	mutex_lock(&mount->inodes.lock);
+	open = inode->writers > 0;
+	mutex_unlock(&mount->inodes.lock);
+	if (open)
+		return 0;
+	r = content_flush(mount, inode, DURABILITY_MEMORY, interrupt);
+	content_release(mount, inode);
+	return r;
+}
+
+static int set_mtime(struct mount *mount, struct inode *inode, const struct stat *attr, int to_set,
+		     const struct interrupt *interrupt)
+{
+	struct meta_change change = { .has_mtime = true };
+
+	if (to_set & FUSE_SET_ATTR_MTIME_NOW)
+		change.mtime_ns = clock_realtime_ns();
+	else
+		change.mtime_ns =
+			(int64_t)attr->st_mtim.tv_sec * 1000000000 + attr->st_mtim.tv_nsec;
+	return meta_change(mount, inode, &change, interrupt);
+}
+
+static int set_attributes(struct mount *mount, struct inode *inode, const struct stat *attr,
+			  int to_set, const struct interrupt *interrupt)
+{
+	int r = check_owner(mount, attr, to_set);
+
+	if (r < 0)
+		return r;
+	if (inode->kind == INODE_ROOT)
+		return to_set & (FUSE_SET_ATTR_SIZE | FUSE_SET_ATTR_MODE) ? -EPERM : 0;
+	if (to_set & FUSE_SET_ATTR_SIZE) {
+		r = attr->st_size < 0
+			    ? -EINVAL
+			    : truncate_file(mount, inode, (uint64_t)attr->st_size, interrupt);
+		if (r < 0)
+			return r;
+	}
+	if (to_set & FUSE_SET_ATTR_MODE) {
+		mutex_lock(&mount->inodes.lock);
+		inode->mode = attr->st_mode & 07777;
+		mutex_unlock(&mount->inodes.lock);
+	}
+	/* With a new size the kernel sends the time as well; the leader gives one. */
+	if ((to_set & (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW)) &&
+	    !(to_set & FUSE_SET_ATTR_SIZE))
+		r = set_mtime(mount, inode, attr, to_set, interrupt);
+	return r;
+}
+
+void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+		 struct fuse_file_info *fi)
+{
+	struct mount *mount = ops_mount(req);
+	const struct interrupt interrupt = ops_interrupt(req);
+	struct inode *inode = ops_inode(mount, ino);
+	int r;
+
+	(void)fi;
+	r = set_attributes(mount, inode, attr, to_set, &interrupt);
+	if (r < 0)
+		ops_reply_error(req, r);
+	else
+		reply_attr(req, mount, inode);
+}
+
+void ops_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct space_figures figures;
+	struct statvfs st = {
+		.f_bsize = 4096,
+		.f_frsize = 4096,
+		.f_namemax = NAME_BYTES_MAX,
+	};
+
+	(void)ino;
+	space_get(ops_mount(req)->space, &figures);
+	st.f_blocks = figures.total_bytes / st.f_frsize;
+	st.f_bfree = st.f_bavail = figures.free_bytes / st.f_frsize;
+	/* Records have no table that could be full. */
+	st.f_ffree = st.f_favail = figures.free_bytes / st.f_frsize;
+	st.f_files = figures.records + st.f_ffree;
+	fuse_reply_statfs(req, &st);
+}

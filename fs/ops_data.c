@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/* Open files. */
+#include "fs/content.h"
+#include "fs/handle.h"
+#include "fs/ops.h"
+#include "fs/resolve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+
+static struct handle *handle_of(const struct fuse_file_info *fi)
+{
+	return (struct handle *)(uintptr_t)fi->fh; /* NOLINT: a file handle is the address */
+}
+
+static bool is_gone(struct mount *mount, struct inode *inode)
+{
+	bool gone;
+
+	mutex_lock(&mount->inodes.lock);
+	gone = inode->deleted && inode->handles == 0;
+	mutex_unlock(&mount->inodes.lock);
+	return gone;
+}
+
+static int open_file(struct mount *mount, struct inode *inode, int flags,
+		     const struct interrupt *interrupt, struct handle **ret_handle)
+{
+	bool writable = (flags & O_ACCMODE) != O_RDONLY;
+	int r;
+
+	/* The kernel looks the name up again when it gets ESTALE. */
+	r = is_gone(mount, inode) ? -ESTALE : resolve_check_current(mount, inode, interrupt);
+	if (r == 0)
+		r = handle_open(mount, inode, writable, ret_handle);
+	if (r < 0 || !(flags & O_TRUNC))
+		return r;
+	r = content_truncate(mount, inode, 0, interrupt);
+	if (r < 0)
+		handle_close(mount, *ret_handle);
+	return r;
+}
+
+void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct mount *mount = ops_mount(req);
+	const struct interrupt interrupt = ops_interrupt(req);
+	struct handle *handle;
+	int r;
+
+	r = open_file(mount, ops_inode(mount, ino), fi->flags, &interrupt, &handle);
+	if (r < 0) {
+		ops_reply_error(req, r);
+		return;
+	}
+	fi->fh = (uintptr_t)handle;
+	fi->keep_cache = 1;
+	fi->noflush = !handle->writable;
+	if (fuse_reply_open(req, fi) == -ENOENT)
+		handle_close(mount, handle);
+}
+
+void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+	const struct interrupt interrupt = ops_interrupt(req);
+	struct handle *handle = handle_of(fi);
+	char *data = malloc(size);
+	ssize_t n;
+
+	(void)ino;
+	if (!data) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	n = content_read(ops_mount(req), handle->inode, handle->reader, (uint64_t)offset, data,
+			 size, &interrupt);
+	if (n < 0)
+		ops_reply_error(req, (int)n);
+	else
+		fuse_reply_buf(req, data, (size_t)n);
+	free(data);
+}
+
+void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
+	       struct fuse_file_info *fi)
+{
+	struct mount *mount = ops_mount(req);
+	const struct interrupt interrupt = ops_interrupt(req);
+	int r;
+
+	(void)fi;
+	/* What the page cache writes may come with any of the inode's handles. */
+	r = content_write(mount, ops_inode(mount, ino), (uint64_t)offset, data, size, &interrupt);
+	if (r < 0)
+		ops_reply_error(req, r);
+	else
+		fuse_reply_write(req, size);
+}
+
+void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	const struct interrupt interrupt = ops_interrupt(req);
+	struct handle *handle = handle_of(fi);
+	int r = 0;
+
+	(void)ino;
+	if (handle->writable)
+		r = content_flush(ops_mount(req), handle->inode, DURABILITY_MEMORY, &interrupt);
+	ops_reply_error(req, r);
+}
+
+void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	struct mount *mount = ops_mount(req);
+	const struct interrupt interrupt = ops_interrupt(req);
+
+	(void)datasync;
+	(void)fi;
+	ops_reply_error(req,
+			content_flush(mount, ops_inode(mount, ino), DURABILITY_DISK, &interrupt));
+}
+
+void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	handle_close(ops_mount(req), handle_of(fi));
+	fuse_reply_err(req, 0);
+}

@@ -1,0 +1,527 @@
+/* SPDX-License-Identifier: MIT */
+#include "fs/remote.h"
+
+#include "fs/request.h"
+#include "lib/cleanup.h"
+#include "lib/clock.h"
+#include "lib/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#define CONNECT_TIMEOUT_MS 3000
+#define LIST_PAGE_NAMES    1000
+#define LIST_BYTES_MAX     (4 * 1024 * 1024)
+#define STATUS_BYTES_MAX   (1024 * 1024)
+
+struct remote {
+	struct http_sync *client;
+	uint32_t timeout_ms;
+};
+
+int remote_new(const struct remote_options *options, struct remote **ret_remote)
+{
+	const struct http_sync_options http = {
+		.base = options->url,
+		.token = options->token,
+		.connections_max = options->connections_max,
+		.connect_timeout_ms = options->timeout_ms < CONNECT_TIMEOUT_MS ? options->timeout_ms
+									       : CONNECT_TIMEOUT_MS,
+	};
+	struct remote *remote = calloc(1, sizeof(*remote));
+	int r;
+
+	if (!remote)
+		return -ENOMEM;
+	remote->timeout_ms = options->timeout_ms;
+	r = http_sync_new(&http, &remote->client);
+	if (r < 0) {
+		free(remote);
+		return r;
+	}
+	*ret_remote = remote;
+	return 0;
+}
+
+struct remote *remote_free(struct remote *remote)
+{
+	if (remote)
+		http_sync_free(remote->client);
+	free(remote);
+	return NULL;
+}
+
+/* The errno of an answer; logs what the user can't see from it. */
+static int answer_error(const struct request *request, const struct http_sync_answer *answer)
+{
+	enum outcome outcome = outcome_from_status(answer->status);
+	char why[512];
+
+	if (outcome_is_success(outcome))
+		return 0;
+	if (outcome != OUTCOME_NOT_FOUND && outcome != OUTCOME_PRECONDITION_FAILED)
+		log_warn("request refused", "method=%s target=%s status=%u answer=%s",
+			 method_name(request->method), request->target, answer->status,
+			 log_quote(answer->problem.len ? (const char *)answer->problem.data : "",
+				   why, sizeof(why)));
+	return -outcome_info(outcome)->error;
+}
+
+/* Makes the request and turns a refusal into an errno. */
+static int perform(struct remote *remote, struct request *request,
+		   const struct interrupt *interrupt, struct http_sync_answer *ret_answer)
+{
+	int r;
+
+	request->interrupt = interrupt;
+	if (request->timeout_ms == 0)
+		request->timeout_ms = remote->timeout_ms;
+	r = request_perform(request, remote->client, ret_answer);
+	if (r < 0)
+		return r;
+	/* So that the problem's text may be logged as a string. */
+	if (ret_answer->problem.len > 0 && buf_append_u8(&ret_answer->problem, 0) < 0)
+		buf_clear(&ret_answer->problem);
+	return answer_error(request, ret_answer);
+}
+
+static int set_if_match(struct request *request, const struct version *version)
+{
+	char etag[ETAG_BYTES_MAX];
+
+	if (!version)
+		return 0;
+	version_to_etag(*version, etag);
+	return fields_setf(&request->fields, FIELD_IF_MATCH, "%s", etag);
+}
+
+static int set_durable(struct request *request, enum durability durability)
+{
+	return fields_setf(&request->fields, FIELD_DURABILITY, "%s",
+			   durability == DURABILITY_DISK ? "disk" : "memory");
+}
+
+int remote_head(struct remote *remote, const char *key, const struct interrupt *interrupt,
+		struct record_meta *ret_meta)
+{
+	_cleanup_(request_deinit) struct request request;
+	_cleanup_(http_sync_answer_deinit) struct http_sync_answer answer = { 0 };
+	int r;
+
+	r = request_init(&request, METHOD_HEAD, "/kv/", key);
+	if (r == 0)
+		r = perform(remote, &request, interrupt, &answer);
+	if (r == 0)
+		r = object_fields_parse(&answer.fields, ret_meta);
+	return r == -EBADMSG ? -EIO : r;
+}
+
+static int collect_value(void *state, uint64_t offset, const void *data, size_t len)
+{
+	struct buf *value = state;
+
+	if (offset == 0)
+		buf_clear(value);
+	if (value->len + len > VALUE_SMALL_MAX)
+		return -EFBIG;
+	return buf_append(value, data, len);
+}
+
+int remote_get(struct remote *remote, const char *key, const struct version *known,
+	       const struct interrupt *interrupt, struct record_meta *ret_meta,
+	       struct buf *ret_value, bool *ret_whole)
+{
+	_cleanup_(request_deinit) struct request request;
+	_cleanup_(http_sync_answer_deinit) struct http_sync_answer answer = { 0 };
+	char etag[ETAG_BYTES_MAX];
+	int r;
+
+	r = request_init(&request, METHOD_GET, "/kv/", key);
+	if (r == 0)
+		r = fields_setf(&request.fields, FIELD_RANGE, "bytes=0-%d", VALUE_SMALL_MAX - 1);
+	if (r == 0 && known) {
+		version_to_etag(*known, etag);
+		r = fields_setf(&request.fields, FIELD_IF_NONE_MATCH, "%s", etag);
+	}
+	if (r < 0)
+		return r;
+	request.body = collect_value;
+	request.state = ret_value;
+	r = perform(remote, &request, interrupt, &answer);
+	/* No range of an empty value can be satisfied. */
+	if (answer.status == outcome_info(OUTCOME_RANGE_NOT_SATISFIABLE)->status || r == -EFBIG) {
+		buf_clear(ret_value);
+		r = remote_head(remote, key, interrupt, ret_meta);
+		*ret_whole = r == 0 && ret_meta->size_bytes == 0;
+		return r;
+	}
+	if (r < 0)
+		return r;
+	if (answer.status == outcome_info(OUTCOME_NOT_MODIFIED)->status)
+		return REMOTE_SAME;
+	r = object_fields_parse(&answer.fields, ret_meta);
+	if (r < 0)
+		return r == -EBADMSG ? -EIO : r;
+	*ret_whole = ret_value->len == ret_meta->size_bytes;
+	return 0;
+}
+
+struct range_sink {
+	const struct remote_range *range;
+	uint64_t received;
+};
+
+static int range_body(void *state, uint64_t offset, const void *data, size_t len)
+{
+	struct range_sink *sink = state;
+
+	if (offset + len > sink->range->len)
+		return -EIO;
+	sink->received = offset + len;
+	return sink->range->sink(sink->range->state, sink->range->offset + offset, data, len);
+}
+
+int remote_read(struct remote *remote, const struct remote_range *range,
+		const struct interrupt *interrupt)
+{
+	_cleanup_(request_deinit) struct request request;
+	_cleanup_(http_sync_answer_deinit) struct http_sync_answer answer = { 0 };
+	struct range_sink sink = { .range = range };
+	int r;
+
+	r = request_init(&request, METHOD_GET, "/kv/", range->key);
+	if (r == 0)
+		r = set_if_match(&request, &range->version);
+	if (r == 0)
+		r = fields_setf(&request.fields, FIELD_RANGE, "bytes=%" PRIu64 "-%" PRIu64,
+				range->offset, range->offset + range->len - 1);
+	if (r < 0)
+		return r;
+	request.body = range_body;
+	request.state = &sink;
+	r = perform(remote, &request, interrupt, &answer);
+	/* The version is gone with the record: the same to a reader. */
+	if (r == -ENOENT)
+		return -ESTALE;
+	if (r < 0)
+		return r;
+	if (sink.received != range->len)
+		return -EIO;
+	/* Not a part of the value but its beginning. */
+	if (range->offset > 0 && answer.status != outcome_info(OUTCOME_PARTIAL)->status)
+		return -EIO;
+	return 0;
+}
+
+/* The version and time that the leader gave; @mtime_ns stands in for a time it did not tell. */
+static int parse_stored(const struct http_sync_answer *answer, int64_t mtime_ns,
+			struct remote_stored *ret_stored)
+{
+	struct version version;
+	size_t len;
+	const char *text = fields_get(&answer->fields, FIELD_ETAG, &len);
+
+	if (!text || version_from_etag(text, len, &version) < 0) {
+		log_error("answer without a valid ETag", "status=%u", answer->status);
+		return -EIO;
+	}
+	ret_stored->version = version;
+	ret_stored->mtime_ns = mtime_ns;
+	text = fields_get(&answer->fields, FIELD_MTIME, NULL);
+	if (text)
+		ret_stored->mtime_ns = strtoll(text, NULL, 10);
+	return 0;
+}
+
+static int put_fields(struct request *request, const struct remote_put *put)
+{
+	int r;
+
+	r = fields_setf(&request->fields, FIELD_CONTENT_TYPE, "%s",
+			put->content_type ? put->content_type : CONTENT_TYPE_DEFAULT);
+	if (r == 0)
+		r = fields_setf(&request->fields, FIELD_ENCODING, "%s",
+				put->encoding ? put->encoding : ENCODING_DEFAULT);
+	if (r == 0 && put->has_mtime)
+		r = fields_setf(&request->fields, FIELD_MTIME, "%" PRId64, put->mtime_ns);
+	if (r == 0 && put->only_new)
+		r = fields_setf(&request->fields, FIELD_IF_NONE_MATCH, "*");
+	if (r == 0)
+		r = set_if_match(request, put->replaces);
+	if (r == 0)
+		r = set_durable(request, put->durability);
+	return r;
+}
+
+int remote_put(struct remote *remote, const struct remote_put *put,
+	       const struct interrupt *interrupt, struct remote_stored *ret_stored)
+{
+	_cleanup_(request_deinit) struct request request;
+	_cleanup_(http_sync_answer_deinit) struct http_sync_answer answer = { 0 };
+	int r;
+
+	r = request_init(&request, METHOD_PUT, "/kv/", put->key);
+	if (r == 0)
+		r = put_fields(&request, put);
+	if (r < 0)
+		return r;
+	request.has_body = true;
+	request.upload_bytes = put->size_bytes;
+	request.upload = put->source;
+	request.state = put->state;
+	r = perform(remote, &request, interrupt, &answer);
+	if (r < 0)
+		return r;
+	return parse_stored(&answer, put->has_mtime ? put->mtime_ns : clock_realtime_ns(),
+			    ret_stored);
+}
+
+struct memory_source {
+	const char *data;
+	size_t len;
+};
+
+static ssize_t read_memory(void *state, uint64_t offset, void *data, size_t len)
+{
+	const struct memory_source *source = state;
+
+	if (offset >= source->len)
+		return 0;
+	if (len > source->len - offset)
+		len = source->len - (size_t)offset;
+	memcpy(data, source->data + offset, len);
+	return (ssize_t)len;
+}
+
+static int perform_patch(struct remote *remote, struct request *request, json_t *json,
+			 const struct interrupt *interrupt, struct http_sync_answer *ret_answer)
+{
+	_cleanup_(freep) char *text = json_dumps(json, JSON_COMPACT);
+	struct memory_source source = { .data = text, .len = text ? strlen(text) : 0 };
+	int r;
+
+	if (!text)
+		return -ENOMEM;
+	r = fields_setf(&request->fields, FIELD_CONTENT_TYPE, "application/merge-patch+json");
+	if (r == 0)
+		r = set_durable(request, DURABILITY_DISK);
+	if (r < 0)
+		return r;
+	request->has_body = true;
+	request->upload_bytes = source.len;
+	request->upload = read_memory;
+	request->state = &source;
+	return perform(remote, request, interrupt, ret_answer);
+}
+
+int remote_patch(struct remote *remote, const struct remote_patch *patch,
+		 const struct interrupt *interrupt, struct remote_stored *ret_stored)
+{
+	_cleanup_(request_deinit) struct request request;
+	_cleanup_(http_sync_answer_deinit) struct http_sync_answer answer = { 0 };
+	json_t *json = json_object();
+	int r;
+
+	r = request_init(&request, METHOD_PATCH, "/kv/", patch->key);
+	if (r == 0)
+		r = set_if_match(&request, patch->of);
+	if (r == 0 &&
+	    (!json ||
+	     (patch->content_type &&
+	      json_object_set_new(json, "content_type", json_string(patch->content_type)) < 0) ||
+	     (patch->encoding &&
+	      json_object_set_new(json, "encoding", json_string(patch->encoding)) < 0) ||
+	     (patch->has_mtime &&
+	      json_object_set_new(json, "mtime_ns", json_integer(patch->mtime_ns)) < 0)))
+		r = -ENOMEM;
+	if (r == 0)
+		r = perform_patch(remote, &request, json, interrupt, &answer);
+	json_decref(json);
+	if (r < 0)
+		return r;
+	return parse_stored(&answer, patch->mtime_ns, ret_stored);
+}
+
+int remote_barrier(struct remote *remote, const char *key, const struct interrupt *interrupt)
+{
+	_cleanup_(request_deinit) struct request request;
+	_cleanup_(http_sync_answer_deinit) struct http_sync_answer answer = { 0 };
+	json_t *json = json_object();
+	int r;
+
+	r = json ? request_init(&request, METHOD_PATCH, "/kv/", key) : -ENOMEM;
+	if (!json)
+		request = (struct request){ 0 };
+	if (r == 0)
+		r = perform_patch(remote, &request, json, interrupt, &answer);
+	json_decref(json);
+	return r;
+}
+
+int remote_delete(struct remote *remote, const char *key, const struct version *of,
+		  const struct interrupt *interrupt)
+{
+	_cleanup_(request_deinit) struct request request;
+	_cleanup_(http_sync_answer_deinit) struct http_sync_answer answer = { 0 };
+	int r;
+
+	r = request_init(&request, METHOD_DELETE, "/kv/", key);
+	if (r == 0)
+		r = set_if_match(&request, of);
+	if (r == 0)
+		r = perform(remote, &request, interrupt, &answer);
+	return r;
+}
+
+int remote_move(struct remote *remote, const char *from, const char *to, bool overwrite,
+		const struct version *of, const struct interrupt *interrupt,
+		struct remote_stored *ret_stored)
+{
+	_cleanup_(request_deinit) struct request request;
+	_cleanup_(http_sync_answer_deinit) struct http_sync_answer answer = { 0 };
+	struct record_meta meta;
+	int r;
+
+	r = request_init(&request, METHOD_MOVE, "/kv/", from);
+	if (r == 0)
+		r = fields_setf(&request.fields, FIELD_DESTINATION, "/kv/%s", to);
+	if (r == 0)
+		r = fields_setf(&request.fields, FIELD_OVERWRITE, "%s", overwrite ? "T" : "F");
+	if (r == 0)
+		r = set_if_match(&request, of);
+	if (r == 0)
+		r = perform(remote, &request, interrupt, &answer);
+	if (r == -ESTALE && !overwrite && remote_head(remote, to, interrupt, &meta) == 0)
+		return -EEXIST;
+	if (r < 0)
+		return r;
+	return parse_stored(&answer, 0, ret_stored);
+}
+
+static int collect_json(struct buf *json, uint64_t offset, const void *data, size_t len, size_t max)
+{
+	if (offset == 0)
+		buf_clear(json);
+	if (json->len + len > max)
+		return -EIO;
+	return buf_append(json, data, len);
+}
+
+static int collect_page(void *state, uint64_t offset, const void *data, size_t len)
+{
+	return collect_json(state, offset, data, len, LIST_BYTES_MAX);
+}
+
+static int collect_status(void *state, uint64_t offset, const void *data, size_t len)
+{
+	return collect_json(state, offset, data, len, STATUS_BYTES_MAX);
+}
+
+static int parse_name(const json_t *json, struct remote_name *ret_name)
+{
+	const json_t *key = json_object_get(json, "key");
+	const json_t *size = json_object_get(json, "size");
+	const json_t *etag = json_object_get(json, "etag");
+	struct key bytes;
+
+	if (!json_is_string(key) || !json_is_integer(size) || !json_is_string(etag) ||
+	    json_integer_value(size) < 0)
+		return -EIO;
+	if (key_from_hex(json_string_value(key), json_string_length(key), &bytes) < 0)
+		return -EIO;
+	if (version_from_etag(json_string_value(etag), json_string_length(etag),
+			      &ret_name->version) < 0)
+		return -EIO;
+	ret_name->key = json_string_value(key);
+	ret_name->size_bytes = (uint64_t)json_integer_value(size);
+	ret_name->mtime_ns = json_integer_value(json_object_get(json, "mtime_ns"));
+	return 0;
+}
+
+static int parse_page(const struct buf *text, int (*found)(void *, const struct remote_name *),
+		      void *state, char **ret_cursor)
+{
+	json_t *page = json_loadb((const char *)text->data, text->len, 0, NULL);
+	const json_t *names = json_object_get(page, "names");
+	const json_t *cursor = json_object_get(page, "cursor");
+	const json_t *item;
+	size_t i;
+	int r = json_is_array(names) ? 0 : -EIO;
+
+	for (i = 0; r == 0 && i < json_array_size(names); i++) {
+		struct remote_name name;
+
+		item = json_array_get(names, i);
+		r = parse_name(item, &name);
+		if (r == 0)
+			r = found(state, &name);
+	}
+	if (r == 0) {
+		*ret_cursor = json_is_string(cursor) ? strdup(json_string_value(cursor)) : NULL;
+		if (json_is_string(cursor) && !*ret_cursor)
+			r = -ENOMEM;
+	}
+	json_decref(page);
+	return r;
+}
+
+/* Percent-encodes what is not unreserved (RFC 3986 2.3). */
+static int append_query(struct request *request, const char *text)
+{
+	size_t len = strlen(request->target);
+
+	for (; *text; text++) {
+		unsigned char c = (unsigned char)*text;
+		bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
+			     (c >= 'a' && c <= 'z') || strchr("-._~", c);
+
+		if (len + 4 > sizeof(request->target))
+			return -EIO;
+		len += (size_t)snprintf(request->target + len, sizeof(request->target) - len,
+					plain ? "%c" : "%%%02X", c);
+	}
+	return 0;
+}
+
+int remote_list(struct remote *remote, const char *cursor, const struct interrupt *interrupt,
+		int (*found)(void *state, const struct remote_name *name), void *state,
+		char **ret_cursor)
+{
+	_cleanup_(request_deinit) struct request request;
+	_cleanup_(http_sync_answer_deinit) struct http_sync_answer answer = { 0 };
+	_cleanup_(buf_deinit) struct buf page = { 0 };
+	char prefix[64];
+	int r;
+
+	snprintf(prefix, sizeof(prefix), "/keys?limit=%d%s", LIST_PAGE_NAMES,
+		 cursor ? "&cursor=" : "");
+	r = request_init(&request, METHOD_GET, prefix, NULL);
+	if (r == 0 && cursor)
+		r = append_query(&request, cursor);
+	if (r < 0)
+		return r;
+	request.body = collect_page;
+	request.state = &page;
+	r = perform(remote, &request, interrupt, &answer);
+	if (r < 0)
+		return r;
+	return parse_page(&page, found, state, ret_cursor);
+}
+
+int remote_status(struct remote *remote, uint32_t timeout_ms, struct buf *ret_json)
+{
+	_cleanup_(request_deinit) struct request request;
+	_cleanup_(http_sync_answer_deinit) struct http_sync_answer answer = { 0 };
+	int r;
+
+	r = request_init(&request, METHOD_GET, "/status", NULL);
+	if (r < 0)
+		return r;
+	request.timeout_ms = timeout_ms;
+	request.body = collect_status;
+	request.state = ret_json;
+	return perform(remote, &request, NULL, &answer);
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The requests that the mount makes of the router, typed. Every call is repeated with the same
+ * request id while the cluster can't be reached, and gives up once nothing has moved for
+ * timeout_ms.
+ *
+ * Errors: 0 or a negative errno from the outcome table: -ENOENT no record, -ESTALE precondition
+ * failed, -EIO and -ETIMEDOUT the cluster is away, -EINTR, -ENOSPC, -EACCES.
+ * Threads: any number at once.
+ */
+#pragma once
+
+#include "fs/interrupt.h"
+#include "lib/buf.h"
+#include "lib/object.h"
+
+#include <sys/types.h>
+
+struct remote;
+
+struct remote_options {
+	const char *url;
+	const char *token; /* NULL: none */
+	unsigned connections_max;
+	uint32_t timeout_ms;
+};
+
+int remote_new(const struct remote_options *options, struct remote **ret_remote);
+struct remote *remote_free(struct remote *remote);
+
+/* Keys are canonical hex names throughout. */
+
+int remote_head(struct remote *remote, const char *key, const struct interrupt *interrupt,
+		struct record_meta *ret_meta);
+
+enum remote_fetch { REMOTE_SAME = 1 };
+
+/* The record's metadata, and its value if that is not larger than VALUE_SMALL_MAX (*ret_whole). If
+ * the record is still @known (may be NULL): REMOTE_SAME and nothing else. @ret_value must be empty.
+ */
+int remote_get(struct remote *remote, const char *key, const struct version *known,
+	       const struct interrupt *interrupt, struct record_meta *ret_meta,
+	       struct buf *ret_value, bool *ret_whole);
+
+/* Exactly @len bytes of one version; -ESTALE if it is not the current one any more. @sink gets them
+ * in order with their offset in the value. */
+struct remote_range {
+	const char *key;
+	struct version version;
+	uint64_t offset;
+	uint64_t len;
+	int (*sink)(void *state, uint64_t offset, const void *data, size_t len);
+	void *state;
+};
+int remote_read(struct remote *remote, const struct remote_range *range,
+		const struct interrupt *interrupt);
+
+struct remote_put {
+	const char *key;
+	const char *content_type; /* NULL: the default */
+	const char *encoding;
+	bool has_mtime;
+	int64_t mtime_ns;
+	bool only_new; /* -ESTALE if there is a record */
+	const struct version *replaces; /* -ESTALE if this is not the current one; NULL: whatever is
+					   there */
+	enum durability durability;
+	uint64_t size_bytes;
+	/* Bytes from @offset on; 0 is an error before size_bytes. */
+	ssize_t (*source)(void *state, uint64_t offset, void *data, size_t len);
+	void *state;
+};
+/* What the leader assigned. */
+struct remote_stored {
+	struct version version;
+	int64_t mtime_ns;
+};
+int remote_put(struct remote *remote, const struct remote_put *put,
+	       const struct interrupt *interrupt, struct remote_stored *ret_stored);
+
+struct remote_patch {
+	const char *key;
+	const struct version *of; /* as remote_put.replaces */
+	const char *content_type; /* NULL: unchanged */
+	const char *encoding;
+	bool has_mtime;
+	int64_t mtime_ns;
+};
+int remote_patch(struct remote *remote, const struct remote_patch *patch,
+		 const struct interrupt *interrupt, struct remote_stored *ret_stored);
+
+/* Returns once everything that was acknowledged for @key before is on stable storage. */
+int remote_barrier(struct remote *remote, const char *key, const struct interrupt *interrupt);
+
+/* @of: as remote_put.replaces. */
+int remote_delete(struct remote *remote, const char *key, const struct version *of,
+		  const struct interrupt *interrupt);
+/* -EEXIST if there is a record at @to and @overwrite is false. */
+int remote_move(struct remote *remote, const char *from, const char *to, bool overwrite,
+		const struct version *of, const struct interrupt *interrupt,
+		struct remote_stored *ret_stored);
+
+struct remote_name {
+	const char *key;
+	struct version version;
+	uint64_t size_bytes;
+	int64_t mtime_ns;
+};
+/* One page of names from @cursor on (NULL: the start). @found gets each; its error ends the call.
+ * *ret_cursor is to be freed, NULL after the last page. */
+int remote_list(struct remote *remote, const char *cursor, const struct interrupt *interrupt,
+		int (*found)(void *state, const struct remote_name *name), void *state,
+		char **ret_cursor);
+
+/* The router's GET /status as it is, in one bounded attempt. */
+int remote_status(struct remote *remote, uint32_t timeout_ms, struct buf *ret_json);

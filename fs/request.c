@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+#include "fs/request.h"
+
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "lib/object.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+
+#define RETRY_FIRST_MS 50
+#define RETRY_MAX_MS   1000
+#define WAIT_SLICE_MS  50
+
+int request_init(struct request *request, enum method method, const char *prefix, const char *key)
+{
+	struct request_id id;
+	char hex[33];
+	int len;
+
+	*request = (struct request){ .method = method };
+	len = snprintf(request->target, sizeof(request->target), "%s%s", prefix, key ? key : "");
+	if (len < 0 || (size_t)len >= sizeof(request->target))
+		return -ENAMETOOLONG;
+	if (method == METHOD_GET || method == METHOD_HEAD)
+		return 0;
+	request_id_generate(&id);
+	request_id_to_hex(&id, hex);
+	return fields_setf(&request->fields, FIELD_REQUEST_ID, "%s", hex);
+}
+
+void request_deinit(struct request *request)
+{
+	fields_deinit(&request->fields);
+}
+
+static ssize_t request_upload(void *state, uint64_t offset, void *data, size_t len)
+{
+	struct request *request = state;
+
+	request->moved_at_ms = clock_monotonic_ms();
+	return request->upload(request->state, offset, data, len);
+}
+
+static int request_body(void *state, const void *data, size_t len)
+{
+	struct request *request = state;
+	int r;
+
+	request->moved_at_ms = clock_monotonic_ms();
+	if (!request->body)
+		return 0;
+	r = request->body(request->state, request->received, data, len);
+	request->received += len;
+	return r;
+}
+
+static bool request_interrupted(void *state)
+{
+	const struct request *request = state;
+
+	return interrupt_raised(request->interrupt);
+}
+
+static int attempt(struct request *request, struct http_sync *client,
+		   struct http_sync_answer *ret_answer)
+{
+	const struct http_sync_request one = {
+		.method = request->method,
+		.target = request->target,
+		.fields = request->fields,
+		.has_body = request->has_body,
+		.upload_len = request->upload_bytes,
+		.upload = request->has_body ? request_upload : NULL,
+		.body = request_body,
+		.interrupted = request_interrupted,
+		.state = request,
+		.timeout_ms = request->timeout_ms,
+	};
+
+	request->received = 0;
+	*ret_answer = (struct http_sync_answer){ .content_length = -1 };
+	return http_sync_perform(client, &one, ret_answer);
+}
+
+/* Whether the same request may do better in a moment. */
+static bool worth_repeating(int result, const struct http_sync_answer *answer)
+{
+	enum outcome outcome;
+
+	if (result == -ECONNREFUSED || result == -EIO)
+		return true;
+	if (result != 0)
+		return false;
+	outcome = outcome_from_status(answer->status);
+	return outcome == OUTCOME_UNAVAILABLE || outcome == OUTCOME_BAD_GATEWAY ||
+	       outcome == OUTCOME_TOO_MANY_REQUESTS;
+}
+
+static int wait_ms(uint64_t duration_ms, const struct interrupt *interrupt)
+{
+	uint64_t end = clock_monotonic_ms() + duration_ms;
+
+	for (;;) {
+		uint64_t now = clock_monotonic_ms();
+
+		if (interrupt_raised(interrupt))
+			return -EINTR;
+		if (now >= end)
+			return 0;
+		poll(NULL, 0, (int)(end - now < WAIT_SLICE_MS ? end - now : WAIT_SLICE_MS));
+	}
+}
+
+int request_perform(struct request *request, struct http_sync *client,
+		    struct http_sync_answer *ret_answer)
+{
+	uint64_t pause_ms = RETRY_FIRST_MS;
+	int r;
+
+	request->moved_at_ms = clock_monotonic_ms();
+	for (;;) {
+		r = attempt(request, client, ret_answer);
+		if (!worth_repeating(r, ret_answer))
+			break;
+		if (clock_monotonic_ms() + pause_ms - request->moved_at_ms >= request->timeout_ms)
+			break;
+		log_debug("request is made again", "method=%s target=%s error=%d status=%u",
+			  method_name(request->method), request->target, -r, ret_answer->status);
+		http_sync_answer_deinit(ret_answer);
+		r = wait_ms(pause_ms, request->interrupt);
+		if (r < 0)
+			return r;
+		pause_ms = pause_ms * 2 < RETRY_MAX_MS ? pause_ms * 2 : RETRY_MAX_MS;
+	}
+	if (r == 0)
+		return 0;
+	http_sync_answer_deinit(ret_answer);
+	if (r != -EINTR)
+		log_warn("request failed", "method=%s target=%s error=%d",
+			 method_name(request->method), request->target, -r);
+	return r == -ECONNREFUSED ? -EIO : r;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One request of the mount, made again with the same request id while the cluster can't be reached,
+ * until nothing has moved for the timeout. Threads: a request belongs to one thread.
+ */
+#pragma once
+
+#include "fs/interrupt.h"
+#include "lib/http_sync.h"
+
+#define TARGET_MAX 1024
+
+struct request {
+	enum method method;
+	char target[TARGET_MAX];
+	struct fields fields;
+	bool has_body;
+	uint64_t upload_bytes;
+	ssize_t (*upload)(void *state, uint64_t offset, void *data, size_t len);
+	/* Bytes of a successful answer with their offset in its body, from 0 again when it is made
+	 * again. */
+	int (*body)(void *state, uint64_t offset, const void *data, size_t len);
+	void *state;
+	const struct interrupt *interrupt;
+	uint32_t timeout_ms;
+
+	/* The request's own. */
+	uint64_t received;
+	uint64_t moved_at_ms;
+};
+
+/* @key may be NULL: @target is then the whole path and query. */
+int request_init(struct request *request, enum method method, const char *prefix, const char *key);
+void request_deinit(struct request *request);
+/* 0: an answer of any status is in @ret_answer. -EIO, -ETIMEDOUT, -EINTR, -ENOMEM, or what upload
+ * or body returned. */
+int request_perform(struct request *request, struct http_sync *client,
+		    struct http_sync_answer *ret_answer);

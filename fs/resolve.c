@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+#include "fs/resolve.h"
+
+#include "lib/cleanup.h"
+#include "lib/clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How long a look-up may lie before the open that it belongs to. */
+#define OPEN_FOLLOWS_MS 100
+
+static void mark_asked_locked(const struct mount *mount, struct inode *inode)
+{
+	inode->asked_at_ms = clock_monotonic_ms();
+	inode->fresh_until_ms = inode->asked_at_ms + mount->options->attr_timeout_ms;
+}
+
+/* Whether the inode is as good as the router's answer. */
+static bool known_locked(struct inode *inode, enum resolve_how how)
+{
+	if (inode_is_local_locked(inode))
+		return true;
+	if (how == RESOLVE_NOW || clock_monotonic_ms() >= inode->fresh_until_ms)
+		return false;
+	inode->asked_at_ms = 0;
+	return true;
+}
+
+/* The router has no such record. */
+static int gone_locked(struct mount *mount, const char *name, struct inode **ret_inode)
+	REQUIRES(&mount->inodes.lock)
+{
+	struct inode *inode = inode_find_locked(&mount->inodes, name);
+
+	if (!inode)
+		return -ENOENT;
+	if (inode_is_local_locked(inode)) {
+		*ret_inode = inode_ref_locked(inode);
+		return 0;
+	}
+	inode_unlink_locked(&mount->inodes, inode);
+	return -ENOENT;
+}
+
+/* The inode for what the router said: the one that is linked if it is that version or one that has
+ * been stored through this mount since, otherwise a new one. @value is taken. */
+static int adopt_locked(struct mount *mount, const char *name, const struct record_meta *meta,
+			struct value *value, struct inode **ret_inode) REQUIRES(&mount->inodes.lock)
+{
+	struct inode *inode = inode_find_locked(&mount->inodes, name);
+	struct inode *fresh;
+	int order, r;
+
+	if (inode && inode_is_local_locked(inode)) {
+		value_unref(value);
+		*ret_inode = inode_ref_locked(inode);
+		return 0;
+	}
+	order = inode && inode->stored ? version_compare(meta->version, inode->version) : 1;
+	if (order <= 0) {
+		r = 0;
+		if (order == 0)
+			r = inode_set_record_locked(&mount->inodes, inode, meta, value);
+		else
+			value_unref(value);
+		if (r == 0) {
+			mark_asked_locked(mount, inode);
+			*ret_inode = inode_ref_locked(inode);
+		}
+		return r;
+	}
+	fresh = inode_new_locked(&mount->inodes, INODE_RECORD, name);
+	if (!fresh) {
+		value_unref(value);
+		return -ENOMEM;
+	}
+	r = inode_set_record_locked(&mount->inodes, fresh, meta, value);
+	if (r < 0) {
+		inode_unref_locked(&mount->inodes, fresh, 1);
+		return r;
+	}
+	if (inode)
+		fresh->mode = inode->mode;
+	inode_link_locked(&mount->inodes, fresh);
+	mark_asked_locked(mount, fresh);
+	*ret_inode = fresh;
+	return 0;
+}
+
+/* Asks the router. @known: its version if there is an inode that would do. */
+static int ask(struct mount *mount, const char *name, const struct version *known,
+	       const struct interrupt *interrupt, struct inode **ret_inode)
+{
+	_cleanup_(buf_deinit) struct buf bytes = { 0 };
+	struct record_meta meta;
+	struct value *value = NULL;
+	struct inode *inode;
+	bool whole = false;
+	int r;
+
+	r = remote_get(mount->remote, name, known, interrupt, &meta, &bytes, &whole);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	if (r == 0 && whole) {
+		value = value_new(bytes.data, bytes.len);
+		if (!value)
+			return -ENOMEM;
+	}
+	mutex_lock(&mount->inodes.lock);
+	inode = inode_find_locked(&mount->inodes, name);
+	if (r == -ENOENT) {
+		r = gone_locked(mount, name, ret_inode);
+	} else if (r == REMOTE_SAME && inode && inode->stored &&
+		   version_compare(inode->version, *known) == 0) {
+		mark_asked_locked(mount, inode);
+		*ret_inode = inode_ref_locked(inode);
+		r = 0;
+	} else if (r == REMOTE_SAME) {
+		r = -EAGAIN;
+	} else if (inode_is_hidden_locked(&mount->inodes, name, meta.version)) {
+		value_unref(value);
+		r = -ENOENT;
+	} else {
+		r = adopt_locked(mount, name, &meta, value, ret_inode);
+	}
+	mutex_unlock(&mount->inodes.lock);
+	return r;
+}
+
+/* What is known without asking: 1 found, 0 not, -ENOENT. *ret_known is set for a conditional
+ * question. */
+static int look_locked(struct mount *mount, const char *name, enum resolve_how how,
+		       struct version *ret_known, bool *ret_has_known, struct inode **ret_inode)
+	REQUIRES(&mount->inodes.lock)
+{
+	struct inode *inode = inode_find_locked(&mount->inodes, name);
+
+	*ret_has_known = false;
+	if (inode && known_locked(inode, how)) {
+		*ret_inode = inode_ref_locked(inode);
+		return 1;
+	}
+	if (name_classify(name) == NAME_TEMPORARY)
+		return -ENOENT;
+	if (!inode)
+		return 0;
+	/* Labels that are not known yet, and a value that is about to be read, come with a whole
+	 * answer only. */
+	*ret_has_known = inode->stored && inode->content_type && !inode->value_wanted;
+	*ret_known = inode->version;
+	return 0;
+}
+
+int resolve_name(struct mount *mount, const char *name, enum resolve_how how,
+		 const struct interrupt *interrupt, struct inode **ret_inode)
+{
+	struct version known;
+	bool has_known;
+	int r;
+
+	r = name_lookup_error(name_classify(name));
+	if (r < 0)
+		return r;
+	do {
+		mutex_lock(&mount->inodes.lock);
+		r = look_locked(mount, name, how, &known, &has_known, ret_inode);
+		mutex_unlock(&mount->inodes.lock);
+		if (r != 0)
+			return r < 0 ? r : 0;
+		r = ask(mount, name, has_known ? &known : NULL, interrupt, ret_inode);
+		/* The inode that the question was about has gone meanwhile. */
+	} while (r == -EAGAIN);
+	return r;
+}
+
+int resolve_check_current(struct mount *mount, struct inode *inode,
+			  const struct interrupt *interrupt)
+{
+	struct inode *current;
+	char name[NAME_BYTES_MAX + 1];
+	bool done;
+	int r;
+
+	mutex_lock(&mount->inodes.lock);
+	done = inode_is_local_locked(inode) ||
+	       (inode->linked && inode->asked_at_ms > 0 &&
+		clock_monotonic_ms() - inode->asked_at_ms < OPEN_FOLLOWS_MS);
+	inode->asked_at_ms = 0;
+	memcpy(name, inode->name, sizeof(name));
+	mutex_unlock(&mount->inodes.lock);
+	if (done)
+		return 0;
+	r = resolve_name(mount, name, RESOLVE_NOW, interrupt, &current);
+	if (r < 0)
+		return r == -ENOENT ? -ESTALE : r;
+	mutex_lock(&mount->inodes.lock);
+	current->asked_at_ms = 0;
+	r = current == inode ? 0 : -ESTALE;
+	inode_unref_locked(&mount->inodes, current, 1);
+	mutex_unlock(&mount->inodes.lock);
+	return r;
+}
+
+/* A page of names may have been on its way while the record changed here, so it never replaces what
+ * is newer. */
+struct inode *resolve_listed(struct mount *mount, const struct remote_name *name,
+			     uint64_t listed_ms)
+{
+	uint64_t fresh_until_ms = listed_ms + mount->options->attr_timeout_ms;
+	struct inode *inode, *old;
+
+	mutex_lock(&mount->inodes.lock);
+	if (inode_is_hidden_locked(&mount->inodes, name->key, name->version)) {
+		mutex_unlock(&mount->inodes.lock);
+		return NULL;
+	}
+	old = inode = inode_find_locked(&mount->inodes, name->key);
+	if (inode &&
+	    (inode_is_local_locked(inode) || version_compare(name->version, inode->version) <= 0)) {
+		if (version_compare(name->version, inode->version) == 0 &&
+		    inode->fresh_until_ms < fresh_until_ms)
+			inode->fresh_until_ms = fresh_until_ms;
+		inode_ref_locked(inode);
+		mutex_unlock(&mount->inodes.lock);
+		return inode;
+	}
+	inode = inode_new_locked(&mount->inodes, INODE_RECORD, name->key);
+	if (inode) {
+		inode->stored = true;
+		inode->version = name->version;
+		inode->size_bytes = name->size_bytes;
+		inode->mtime_ns = name->mtime_ns;
+		inode->value_wanted = name->size_bytes <= VALUE_SMALL_MAX;
+		inode->fresh_until_ms = fresh_until_ms;
+		if (old)
+			inode->mode = old->mode;
+		inode_link_locked(&mount->inodes, inode);
+	}
+	mutex_unlock(&mount->inodes.lock);
+	return inode;
+}
+
+double resolve_entry_timeout_locked(const struct mount *mount, const struct inode *inode)
+{
+	uint64_t now = clock_monotonic_ms();
+
+	if (inode_is_local_locked(inode))
+		return mount->options->attr_timeout_ms / 1000.0;
+	/* The open that follows this look-up needs no question of its own only if the next open
+	 * looks it up again. */
+	if (inode->asked_at_ms > 0 || inode->fresh_until_ms <= now)
+		return 0;
+	return (double)(inode->fresh_until_ms - now) / 1000.0;
+}

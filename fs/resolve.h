@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From a name to the inode that it stands for now. This is where changes made elsewhere are
+ * noticed: a newer version of a record becomes a new inode under the same name.
+ *
+ * Each open must see the current version, and a look-up precedes an open only if the kernel's entry
+ * has expired. So a look-up that asked the router leaves a mark (asked_at_ms) that the open which
+ * follows at once may use instead of asking again, and its entry is not cached; a look-up answered
+ * from memory removes the mark.
+ */
+#pragma once
+
+#include "fs/mount.h"
+
+enum resolve_how {
+	RESOLVE_RECENT, /* what the router said less than the attribute timeout ago will do */
+	RESOLVE_NOW, /* ask the router */
+};
+
+/* On success *ret_inode has one reference for the caller. -ENOENT, -ENAMETOOLONG, or what
+ * remote_get() says. */
+int resolve_name(struct mount *mount, const char *name, enum resolve_how how,
+		 const struct interrupt *interrupt, struct inode **ret_inode);
+/* For an open: -ESTALE if its name stands for another version by now (the kernel then looks it up
+ * again). */
+int resolve_check_current(struct mount *mount, struct inode *inode,
+			  const struct interrupt *interrupt);
+/* The inode for an entry of a listing, with one reference for the caller; NULL if it is hidden here
+ * or memory is out. */
+struct inode *resolve_listed(struct mount *mount, const struct remote_name *name,
+			     uint64_t listed_ms);
+/* How long the kernel may keep what it is told about the inode now, in seconds. */
+double resolve_entry_timeout_locked(const struct mount *mount, const struct inode *inode);

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libfuse 3.14 does not know how to ask the kernel for two things that matter here, so the reply to
+ * INIT, which goes through an own write function, has their bits added if the kernel offers them:
+ * parallel look-ups in a directory, and writes that need no question about file capabilities first.
+ */
+#include "fs/session.h"
+
+#include "fs/ops.h"
+#include "lib/log.h"
+
+#include <errno.h>
+#include <linux/fuse.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/* Each may wait for the router, and an interrupt needs one that does not. */
+#define THREADS_MAX 64
+
+struct session {
+	struct fuse_session *fuse;
+	bool mounted;
+};
+
+#define WANTED_FLAGS (FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2)
+
+/* INIT is the first request and is answered before any other is read. */
+static struct {
+	uint64_t unique;
+	uint32_t offered;
+} init_request;
+
+static ssize_t session_read(int fd, void *data, size_t len, void *userdata)
+{
+	ssize_t n = read(fd, data, len);
+	const struct fuse_in_header *header = data;
+	const struct fuse_init_in *init = (const void *)(header + 1);
+
+	(void)userdata;
+	if (init_request.unique == 0 && n >= (ssize_t)(sizeof(*header) + sizeof(*init)) &&
+	    header->opcode == FUSE_INIT) {
+		init_request.offered = init->flags;
+		init_request.unique = header->unique;
+	}
+	return n;
+}
+
+static ssize_t write_init(int fd, const struct iovec *iov, int count)
+{
+	struct fuse_out_header *header = iov[0].iov_base;
+	struct fuse_init_out init = { 0 };
+	struct iovec copy[2] = { iov[0], { .iov_base = &init, .iov_len = iov[1].iov_len } };
+
+	if (count != 2 || header->error != 0 || iov[1].iov_len > sizeof(init) ||
+	    iov[1].iov_len < offsetof(struct fuse_init_out, flags) + sizeof(init.flags))
+		return writev(fd, iov, count);
+	memcpy(&init, iov[1].iov_base, iov[1].iov_len);
+	init.flags |= WANTED_FLAGS & init_request.offered;
+	return writev(fd, copy, 2);
+}
+
+static ssize_t session_writev(int fd, struct iovec *iov, int count, void *userdata)
+{
+	static bool initialised;
+	const struct fuse_out_header *header = iov[0].iov_base;
+
+	(void)userdata;
+	if (!initialised && header->unique == init_request.unique) {
+		initialised = true;
+		return write_init(fd, iov, count);
+	}
+	return writev(fd, iov, count);
+}
+
+static int add(struct fuse_args *args, const char *option, const char *value)
+{
+	char *text = NULL;
+	int r;
+
+	if (asprintf(&text, "%s%s", option, value) < 0)
+		return -ENOMEM;
+	r = fuse_opt_add_arg(args, text);
+	free(text);
+	return r < 0 ? -ENOMEM : 0;
+}
+
+/* A comma would begin the next option. */
+static int add_source(struct fuse_args *args, const char *source)
+{
+	char escaped[1024];
+	size_t len = 0;
+
+	for (; *source && len + 3 < sizeof(escaped); source++) {
+		if (*source == ',' || *source == '\\')
+			escaped[len++] = '\\';
+		escaped[len++] = *source;
+	}
+	escaped[len] = '\0';
+	return add(args, "-ofsname=", escaped);
+}
+
+static int add_options(struct fuse_args *args, const struct mount_options *options)
+{
+	int r = fuse_opt_add_arg(args, "hexkv-fs") < 0 ? -ENOMEM : 0;
+
+	if (r == 0)
+		r = add_source(args, options->fsname);
+	if (r == 0)
+		r = add(args, "-osubtype=", "hexkv");
+	if (r == 0 && options->read_only)
+		r = add(args, "-oro", "");
+	if (r == 0 && options->allow_other)
+		r = add(args, "-oallow_other", "");
+	if (r == 0 && options->default_permissions)
+		r = add(args, "-odefault_permissions", "");
+	if (r == 0 && *options->passed_on)
+		r = add(args, "-o", options->passed_on);
+	if (r == 0 && options->debug)
+		r = add(args, "-d", "");
+	return r;
+}
+
+int session_new(struct mount *mount, struct session **ret_session)
+{
+	static const struct fuse_custom_io io = { .read = session_read, .writev = session_writev };
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	struct session *session = calloc(1, sizeof(*session));
+	int r;
+
+	if (!session)
+		return -ENOMEM;
+	r = add_options(&args, mount->options);
+	if (r == 0) {
+		session->fuse = fuse_session_new(&args, &ops_table, sizeof(ops_table), mount);
+		r = session->fuse ? 0 : -EINVAL;
+	}
+	fuse_opt_free_args(&args);
+	if (r == 0 && fuse_set_signal_handlers(session->fuse) < 0)
+		r = -EIO;
+	if (r == 0 && fuse_session_mount(session->fuse, mount->options->mountpoint) < 0)
+		r = -EIO;
+	if (r == 0) {
+		session->mounted = true;
+		r = fuse_session_custom_io(session->fuse, &io, fuse_session_fd(session->fuse));
+	}
+	if (r < 0) {
+		session_free(session);
+		return r;
+	}
+	*ret_session = session;
+	return 0;
+}
+
+int session_run(struct session *session)
+{
+	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	int r;
+
+	if (!config)
+		return -ENOMEM;
+	fuse_loop_cfg_set_max_threads(config, THREADS_MAX);
+	/* Ending idle threads and starting them again costs more than they do. */
+	fuse_loop_cfg_set_idle_threads(config, THREADS_MAX);
+	r = fuse_session_loop_mt(session->fuse, config);
+	fuse_loop_cfg_destroy(config);
+	return r < 0 ? r : 0;
+}
+
+struct session *session_free(struct session *session)
+{
+	if (!session)
+		return NULL;
+	if (session->mounted)
+		fuse_session_unmount(session->fuse);
+	if (session->fuse) {
+		fuse_remove_signal_handlers(session->fuse);
+		fuse_session_destroy(session->fuse);
+	}
+	free(session);
+	return NULL;
+}

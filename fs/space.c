@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+#include "fs/space.h"
+
+#include "lib/clock.h"
+#include "lib/mutex.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+
+#define ASK_TIMEOUT_MS 3000
+#define OLD_AFTER_MS   2000
+/* While nothing is known: copy tools refuse a file system without room. */
+#define ASSUMED_BYTES (UINT64_C(1) << 40)
+
+struct space {
+	struct remote *remote;
+	pthread_t thread;
+
+	struct mutex lock; /* protects what follows */
+	struct condition wanted;
+	struct space_figures figures;
+	uint64_t asked_ms;
+	bool want;
+	bool ending;
+};
+
+static uint64_t positive(const json_t *object, const char *name)
+{
+	json_int_t value = json_integer_value(json_object_get(object, name));
+
+	return value > 0 ? (uint64_t)value : 0;
+}
+
+/* The router tells the sum over all shards, a node its own store. */
+static int parse_figures(const struct buf *text, struct space_figures *ret_figures)
+{
+	json_t *status = json_loadb((const char *)text->data, text->len, 0, NULL);
+	const json_t *sum = json_object_get(status, "space");
+	const json_t *store = json_object_get(status, "store");
+	struct space_figures figures = { 0 };
+
+	if (sum) {
+		figures.free_bytes = positive(sum, "free_bytes");
+		figures.total_bytes = positive(sum, "total_bytes");
+		figures.records = positive(status, "entries");
+	} else {
+		figures.free_bytes = positive(store, "space_free");
+		figures.total_bytes = positive(store, "space_total");
+	}
+	json_decref(status);
+	if (figures.total_bytes == 0)
+		return -EIO;
+	*ret_figures = figures;
+	return 0;
+}
+
+static void ask(struct space *space)
+{
+	struct buf text = { 0 };
+	struct space_figures figures;
+
+	if (remote_status(space->remote, ASK_TIMEOUT_MS, &text) == 0 &&
+	    parse_figures(&text, &figures) == 0) {
+		mutex_lock(&space->lock);
+		space->figures = figures;
+		mutex_unlock(&space->lock);
+	}
+	buf_deinit(&text);
+}
+
+static void *space_thread(void *state)
+{
+	struct space *space = state;
+
+	for (;;) {
+		bool ending;
+
+		mutex_lock(&space->lock);
+		while (!space->want && !space->ending)
+			condition_wait(&space->wanted, &space->lock);
+		ending = space->ending;
+		space->want = false;
+		mutex_unlock(&space->lock);
+		if (ending)
+			return NULL;
+		ask(space);
+	}
+}
+
+int space_new(struct remote *remote, struct space **ret_space)
+{
+	struct space *space = calloc(1, sizeof(*space));
+	int r;
+
+	if (!space)
+		return -ENOMEM;
+	space->remote = remote;
+	space->figures.free_bytes = space->figures.total_bytes = ASSUMED_BYTES;
+	space->want = true;
+	mutex_init(&space->lock);
+	condition_init(&space->wanted);
+	r = pthread_create(&space->thread, NULL, space_thread, space);
+	if (r != 0) {
+		condition_deinit(&space->wanted);
+		mutex_deinit(&space->lock);
+		free(space);
+		return -r;
+	}
+	*ret_space = space;
+	return 0;
+}
+
+struct space *space_free(struct space *space)
+{
+	if (!space)
+		return NULL;
+	mutex_lock(&space->lock);
+	space->ending = true;
+	condition_signal(&space->wanted);
+	mutex_unlock(&space->lock);
+	pthread_join(space->thread, NULL);
+	condition_deinit(&space->wanted);
+	mutex_deinit(&space->lock);
+	free(space);
+	return NULL;
+}
+
+void space_get(struct space *space, struct space_figures *ret_figures)
+{
+	uint64_t now = clock_monotonic_ms();
+
+	mutex_lock(&space->lock);
+	*ret_figures = space->figures;
+	if (now - space->asked_ms >= OLD_AFTER_MS) {
+		space->asked_ms = now;
+		space->want = true;
+		condition_signal(&space->wanted);
+	}
+	mutex_unlock(&space->lock);
+}
+
+uint64_t space_free_bytes(struct space *space)
+{
+	struct space_figures figures;
+
+	space_get(space, &figures);
+	return figures.free_bytes;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The cluster's space, for statfs: asked for in the background, so that nobody waits for it.
+ * Threads: any.
+ */
+#pragma once
+
+#include "fs/remote.h"
+
+struct space;
+
+struct space_figures {
+	uint64_t free_bytes;
+	uint64_t total_bytes;
+	uint64_t records;
+};
+
+/* Starts the thread that asks. */
+int space_new(struct remote *remote, struct space **ret_space);
+struct space *space_free(struct space *space);
+/* The last figures known, never zero, and a push for newer ones if they are old. */
+void space_get(struct space *space, struct space_figures *ret_figures);
+uint64_t space_free_bytes(struct space *space);

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The temporary file has the content's size and layout. A sorted list of gaps names the ranges that
+ * are still only in the base; all else is here, holes of the file being zeros. Gaps only shrink:
+ * writing, truncating and filling take from them.
+ */
+#include "fs/staging.h"
+
+#include "lib/cleanup.h"
+#include "lib/mutex.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct gap {
+	uint64_t start;
+	uint64_t end;
+};
+
+struct staging {
+	atomic_uint references;
+	int fd;
+
+	struct mutex lock; /* protects what follows */
+	atomic_uint_least64_t size; /* written under the lock; read without it while the disk is
+				       slow */
+	struct gap *gaps;
+	size_t gap_count;
+	size_t gap_cap;
+};
+
+static int temporary_open(const char *dir)
+{
+	char path[4096];
+	int fd;
+
+	fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		return fd;
+	if (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT)
+		return -errno;
+	/* A file system without O_TMPFILE. */
+	if (snprintf(path, sizeof(path), "%s/hexkv-fs-XXXXXX", dir) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	fd = mkostemp(path, O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	unlink(path);
+	return fd;
+}
+
+int staging_new(const char *dir, uint64_t base_bytes, struct staging **ret_staging)
+{
+	struct staging *staging = calloc(1, sizeof(*staging));
+	int r;
+
+	if (!staging)
+		return -ENOMEM;
+	atomic_init(&staging->references, 1);
+	mutex_init(&staging->lock);
+	staging->fd = temporary_open(dir);
+	if (staging->fd < 0) {
+		r = staging->fd;
+		goto fail;
+	}
+	if (base_bytes > 0) {
+		staging->gaps = malloc(sizeof(*staging->gaps));
+		if (!staging->gaps) {
+			r = -ENOMEM;
+			goto fail;
+		}
+		staging->gaps[0] = (struct gap){ .start = 0, .end = base_bytes };
+		staging->gap_count = staging->gap_cap = 1;
+		if (ftruncate(staging->fd, (off_t)base_bytes) < 0) {
+			r = -errno;
+			goto fail;
+		}
+		staging->size = base_bytes;
+	}
+	*ret_staging = staging;
+	return 0;
+fail:
+	staging_unref(staging);
+	return r;
+}
+
+struct staging *staging_ref(struct staging *staging)
+{
+	if (staging)
+		atomic_fetch_add(&staging->references, 1);
+	return staging;
+}
+
+struct staging *staging_unref(struct staging *staging)
+{
+	if (!staging || atomic_fetch_sub(&staging->references, 1) != 1)
+		return NULL;
+	if (staging->fd >= 0)
+		close(staging->fd);
+	free(staging->gaps);
+	mutex_deinit(&staging->lock);
+	free(staging);
+	return NULL;
+}
+
+uint64_t staging_size(struct staging *staging)
+{
+	return atomic_load(&staging->size);
+}
+
+/* Makes room for one more gap, so that taking from the list can't fail halfway. */
+static int reserve_gap_locked(struct staging *staging) REQUIRES(&staging->lock)
+{
+	size_t cap = staging->gap_cap * 2;
+	struct gap *gaps;
+
+	if (staging->gap_count < staging->gap_cap || staging->gap_count == 0)
+		return 0;
+	gaps = realloc(staging->gaps, cap * sizeof(*gaps));
+	if (!gaps)
+		return -ENOMEM;
+	staging->gaps = gaps;
+	staging->gap_cap = cap;
+	return 0;
+}
+
+/* Index of the first gap that ends after @offset. */
+static size_t find_gap_locked(const struct staging *staging, uint64_t offset)
+	REQUIRES(&staging->lock)
+{
+	size_t low = 0, high = staging->gap_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (staging->gaps[middle].end <= offset)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* Nothing in [start, end) is a gap any more. Room for one gap must have been reserved. */
+static void close_gaps_locked(struct staging *staging, uint64_t start, uint64_t end)
+	REQUIRES(&staging->lock)
+{
+	size_t first = find_gap_locked(staging, start);
+	size_t last = first;
+	struct gap *gaps = staging->gaps;
+
+	if (first == staging->gap_count || gaps[first].start >= end || start >= end)
+		return;
+	if (gaps[first].start < start && gaps[first].end > end) {
+		memmove(gaps + first + 1, gaps + first,
+			(staging->gap_count - first) * sizeof(*gaps));
+		staging->gap_count++;
+		gaps[first].end = start;
+		gaps[first + 1].start = end;
+		return;
+	}
+	if (gaps[first].start < start) {
+		gaps[first].end = start;
+		first++;
+		last++;
+	}
+	while (last < staging->gap_count && gaps[last].end <= end)
+		last++;
+	if (last < staging->gap_count && gaps[last].start < end)
+		gaps[last].start = end;
+	memmove(gaps + first, gaps + last, (staging->gap_count - last) * sizeof(*gaps));
+	staging->gap_count -= last - first;
+}
+
+static int write_all(int fd, uint64_t offset, const void *data, size_t len)
+{
+	const uint8_t *p = data;
+
+	while (len > 0) {
+		ssize_t n = pwrite(fd, p, len, (off_t)offset);
+
+		if (n < 0) {
+			if (errno == EINTR)
+				continue;
+			return -errno;
+		}
+		p += n;
+		offset += (uint64_t)n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+/* The disk is written under the lock: what is here and what the gaps say must not come apart. */
+int staging_write(struct staging *staging, uint64_t offset, const void *data, size_t len)
+{
+	int r;
+
+	mutex_lock(&staging->lock);
+	r = reserve_gap_locked(staging);
+	if (r == 0)
+		r = write_all(staging->fd, offset, data, len);
+	if (r == 0) {
+		close_gaps_locked(staging, offset, offset + len);
+		if (offset + len > staging->size)
+			staging->size = offset + len;
+	} else if (offset + len > staging->size &&
+		   ftruncate(staging->fd, (off_t)staging->size) < 0) {
+		/* A part beyond the end that stays would show when the file grows. */
+		r = -EIO;
+	}
+	mutex_unlock(&staging->lock);
+	return r;
+}
+
+int staging_truncate(struct staging *staging, uint64_t size_bytes)
+{
+	int r;
+
+	mutex_lock(&staging->lock);
+	r = reserve_gap_locked(staging);
+	if (r == 0 && ftruncate(staging->fd, (off_t)size_bytes) < 0)
+		r = -errno;
+	if (r == 0) {
+		close_gaps_locked(staging, size_bytes, UINT64_MAX);
+		staging->size = size_bytes;
+	}
+	mutex_unlock(&staging->lock);
+	return r;
+}
+
+ssize_t staging_read(struct staging *staging, uint64_t offset, void *data, size_t len)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = pread(staging->fd, (uint8_t *)data + done, len - done,
+				  (off_t)(offset + done));
+
+		if (n < 0) {
+			if (errno == EINTR)
+				continue;
+			return -errno;
+		}
+		if (n == 0)
+			break;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
+uint64_t staging_run(struct staging *staging, uint64_t offset, bool *ret_in_base)
+{
+	uint64_t end;
+	size_t i;
+
+	mutex_lock(&staging->lock);
+	i = find_gap_locked(staging, offset);
+	end = staging->size;
+	*ret_in_base = i < staging->gap_count && staging->gaps[i].start <= offset;
+	if (*ret_in_base)
+		end = staging->gaps[i].end;
+	else if (i < staging->gap_count)
+		end = staging->gaps[i].start;
+	mutex_unlock(&staging->lock);
+	return end > offset ? end - offset : 0;
+}
+
+bool staging_first_gap(struct staging *staging, uint64_t *ret_offset, uint64_t *ret_len)
+{
+	bool found;
+
+	mutex_lock(&staging->lock);
+	found = staging->gap_count > 0;
+	if (found) {
+		*ret_offset = staging->gaps[0].start;
+		*ret_len = staging->gaps[0].end - staging->gaps[0].start;
+	}
+	mutex_unlock(&staging->lock);
+	return found;
+}
+
+size_t staging_gap_count(struct staging *staging)
+{
+	size_t count;
+
+	mutex_lock(&staging->lock);
+	count = staging->gap_count;
+	mutex_unlock(&staging->lock);
+	return count;
+}
+
+int staging_fill(struct staging *staging, uint64_t offset, const void *data, size_t len)
+{
+	uint64_t end = offset + len;
+	int r;
+
+	mutex_lock(&staging->lock);
+	r = reserve_gap_locked(staging);
+	while (r == 0 && offset < end) {
+		size_t i = find_gap_locked(staging, offset);
+		uint64_t from, to;
+
+		if (i == staging->gap_count || staging->gaps[i].start >= end)
+			break;
+		from = staging->gaps[i].start > offset ? staging->gaps[i].start : offset;
+		to = staging->gaps[i].end < end ? staging->gaps[i].end : end;
+		r = write_all(staging->fd, from, (const uint8_t *)data + (from - (end - len)),
+			      (size_t)(to - from));
+		if (r < 0)
+			break;
+		close_gaps_locked(staging, from, to);
+		r = reserve_gap_locked(staging);
+		offset = to;
+	}
+	mutex_unlock(&staging->lock);
+	return r;
+}

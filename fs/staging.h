@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The changed content of an open file, in an unlinked temporary file: what was written, and which
+ * parts of the version it began from (its base) have not been needed yet.
+ *
+ * Ownership: reference-counted, so that a reader may go on while the file lets go of it.
+ * Threads: locks itself. Changing it while it is sent would tear what is stored: the caller
+ * (fs/content) keeps writers out meanwhile.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct staging;
+
+/* @base_bytes: size of the version it begins from, none of which is here yet. */
+int staging_new(const char *dir, uint64_t base_bytes, struct staging **ret_staging);
+struct staging *staging_ref(struct staging *staging);
+struct staging *staging_unref(struct staging *staging);
+
+uint64_t staging_size(struct staging *staging);
+int staging_write(struct staging *staging, uint64_t offset, const void *data, size_t len);
+/* What is beyond the old size reads as zeros. */
+int staging_truncate(struct staging *staging, uint64_t size_bytes);
+/* Up to @len bytes of what is here; where the base has not been fetched it reads as zeros. Bytes, 0
+ * at the end. */
+ssize_t staging_read(struct staging *staging, uint64_t offset, void *data, size_t len);
+/* How far the bytes from @offset on are all here or all still in the base; at most to the end. */
+uint64_t staging_run(struct staging *staging, uint64_t offset, bool *ret_in_base);
+/* The first part of the base that is not here; false if there is none. */
+bool staging_first_gap(struct staging *staging, uint64_t *ret_offset, uint64_t *ret_len);
+size_t staging_gap_count(struct staging *staging);
+/* Bytes of the base: taken where nothing newer has been written. */
+int staging_fill(struct staging *staging, uint64_t offset, const void *data, size_t len);

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+#include "fs/mount_options.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define ARGUMENTS_MAX 16
+
+/* Parses a command line, given as words, with fresh copies as main() would have. */
+static int parse(struct mount_options *ret_options, int *ret_exit, const char *first, ...)
+{
+	char *argv[ARGUMENTS_MAX + 1] = { strdup("hexkv-fs") };
+	int argc = 1;
+	va_list args;
+
+	va_start(args, first);
+	for (const char *word = first; word && argc < ARGUMENTS_MAX;
+	     word = va_arg(args, const char *))
+		argv[argc++] = strdup(word);
+	va_end(args);
+	return mount_options_parse(argc, argv, ret_options, ret_exit);
+}
+
+static void url_and_mount_point_are_enough(void **state)
+{
+	struct mount_options options;
+	int status = -1;
+
+	(void)state;
+	assert_int_equal(parse(&options, &status, "http://127.0.0.1:8080/", "/tmp", NULL), 0);
+	assert_string_equal(options.url, "http://127.0.0.1:8080");
+	assert_string_equal(options.mountpoint, "/tmp");
+	assert_string_equal(options.fsname, options.url);
+	assert_false(options.foreground);
+	assert_false(options.allow_other);
+	assert_int_equal(options.attr_timeout_ms, 1000);
+	assert_true(options.timeout_ms > 0);
+}
+
+static void options_are_taken_in_any_place_and_number(void **state)
+{
+	struct mount_options options;
+	int status = -1;
+
+	(void)state;
+	assert_int_equal(parse(&options, &status, "-o", "ro,uid=5", "http://[::1]:80", "/tmp",
+			       "-oallow_other,nosuid", "-f", "-o", "timeout=0.5,_netdev", NULL),
+			 0);
+	assert_true(options.read_only);
+	assert_true(options.allow_other);
+	assert_true(options.default_permissions);
+	assert_true(options.foreground);
+	assert_int_equal(options.uid, 5);
+	assert_int_equal(options.timeout_ms, 500);
+	assert_string_equal(options.passed_on, "nosuid");
+}
+
+static void help_and_version_end_with_success(void **state)
+{
+	static const char *const words[] = { "--help", "-h", "--version" };
+	struct mount_options options;
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		int status = -1;
+
+		assert_int_equal(parse(&options, &status, words[i], NULL), 1);
+		assert_int_equal(status, 0);
+	}
+}
+
+static void what_is_wrong_ends_with_2(void **state)
+{
+	static const char *const url = "http://127.0.0.1:8080";
+	static const char *const wrong[][4] = {
+		{ "http://127.0.0.1:8080" },
+		{ "ftp://127.0.0.1:8080", "/tmp" },
+		{ "http://127.0.0.1:8080/path", "/tmp" },
+		{ "http://", "/tmp" },
+		{ "http://127.0.0.1:8080", "/nonexistent" },
+		{ "http://127.0.0.1:8080", "/dev/null" },
+		{ "http://127.0.0.1:8080", "/tmp", "/tmp" },
+		{ "http://127.0.0.1:8080", "/tmp", "--frobnicate" },
+	};
+	static const char *const options_wrong[] = {
+		"frobnicate",
+		"uid",
+		"uid=x",
+		"umask=9",
+		"timeout=0",
+		"timeout=abc",
+		"attr_timeout=2",
+		"log_level=loud",
+		"ro=1",
+		"gid=-1",
+		"staging=/nonexistent",
+		"token_file=/nonexistent",
+	};
+	struct mount_options options;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		int status = -1;
+
+		assert_int_equal(parse(&options, &status, wrong[i][0], wrong[i][1], wrong[i][2],
+				       wrong[i][3], NULL),
+				 1);
+		assert_int_equal(status, 2);
+	}
+	for (size_t i = 0; i < sizeof(options_wrong) / sizeof(options_wrong[0]); i++) {
+		int status = -1;
+
+		if (parse(&options, &status, url, "/tmp", "-o", options_wrong[i], NULL) != 1 ||
+		    status != 2)
+			fail_msg("-o %s was not refused", options_wrong[i]);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(url_and_mount_point_are_enough),
+		cmocka_unit_test(options_are_taken_in_any_place_and_number),
+		cmocka_unit_test(help_and_version_end_with_success),
+		cmocka_unit_test(what_is_wrong_ends_with_2),
+	};
+
+	return cmocka_run_group_tests_name("fs_mount_options", tests, NULL, NULL);
+}

@@ -46,8 +46,7 @@ struct wal {
 	/* owned by the appending thread */
 	struct wal_writer writer;
 	uint64_t synced; /* of writer */
-	uint64_t synced_position;
-	uint64_t last_position;
+	struct wal_mark synced_mark, last;
 	uint64_t last_id;
 	bool broken;
 	struct window_record *window; /* records behind synced */
@@ -90,7 +89,7 @@ static void update_current(struct wal *wal, int64_t time_ns)
 	mutex_lock(&wal->lock);
 	info = &wal->files[wal->file_count - 1];
 	info->bytes = wal->writer.end;
-	info->last_position = wal->last_position;
+	info->last_position = wal->last.position;
 	if (time_ns > info->last_time_ns)
 		info->last_time_ns = time_ns;
 	mutex_unlock(&wal->lock);
@@ -277,7 +276,7 @@ static int install(struct wal *wal, const struct wal_writer *writer, int64_t tim
 	struct wal_file_info info = {
 		.id = writer->id,
 		.bytes = writer->end,
-		.last_position = wal->last_position,
+		.last_position = wal->last.position,
 		.last_time_ns = time_ns,
 	};
 	int r = add_file(wal, &info);
@@ -294,13 +293,14 @@ static int install(struct wal *wal, const struct wal_writer *writer, int64_t tim
 }
 
 static struct wal_file_header next_header(struct wal *wal, uint64_t predecessor_bytes,
-					  uint64_t base_position, int64_t now_ns)
+					  struct wal_mark base, int64_t now_ns)
 {
 	struct wal_file_header header = {
 		.file_id = ++wal->last_id,
 		.predecessor_id = wal->writer.id,
 		.predecessor_bytes = wal->writer.id > 0 ? predecessor_bytes : 0,
-		.base_position = base_position,
+		.base_position = base.position,
+		.base_sequence = base.sequence,
 		.time_ns = now_ns,
 	};
 
@@ -317,7 +317,7 @@ static int rotate(struct wal *wal, uint64_t need, int64_t now_ns)
 
 	if (r < 0)
 		return r;
-	header = next_header(wal, wal->writer.end, wal->last_position, now_ns);
+	header = next_header(wal, wal->writer.end, wal->last, now_ns);
 	r = start_file(wal, &header, need, &writer, &touched);
 	if (r == 0) {
 		r = install(wal, &writer, now_ns);
@@ -332,13 +332,21 @@ static int rotate(struct wal *wal, uint64_t need, int64_t now_ns)
 	return 0;
 }
 
+static struct wal_mark mark_behind(const struct wal_record *record)
+{
+	return (struct wal_mark){
+		.position = record->first_position + record->count - 1,
+		.sequence = record->first_sequence + record->count - 1,
+	};
+}
+
 int wal_append(struct wal *wal, const struct wal_record *record)
 {
 	uint64_t need = wal_record_bytes(record->payload_len);
 	int r;
 
 	assert(record->payload_len <= WAL_RECORD_BYTES_MAX);
-	assert(record->count > 0 && record->first_position == wal->last_position + 1);
+	assert(record->count > 0 && record->first_position == wal->last.position + 1);
 	if (wal->broken)
 		return -EIO;
 	if (wal->writer.end + need + wal_record_bytes(0) > wal->writer.capacity) {
@@ -351,11 +359,11 @@ int wal_append(struct wal *wal, const struct wal_record *record)
 		return r;
 	r = write_record(wal, &wal->writer, wal->synced, record, 0);
 	if (r < 0) {
-		window_cut(wal, wal->last_position);
+		window_cut(wal, wal->last.position);
 		wal->broken = true;
 		return r;
 	}
-	wal->last_position += record->count;
+	wal->last = mark_behind(record);
 	update_current(wal, record->time_ns);
 	return 0;
 }
@@ -374,14 +382,14 @@ int wal_sync(struct wal *wal)
 		return r;
 	}
 	wal->synced = wal->writer.end;
-	wal->synced_position = wal->last_position;
+	wal->synced_mark = wal->last;
 	window_clear(wal);
 	return 0;
 }
 
-bool wal_has_unsynced(const struct wal *wal)
+size_t wal_unsynced(const struct wal *wal)
 {
-	return wal->window_count > 0;
+	return wal->window_bytes.len;
 }
 
 bool wal_is_broken(const struct wal *wal)
@@ -393,32 +401,33 @@ int wal_reopen(struct wal *wal, uint64_t position, int64_t now_ns)
 {
 	struct wal_file_header header;
 	struct wal_writer writer;
-	uint64_t need = 0, last_position = wal->synced_position;
+	struct wal_mark last = wal->synced_mark;
+	uint64_t need = 0;
 	bool touched;
 	int r;
 
 	window_cut(wal, position);
 	for (size_t i = 0; i < wal->window_count; i++) {
 		need += wal_record_bytes(wal->window[i].record.payload_len);
-		last_position += wal->window[i].record.count;
+		last = mark_behind(&wal->window[i].record);
 	}
 	wal->broken = true; /* until the end */
-	header = next_header(wal, wal->synced, wal->synced_position, now_ns);
+	header = next_header(wal, wal->synced, wal->synced_mark, now_ns);
 	r = start_file(wal, &header, need, &writer, &touched);
 	if (r < 0)
 		return r;
 	wal->writer.end = wal->synced;
-	wal->last_position = wal->synced_position;
+	wal->last = wal->synced_mark;
 	if (wal->writer.file)
 		update_current(wal, 0);
-	wal->last_position = last_position;
+	wal->last = last;
 	r = install(wal, &writer, now_ns);
 	if (r < 0) {
 		give_up(wal, &writer);
 		return r;
 	}
 	wal->synced = wal->writer.end;
-	wal->synced_position = wal->last_position;
+	wal->synced_mark = wal->last;
 	wal->broken = false;
 	window_clear(wal);
 	return 0;
@@ -521,7 +530,7 @@ static int adopt(struct wal *wal, const struct wal_recovery *recovery)
 	int r = 0;
 
 	wal->last_id = recovery->last_id;
-	wal->last_position = wal->synced_position = recovery->end_position;
+	wal->last = wal->synced_mark = recovery->end_mark;
 	for (size_t i = 0; i < recovery->file_count && r == 0; i++)
 		r = add_file(wal, &recovery->files[i]);
 	if (r < 0 || recovery->file_count == 0)
@@ -532,10 +541,12 @@ static int adopt(struct wal *wal, const struct wal_recovery *recovery)
 	r = load_window(wal, recovery);
 	if (r < 0)
 		return r;
-	if (wal->window_count > 0)
-		wal->synced_position = wal->window[0].record.first_position - 1;
+	if (wal->window_count > 0) {
+		wal->synced_mark.position = wal->window[0].record.first_position - 1;
+		wal->synced_mark.sequence = wal->window[0].record.first_sequence - 1;
+	}
 	wal->files[wal->file_count - 1].bytes = wal->synced;
-	wal->files[wal->file_count - 1].last_position = wal->synced_position;
+	wal->files[wal->file_count - 1].last_position = wal->synced_mark.position;
 	return 0;
 }
 
@@ -592,17 +603,16 @@ static int wal_new(const struct wal_options *options, struct wal **ret_wal)
 	return 0;
 }
 
-int wal_open(const struct wal_options *options, wal_replay_fn replay, void *state,
-	     struct wal **ret_wal, char **ret_why)
+/* Makes the log ready to be appended to. */
+static int begin(const struct wal_options *options, struct wal **ret_wal, char **ret_why)
 {
 	struct wal_recovery recovery = { 0 };
 	struct wal *wal = NULL;
 	int r;
 
-	*ret_why = NULL;
 	r = make_log_dir(options);
 	if (r == 0)
-		r = wal_recover(options, replay, state, &recovery, ret_why);
+		r = wal_recover(options, NULL, NULL, &recovery, ret_why);
 	if (r == 0)
 		r = wal_new(options, &wal);
 	if (r == 0)
@@ -611,6 +621,27 @@ int wal_open(const struct wal_options *options, wal_replay_fn replay, void *stat
 		r = wal_reopen(wal, UINT64_MAX, options->now_ns);
 	if (r == 0)
 		tidy(wal, &recovery);
+	wal_recovery_deinit(&recovery);
+	if (r < 0)
+		wal_abandon(wal);
+	else
+		*ret_wal = wal;
+	return r;
+}
+
+/* Reads everything twice: the first time to find the end and make it durable, so that what @replay
+ * is given may be acted on at once. */
+int wal_open(const struct wal_options *options, wal_replay_fn replay, void *state,
+	     struct wal **ret_wal, char **ret_why)
+{
+	struct wal_recovery recovery = { 0 };
+	struct wal *wal = NULL;
+	int r;
+
+	*ret_why = NULL;
+	r = begin(options, &wal, ret_why);
+	if (r == 0)
+		r = wal_recover(options, replay, state, &recovery, ret_why);
 	wal_recovery_deinit(&recovery);
 	if (r != 0) {
 		wal_abandon(wal);
@@ -638,7 +669,7 @@ int wal_verify(const struct wal_options *options, wal_replay_fn replay, void *st
 /* The mark is synced too: then any damage to the file is known as such. */
 static void close_cleanly(struct wal *wal)
 {
-	struct wal_record mark = { .first_position = wal->last_position + 1 };
+	struct wal_record mark = { .first_position = wal->last.position + 1 };
 
 	if (wal_sync(wal) < 0)
 		return;
@@ -701,7 +732,7 @@ uint64_t wal_current_file(struct wal *wal)
 	return id;
 }
 
-uint64_t wal_last_position(const struct wal *wal)
+struct wal_mark wal_last(const struct wal *wal)
 {
-	return wal->last_position;
+	return wal->last;
 }

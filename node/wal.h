@@ -40,15 +40,21 @@ struct wal_record {
 	uint64_t offset;
 };
 
+/* The end of a record. */
+struct wal_mark {
+	uint64_t position;
+	uint64_t sequence;
+};
+
 typedef int (*wal_replay_fn)(const struct wal_record *record, void *state);
 
-/* Reads all files in order and calls @replay for each record (a non-zero return stops and is
- * returned), then begins a new file, which names its predecessor; the part of the last file that
- * was never promised is written again to the new one. -EBADMSG and a sentence in @ret_why (to be
+/* Verifies all files, then begins a new one, which names its predecessor and holds what of it was
+ * never promised; then calls @replay for each record in order: all of them are on stable storage. A
+ * non-zero return of @replay stops and is returned. -EBADMSG and a sentence in @ret_why (to be
  * freed) if something that was promised is damaged or missing. */
 int wal_open(const struct wal_options *options, wal_replay_fn replay, void *state,
 	     struct wal **ret_wal, char **ret_why);
-/* As wal_open() up to the replay; changes nothing. *ret_bytes: what the log holds. */
+/* As wal_open() without the new file: changes nothing. *ret_bytes: what the log holds. */
 int wal_verify(const struct wal_options *options, wal_replay_fn replay, void *state,
 	       uint64_t *ret_bytes, char **ret_why);
 
@@ -57,7 +63,8 @@ int wal_verify(const struct wal_options *options, wal_replay_fn replay, void *st
 int wal_append(struct wal *wal, const struct wal_record *record);
 /* 0: all that was appended is on stable storage. A failure breaks the file. */
 int wal_sync(struct wal *wal);
-bool wal_has_unsynced(const struct wal *wal);
+/* Bytes of records that wal_sync() would sync. */
+size_t wal_unsynced(const struct wal *wal);
 /* The current file is given up: it may or may not hold what was written last. wal_reopen() must
  * succeed before the next append. */
 bool wal_is_broken(const struct wal *wal);
@@ -80,4 +87,5 @@ struct wal *wal_abandon(struct wal *wal);
 uint64_t wal_bytes(struct wal *wal);
 unsigned wal_files(struct wal *wal);
 uint64_t wal_current_file(struct wal *wal);
-uint64_t wal_last_position(const struct wal *wal);
+/* Of the last record. */
+struct wal_mark wal_last(const struct wal *wal);

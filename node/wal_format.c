@@ -37,7 +37,8 @@ void wal_file_header_encode(const struct wal_file_header *header,
 	put_u64(out + 48, header->predecessor_id);
 	put_u64(out + 56, header->predecessor_bytes);
 	put_u64(out + 64, header->base_position);
-	put_u64(out + 72, (uint64_t)header->time_ns);
+	put_u64(out + 72, header->base_sequence);
+	put_u64(out + 80, (uint64_t)header->time_ns);
 	put_u64(out + FILE_HASH_OFFSET, hash64(out, FILE_HASH_OFFSET, header->file_id));
 }
 
@@ -56,7 +57,8 @@ int wal_file_header_decode(const uint8_t in[WAL_FILE_HEADER_BYTES], uint64_t fil
 	header.predecessor_id = get_u64(in + 48);
 	header.predecessor_bytes = get_u64(in + 56);
 	header.base_position = get_u64(in + 64);
-	header.time_ns = (int64_t)get_u64(in + 72);
+	header.base_sequence = get_u64(in + 72);
+	header.time_ns = (int64_t)get_u64(in + 80);
 	if (header.file_id != file_id || header.predecessor_id >= file_id)
 		return -EBADMSG;
 	*ret_header = header;

@@ -23,6 +23,7 @@ struct wal_file_header {
 	uint64_t predecessor_id; /* 0: the first file */
 	uint64_t predecessor_bytes; /* so far it holds; what stands behind does not count */
 	uint64_t base_position; /* last apply position before this file */
+	uint64_t base_sequence;
 	int64_t time_ns;
 };
 

@@ -188,6 +188,7 @@ struct file_scan {
 	const struct wal_file_header *header;
 	const struct wal_file_header *successor; /* NULL: the last file */
 	struct wal_file_info info;
+	uint64_t last_sequence;
 	uint64_t synced; /* newest promise */
 	bool closed;
 };
@@ -219,7 +220,8 @@ static int replay_record(struct file_scan *scan, const struct wal_reader_record 
 			       "the record does not continue the one before");
 	scan->info.last_position += record.count;
 	scan->info.last_time_ns = record.time_ns;
-	return replay(&record, state);
+	scan->last_sequence = record.first_sequence + record.count - 1;
+	return replay ? replay(&record, state) : 0;
 }
 
 /* Every record of a file up to where it must, or can, be read. */
@@ -273,7 +275,7 @@ static int scan_chain(const struct wal_options *options, const struct chain *cha
 		      wal_replay_fn replay, void *state, struct wal_recovery *recovery,
 		      char **ret_why)
 {
-	uint64_t position = 0;
+	struct wal_mark mark = { 0 };
 
 	for (size_t i = chain->count; i > 0; i--) {
 		const struct wal_file_header *header = &chain->headers[i - 1];
@@ -283,21 +285,23 @@ static int scan_chain(const struct wal_options *options, const struct chain *cha
 			.info = { .id = header->file_id,
 				  .last_position = header->base_position,
 				  .last_time_ns = header->time_ns },
+			.last_sequence = header->base_sequence,
 			.synced = WAL_FILE_HEADER_BYTES,
 		};
 		int r;
 
-		if (i < chain->count && header->base_position != position)
+		if (i < chain->count && header->base_position != mark.position)
 			return damaged(ret_why, header->file_id, 0,
 				       "it does not continue the file before");
 		r = scan_file(options, &scan, replay, state, ret_why);
 		if (r != 0)
 			return r;
 		recovery->files[recovery->file_count++] = scan.info;
-		position = scan.info.last_position;
+		mark.position = scan.info.last_position;
+		mark.sequence = scan.last_sequence;
 		recovery->synced = scan.closed ? scan.info.bytes : scan.synced;
 		recovery->end = scan.info.bytes;
-		recovery->end_position = position;
+		recovery->end_mark = mark;
 	}
 	return 0;
 }

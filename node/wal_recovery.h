@@ -23,10 +23,10 @@ struct wal_recovery {
 	/* Of the last file: */
 	uint64_t synced; /* promised up to here */
 	uint64_t end; /* whole records up to here */
-	uint64_t end_position;
+	struct wal_mark end_mark;
 };
 
-/* As wal_verify(). */
+/* As wal_verify(). @replay may be NULL. */
 int wal_recover(const struct wal_options *options, wal_replay_fn replay, void *state,
 		struct wal_recovery *ret_recovery, char **ret_why);
 void wal_recovery_deinit(struct wal_recovery *recovery);

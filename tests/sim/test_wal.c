@@ -49,8 +49,8 @@ static int append(struct wal *wal, uint32_t count)
 	uint8_t payload[600];
 	struct wal_record record = {
 		.epoch = 0x10001,
-		.first_sequence = wal_last_position(wal) + 1,
-		.first_position = wal_last_position(wal) + 1,
+		.first_sequence = wal_last(wal).position + 1,
+		.first_position = wal_last(wal).position + 1,
 		.count = count,
 		.time_ns = 5,
 		.payload = payload,
@@ -128,7 +128,7 @@ static void records_come_back_over_many_files_and_openings(void **state)
 
 		for (int i = 0; i < 200; i++)
 			assert_int_equal(append(wal, 1 + i % 3), 0);
-		last = wal_last_position(wal);
+		last = wal_last(wal).position;
 		assert_true(wal_files(wal) > 3);
 		if (round % 2 == 0) {
 			wal_close(wal);
@@ -311,7 +311,7 @@ static void a_failed_sync_goes_on_in_a_new_file(void **state)
 		assert_int_equal(append(wal, 1), -EIO);
 		/* Record 2 is not wanted again: it must never come back. */
 		assert_int_equal(wal_reopen(wal, 1, 0), 0);
-		assert_int_equal(wal_last_position(wal), 1);
+		assert_int_equal(wal_last(wal).position, 1);
 		wal_abandon(wal);
 		crash_vfs_cut(crash);
 		crash_vfs_restart(crash);
@@ -375,11 +375,11 @@ static void run_until_cut(struct crash_vfs *crash, struct wal *wal, uint64_t *ra
 		}
 		if (next_random(random) % 4 == 0) {
 			if (wal_sync(wal) == 0)
-				*synced = wal_last_position(wal);
+				*synced = wal_last(wal).position;
 			continue;
 		}
-		*appended = wal_last_position(wal) + 1 + next_random(random) % 3;
-		append(wal, (uint32_t)(*appended - wal_last_position(wal)));
+		*appended = wal_last(wal).position + 1 + next_random(random) % 3;
+		append(wal, (uint32_t)(*appended - wal_last(wal).position));
 		if (next_random(random) % 50 == 0)
 			crash_vfs_fail(crash, 1 + next_random(random) % 5, 1, EIO);
 	}
@@ -440,7 +440,7 @@ static void every_failing_call_leaves_a_log_that_opens(void **state)
 						wal_reopen(wal, UINT64_MAX, 0);
 					append(wal, 1);
 					if (i % 8 == 0 && wal_sync(wal) == 0)
-						synced = wal_last_position(wal);
+						synced = wal_last(wal).position;
 				}
 				wal_close(wal);
 			}

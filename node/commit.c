@@ -1,0 +1,645 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The order inside one group is what keeps the promises:
+ *   1. evaluate every write against the store and the group's own earlier writes;
+ *   2. append all entries as one log record (so that the log holds all of the group or nothing);
+ *   3. sync, if a write of the group wants the disk;
+ *   4. apply to the merge tree: from here on readers see it;
+ *   5. answer.
+ * A group that only has `memory` writes skips 3 and is synced at most SYNC_DELAY_MS later. As
+ * groups follow each other, a `memory` write never shows before a `disk` write that came earlier.
+ *
+ * When 2 or 3 fail half way nobody knows what reached the disk: the writes are answered "unknown",
+ * and the log goes on in a new file that holds what has been applied and nothing else, so the log
+ * and the tree agree again. Until that succeeds nothing is accepted (failed).
+ *
+ * When 4 fails (the tree's memory is at its bound because it can't flush) the group is in the log:
+ * it is kept and applied before anything else is.
+ *
+ * Lock order: wal_lock, lock. The log is synced under wal_lock, by the commit thread or the flush
+ * thread: both have to wait for that sync anyway, and nobody else takes it.
+ */
+#include "node/commit.h"
+
+#include "lib/bytes.h"
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "lib/mutex.h"
+#include "lib/utf8.h"
+#include "node/ballast.h"
+#include "node/group.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SYNC_DELAY_MS  500 /* of memory writes: on disk within a second */
+#define RETRY_MS       1000
+#define UNSYNCED_BYTES (8 * 1024 * 1024) /* of memory writes: then a sync */
+
+struct commit {
+	/* immutable after commit_new() */
+	struct commit_options options;
+	pthread_t thread;
+
+	/* owned by the commit thread */
+	struct group group;
+	struct version next;
+	uint64_t next_position;
+	uint64_t sync_at_ms; /* unsynced memory writes are synced then; 0: there are none */
+	uint64_t retry_at_ms; /* next attempt to reopen the log, apply, or find room */
+	struct buf unapplied; /* in the log, not in the tree: entries, encoded */
+	bool full;
+	int log_error; /* why the log could not be reopened; 0: it is good */
+
+	struct mutex wal_lock; /* appends, syncs and reopens */
+	_Atomic bool wants_reopen; /* the flush thread found the log broken */
+
+	struct mutex lock;
+	struct condition work;
+	/* protected by lock */
+	struct store_write *head, **tail;
+	bool closing, stopped, busy;
+	struct commit_stats stats;
+};
+
+static uint64_t now_ms(const struct commit *commit)
+{
+	if (commit->options.threads)
+		return clock_monotonic_ms();
+	return (uint64_t)(commit->options.realtime_ns() / 1000000);
+}
+
+static bool is_no_room(int r)
+{
+	return r == -ENOSPC || r == -EDQUOT;
+}
+
+static void set_full(struct commit *commit, bool full)
+{
+	if (commit->full == full)
+		return;
+	commit->full = full;
+	if (full) {
+		log_warn("disk full", "only deletes are accepted until there is room");
+		ballast_release(commit->options.vfs, commit->options.dir);
+		commit->retry_at_ms = now_ms(commit) + RETRY_MS;
+	} else {
+		log_info("disk has room again", "%s", "");
+	}
+}
+
+/* The log is written again as far as the tree knows it. */
+static int reopen(struct commit *commit)
+{
+	int r;
+
+	mutex_lock(&commit->wal_lock);
+	r = wal_reopen(commit->options.wal, commit->next_position - 1,
+		       commit->options.realtime_ns());
+	mutex_unlock(&commit->wal_lock);
+	if (r < 0 && commit->log_error == 0)
+		log_error("log can't be written", "error=%d", -r);
+	if (r == 0 && commit->log_error < 0)
+		log_info("log is written again", "%s", "");
+	commit->log_error = r;
+	commit->wants_reopen = r < 0;
+	if (r == 0)
+		commit->sync_at_ms = 0;
+	else
+		commit->retry_at_ms = now_ms(commit) + RETRY_MS;
+	if (is_no_room(r))
+		set_full(commit, true);
+	return r;
+}
+
+static bool is_broken(struct commit *commit)
+{
+	bool broken;
+
+	mutex_lock(&commit->wal_lock);
+	broken = wal_is_broken(commit->options.wal);
+	mutex_unlock(&commit->wal_lock);
+	return broken;
+}
+
+static int apply_payload(struct commit *commit, const struct buf *payload)
+{
+	struct bytes_reader reader = bytes_reader(payload->data, payload->len);
+	int r = 0;
+
+	while (r == 0 && bytes_left(&reader) > 0) {
+		struct entry entry;
+
+		r = entry_decode(&reader, &entry);
+		if (r == 0)
+			r = lsm_apply(commit->options.lsm, &entry, 1);
+	}
+	return r;
+}
+
+/* 0: the next group may be committed. */
+static int make_ready(struct commit *commit)
+{
+	int r;
+
+	if (is_broken(commit)) {
+		if (commit->log_error < 0 && now_ms(commit) < commit->retry_at_ms)
+			return commit->log_error;
+		r = reopen(commit);
+		if (r < 0)
+			return r;
+	}
+	if (commit->unapplied.len == 0)
+		return 0;
+	r = apply_payload(commit, &commit->unapplied);
+	if (is_no_room(r))
+		set_full(commit, true);
+	if (r == 0)
+		buf_deinit(&commit->unapplied);
+	return r;
+}
+
+static void look_for_room(struct commit *commit)
+{
+	struct lsm_stats stats;
+
+	lsm_stats(commit->options.lsm, &stats);
+	if (is_no_room(stats.background_error)) {
+		set_full(commit, true);
+		return;
+	}
+	if (commit->full && ballast_restore(commit->options.vfs, commit->options.dir,
+					    commit->options.ballast_bytes) == 0)
+		set_full(commit, false);
+}
+
+static void sync_now(struct commit *commit)
+{
+	int r;
+
+	mutex_lock(&commit->wal_lock);
+	r = wal_sync(commit->options.wal);
+	mutex_unlock(&commit->wal_lock);
+	commit->sync_at_ms = 0;
+	mutex_lock(&commit->lock);
+	commit->stats.syncs++;
+	mutex_unlock(&commit->lock);
+	if (r < 0)
+		reopen(commit);
+}
+
+/* What time brings. */
+static void tick(struct commit *commit)
+{
+	uint64_t now = now_ms(commit);
+
+	if (commit->sync_at_ms > 0 && now >= commit->sync_at_ms)
+		sync_now(commit);
+	if (now < commit->retry_at_ms)
+		return;
+	commit->retry_at_ms = now + RETRY_MS;
+	make_ready(commit);
+	look_for_room(commit);
+}
+
+/* When tick() has something to do though no write comes; 0: never. */
+static uint64_t next_tick(const struct commit *commit)
+{
+	uint64_t sync_at = commit->sync_at_ms, retry_at = commit->retry_at_ms;
+
+	if (!commit->full && !commit->wants_reopen && commit->unapplied.len == 0)
+		return sync_at;
+	if (retry_at == 0)
+		retry_at = 1; /* at once */
+	return sync_at > 0 && sync_at < retry_at ? sync_at : retry_at;
+}
+
+static void reset_group(struct commit *commit)
+{
+	struct group_base base = {
+		.lsm = commit->options.lsm,
+		.ids = commit->options.ids,
+		.next = commit->next,
+		.next_position = commit->next_position,
+		.now_ns = commit->options.realtime_ns(),
+		.full = commit->full,
+	};
+
+	group_reset(&commit->group, &base);
+}
+
+/* Each entry that names a value file lets the log refer to it, from before the record can reach the
+ * disk until the log is trimmed. */
+static int add_refs(struct commit *commit, size_t *ret_count, uint64_t *ret_bytes)
+{
+	struct group *group = &commit->group;
+
+	*ret_count = 0;
+	*ret_bytes = 0;
+	for (size_t i = 0; i < group->entry_count; i++) {
+		const struct entry *entry = &group->entries[i];
+		struct value_file *file;
+		int r;
+
+		if (entry->kind != ENTRY_FILE)
+			continue;
+		r = value_file_get(commit->options.values, entry->file_id, &file);
+		if (r < 0)
+			return r;
+		r = value_refs_add(commit->options.refs, entry->position, file);
+		if (r < 0) {
+			value_file_unref(file);
+			return r;
+		}
+		++*ret_count;
+		*ret_bytes += entry->size_bytes;
+	}
+	return 0;
+}
+
+static int append_locked(struct commit *commit) REQUIRES(&commit->wal_lock)
+{
+	struct group *group = &commit->group;
+	struct wal_record record = {
+		.epoch = commit->next.epoch,
+		.first_sequence = commit->next.sequence,
+		.first_position = commit->next_position,
+		.count = (uint32_t)group->entry_count,
+		.time_ns = group->base.now_ns,
+		.payload = group->payload.data,
+		.payload_len = group->payload.len,
+	};
+
+	return group->entry_count > 0 ? wal_append(commit->options.wal, &record) : 0;
+}
+
+/* Steps 2 and 3. On failure *ret_maybe says whether the record may be found after a crash. */
+static int log_group(struct commit *commit, bool *ret_maybe)
+{
+	struct wal *wal = commit->options.wal;
+	bool appended, synced = false;
+	size_t refs;
+	uint64_t bytes;
+	int r;
+
+	r = add_refs(commit, &refs, &bytes);
+	*ret_maybe = false;
+	if (r == 0) {
+		mutex_lock(&commit->wal_lock);
+		r = append_locked(commit);
+		appended = r == 0 && commit->group.entry_count > 0;
+		if (r == 0 && (commit->group.wants_sync || wal_unsynced(wal) > UNSYNCED_BYTES)) {
+			synced = true;
+			r = wal_sync(wal);
+		}
+		*ret_maybe = r < 0 && wal_is_broken(wal);
+		if (appended && bytes > 0)
+			wal_add_weight(wal, wal_current_file(wal), bytes);
+		mutex_unlock(&commit->wal_lock);
+	}
+	if (r < 0 && !*ret_maybe)
+		value_refs_cancel(commit->options.refs, refs);
+	if (r == 0 && synced)
+		commit->sync_at_ms = 0;
+	else if (r == 0 && commit->sync_at_ms == 0 && commit->group.entry_count > 0)
+		commit->sync_at_ms = now_ms(commit) + SYNC_DELAY_MS;
+	mutex_lock(&commit->lock);
+	commit->stats.syncs += synced;
+	mutex_unlock(&commit->lock);
+	return r;
+}
+
+static void remember_ids(struct commit *commit)
+{
+	struct group *group = &commit->group;
+
+	for (size_t i = 0; i < group->entry_count;) {
+		const struct entry *entry = &group->entries[i];
+		size_t count = request_entries(entry, group->entry_count - i);
+		struct request_answer answer = request_answer_of(entry, count);
+
+		if (request_id_is_set(&entry->request_id) &&
+		    request_ids_add(commit->options.ids, &entry->request_id, &answer,
+				    group->base.now_ns) < 0)
+			log_warn("request id not remembered", "memory is out");
+		i += count;
+	}
+}
+
+/* Steps 4. The group is in the log: whatever happens here, it counts. */
+static int apply_group(struct commit *commit)
+{
+	struct group *group = &commit->group;
+	int r;
+
+	if (group->entry_count == 0)
+		return 0;
+	remember_ids(commit);
+	commit->next.sequence += group->entry_count;
+	commit->next_position += group->entry_count;
+	r = lsm_apply(commit->options.lsm, group->entries, group->entry_count);
+	if (r < 0) {
+		commit->unapplied = buf_take(&group->payload);
+		if (is_no_room(r))
+			set_full(commit, true);
+		log_error("write waits to be applied", "error=%d", -r);
+	}
+	return r;
+}
+
+static enum outcome failure_of(int r)
+{
+	if (is_no_room(r))
+		return OUTCOME_NO_SPACE;
+	return r == -ENOMEM || r == -EIO ? OUTCOME_UNAVAILABLE : outcome_from_error(r);
+}
+
+/* The group was not committed: no answer that rests on it may be given. */
+static void fail_group(struct commit *commit, int r, bool maybe)
+{
+	struct group *group = &commit->group;
+
+	for (size_t i = 0; i < group->write_count; i++) {
+		struct group_write *slot = &group->writes[i];
+		enum outcome outcome = slot->write->outcome;
+
+		if (group->entry_count == 0 && slot->write->kind != WRITE_BARRIER &&
+		    slot->write->request.durability != DURABILITY_DISK)
+			continue;
+		if (!outcome_is_success(outcome) && outcome != OUTCOME_NOT_FOUND &&
+		    outcome != OUTCOME_PRECONDITION_FAILED)
+			continue;
+		slot->write->outcome = failure_of(r);
+		slot->write->maybe_applied = slot->entry_count > 0 && maybe;
+	}
+}
+
+/* After this the write is no longer ours. */
+static void answer(struct store_write *write)
+{
+	write->file = value_file_unref(write->file);
+	write->next = NULL;
+	write->done(write);
+}
+
+static void refuse(struct store_write *writes, enum outcome outcome)
+{
+	while (writes) {
+		struct store_write *next = writes->next;
+
+		writes->outcome = outcome;
+		writes->maybe_applied = false;
+		answer(writes);
+		writes = next;
+	}
+}
+
+/* Step 1, from *list on as far as a group goes. */
+static void build_group(struct commit *commit, struct store_write **list)
+{
+	reset_group(commit);
+	while (*list && group_has_room(&commit->group)) {
+		if (group_add(&commit->group, *list) < 0)
+			break;
+		*list = (*list)->next;
+	}
+}
+
+static void note_stats(struct commit *commit)
+{
+	size_t entries = commit->group.entry_count;
+
+	mutex_lock(&commit->lock);
+	commit->stats.last = commit->next;
+	commit->stats.last.sequence--;
+	commit->stats.position = commit->next_position - 1;
+	commit->stats.records += entries > 0;
+	commit->stats.entries += entries;
+	commit->stats.full = commit->full;
+	commit->stats.failed = commit->log_error < 0;
+	mutex_unlock(&commit->lock);
+}
+
+static void commit_group(struct commit *commit, struct store_write **list)
+{
+	struct store_write *first = *list;
+	bool maybe = false;
+	int r;
+
+	build_group(commit, list);
+	r = log_group(commit, &maybe);
+	if (is_no_room(r) && !maybe && !commit->full) {
+		/* With the ballast gone there may be room for the deletes among them. */
+		set_full(commit, true);
+		*list = first;
+		build_group(commit, list);
+		r = log_group(commit, &maybe);
+	}
+	if (r == 0) {
+		r = apply_group(commit);
+		maybe = r < 0;
+	} else if (maybe) {
+		reopen(commit);
+	}
+	if (r < 0)
+		fail_group(commit, r, maybe);
+	group_answer_repeats(&commit->group);
+	note_stats(commit);
+	for (size_t i = 0; i < commit->group.write_count; i++)
+		answer(commit->group.writes[i].write);
+	group_reset(&commit->group, NULL);
+}
+
+static void commit_list(struct commit *commit, struct store_write *list)
+{
+	while (list) {
+		int r = make_ready(commit);
+
+		if (r == 0) {
+			struct store_write *before = list;
+
+			commit_group(commit, &list);
+			if (list != before)
+				continue;
+			r = -ENOMEM; /* not even one write could be taken in */
+		}
+		note_stats(commit);
+		refuse(list, failure_of(r));
+		return;
+	}
+}
+
+static void wait_for_work(struct commit *commit) REQUIRES(&commit->lock)
+{
+	while (!commit->head && !commit->closing) {
+		uint64_t at = next_tick(commit);
+
+		if (at == 0)
+			condition_wait(&commit->work, &commit->lock);
+		else if (condition_wait_until(&commit->work, &commit->lock, at) < 0)
+			return;
+	}
+}
+
+static struct store_write *take_list(struct commit *commit) REQUIRES(&commit->lock)
+{
+	struct store_write *list = commit->head;
+
+	commit->head = NULL;
+	commit->tail = &commit->head;
+	return list;
+}
+
+static void *run(void *state)
+{
+	struct commit *commit = state;
+	bool more = true;
+
+	while (more) {
+		struct store_write *list;
+
+		mutex_lock(&commit->lock);
+		wait_for_work(commit);
+		list = take_list(commit);
+		more = list || !commit->closing;
+		mutex_unlock(&commit->lock);
+		tick(commit);
+		commit_list(commit, list);
+	}
+	return NULL;
+}
+
+/* Without a thread the submitter does the work; what is submitted meanwhile waits its turn. */
+static void run_inline(struct commit *commit)
+{
+	struct store_write *list;
+
+	mutex_lock(&commit->lock);
+	if (!commit->busy) {
+		commit->busy = true;
+		while ((list = take_list(commit))) {
+			mutex_unlock(&commit->lock);
+			tick(commit);
+			commit_list(commit, list);
+			mutex_lock(&commit->lock);
+		}
+		commit->busy = false;
+	}
+	mutex_unlock(&commit->lock);
+}
+
+/* In the submitter's thread, so that the commit thread doesn't have to. */
+static struct store_write *prepare(struct store_write *writes)
+{
+	struct store_write *last = writes;
+
+	for (struct store_write *write = writes; write; write = write->next) {
+		last = write;
+		if (write->kind != WRITE_PUT || write->file)
+			continue;
+		write->file_size = write->value_len;
+		write->file_hash = hash128(write->value, write->value_len);
+		write->file_utf8 = utf8_is_valid(write->value, write->value_len);
+	}
+	return last;
+}
+
+void commit_submit(struct commit *commit, struct store_write *writes)
+{
+	struct store_write *last = prepare(writes);
+	bool closing;
+
+	mutex_lock(&commit->lock);
+	closing = commit->closing;
+	if (!closing) {
+		*commit->tail = writes;
+		commit->tail = &last->next;
+		condition_signal(&commit->work);
+	}
+	mutex_unlock(&commit->lock);
+	if (closing)
+		refuse(writes, OUTCOME_UNAVAILABLE);
+	else if (!commit->options.threads)
+		run_inline(commit);
+}
+
+int commit_sync_log(struct commit *commit)
+{
+	int r;
+
+	mutex_lock(&commit->wal_lock);
+	r = wal_sync(commit->options.wal);
+	mutex_unlock(&commit->wal_lock);
+	/* Only the commit thread may reopen: it knows whether a group is half way through. */
+	if (r < 0 && !commit->wants_reopen) {
+		commit->wants_reopen = true;
+		mutex_lock(&commit->lock);
+		condition_signal(&commit->work);
+		mutex_unlock(&commit->lock);
+	}
+	return r;
+}
+
+void commit_stats(struct commit *commit, struct commit_stats *ret_stats)
+{
+	mutex_lock(&commit->lock);
+	*ret_stats = commit->stats;
+	mutex_unlock(&commit->lock);
+}
+
+int commit_new(const struct commit_options *options, struct commit **ret_commit)
+{
+	struct commit *commit = calloc(1, sizeof(*commit));
+	struct wal_mark last = wal_last(options->wal);
+
+	if (!commit)
+		return -ENOMEM;
+	commit->options = *options;
+	commit->next = (struct version){ .epoch = options->epoch, .sequence = last.sequence + 1 };
+	commit->next_position = last.position + 1;
+	commit->full = options->full;
+	commit->tail = &commit->head;
+	mutex_init(&commit->wal_lock);
+	mutex_init(&commit->lock);
+	condition_init(&commit->work);
+	note_stats(commit);
+	if (options->threads && pthread_create(&commit->thread, NULL, run, commit) != 0) {
+		commit->stopped = true;
+		commit_free(commit);
+		return -ENOMEM;
+	}
+	*ret_commit = commit;
+	return 0;
+}
+
+void commit_stop(struct commit *commit)
+{
+	bool join;
+
+	if (!commit)
+		return;
+	mutex_lock(&commit->lock);
+	join = !commit->stopped && commit->options.threads;
+	commit->closing = commit->stopped = true;
+	condition_signal(&commit->work);
+	mutex_unlock(&commit->lock);
+	if (join)
+		pthread_join(commit->thread, NULL);
+}
+
+struct commit *commit_free(struct commit *commit)
+{
+	if (!commit)
+		return NULL;
+	commit_stop(commit);
+	group_deinit(&commit->group);
+	buf_deinit(&commit->unapplied);
+	condition_deinit(&commit->work);
+	mutex_deinit(&commit->lock);
+	mutex_deinit(&commit->wal_lock);
+	free(commit);
+	return NULL;
+}

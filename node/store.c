@@ -1,0 +1,505 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Opening: lock and identity; segments and value files; the log, made whole and synced, then
+ * replayed behind what the segments hold; a new epoch, durable before the first write; only then
+ * are orphans swept, as the log may refer to any value file. Closing goes the other way.
+ */
+#include "node/store.h"
+
+#include "lib/cleanup.h"
+#include "lib/clock.h"
+#include "lib/hex.h"
+#include "lib/log.h"
+#include "lib/mutex.h"
+#include "node/ballast.h"
+#include "node/commit.h"
+#include "node/store_files.h"
+#include "node/wal_recovery.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define INLINE_BYTES_MAX   (1024 * 1024)
+#define SPACE_EVERY_MS     1000
+#define LOG_FILE_BYTES_MIN (64 * 1024)
+#define LOG_FILE_BYTES_MAX (16 * 1024 * 1024)
+#define BALLAST_BYTES_MAX  (64 * 1024 * 1024)
+
+struct store {
+	/* immutable after open */
+	struct store_options options; /* its strings are not kept */
+	char *dir;
+	struct store_files files;
+	struct value_files *values;
+	struct lsm *lsm;
+	struct wal *wal;
+	struct value_refs *refs;
+	uint64_t epoch;
+
+	struct request_ids *ids; /* the commit thread's */
+	struct commit *_Atomic commit; /* set last: until then the flush thread has no log */
+	_Atomic uint64_t flushed_position;
+
+	struct mutex lock;
+	/* protected by lock */
+	uint64_t space_at_ms; /* when it was asked for */
+	uint64_t space_free, space_total;
+};
+
+static int sync_log(void *state, uint64_t position)
+{
+	struct store *store = state;
+	struct commit *commit = store->commit;
+
+	(void)position;
+	/* Replay only brings what is synced. */
+	return commit ? commit_sync_log(commit) : 0;
+}
+
+static void release_refs(uint64_t position, void *state)
+{
+	struct store *store = state;
+
+	value_refs_release(store->refs, position);
+}
+
+static void trim(struct store *store)
+{
+	const struct store_options *options = &store->options;
+	int64_t keep_after = options->realtime_ns() - (int64_t)options->log_retain_s * 1000000000;
+	int r = wal_trim(store->wal, store->flushed_position, options->log_retain_bytes, keep_after,
+			 release_refs, store);
+
+	if (r < 0)
+		log_warn("log not trimmed", "error=%d", -r);
+}
+
+static void flushed(void *state, uint64_t position)
+{
+	struct store *store = state;
+
+	store->flushed_position = position;
+	if (store->commit)
+		trim(store);
+}
+
+static int make_dir(struct store *store)
+{
+	_cleanup_(freep) char *parent = strdup(store->dir);
+	struct vfs *vfs = store->options.vfs;
+	char *slash;
+	int r;
+
+	if (!parent)
+		return -ENOMEM;
+	r = vfs_mkdir(vfs, store->dir);
+	if (r < 0 && r != -EEXIST)
+		return r;
+	slash = strrchr(parent, '/');
+	if (slash == parent)
+		slash[1] = '\0';
+	else if (slash)
+		*slash = '\0';
+	return vfs_sync_dir(vfs, slash ? parent : ".");
+}
+
+static int open_tree(struct store *store, char **ret_why)
+{
+	struct lsm_options options = {
+		.vfs = store->options.vfs,
+		.dir = store->dir,
+		.memtable_bytes = store->options.memtable_bytes,
+		.cache_bytes = store->options.cache_bytes,
+		.threads = store->options.threads,
+		.sync_log = sync_log,
+		.flushed = flushed,
+		.state = store,
+	};
+	uint64_t position = 0;
+	int r;
+
+	r = value_files_open(store->options.vfs, store->dir, &store->values);
+	if (r < 0)
+		return r;
+	options.values = store->values;
+	r = lsm_open(&options, &store->lsm, &position);
+	if (r == -EBADMSG)
+		wal_say(ret_why,
+			"the segments or the manifest in %s are damaged; restore the "
+			"directory from a copy",
+			store->dir);
+	if (r == 0)
+		store->flushed_position = position;
+	return r;
+}
+
+/* Value bytes that the entries of one log file refer to. */
+struct weight {
+	uint64_t file_id;
+	uint64_t bytes;
+};
+
+struct open_replay {
+	struct store_replay replay;
+	struct weight *weights;
+	size_t count;
+};
+
+static int weigh(struct open_replay *open, const struct wal_record *record)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < record->count; i++)
+		if (open->replay.entries[i].kind == ENTRY_FILE)
+			bytes += open->replay.entries[i].size_bytes;
+	if (bytes == 0)
+		return 0;
+	if (open->count == 0 || open->weights[open->count - 1].file_id != record->file_id) {
+		struct weight *weights =
+			realloc(open->weights, (open->count + 1) * sizeof(*weights));
+
+		if (!weights)
+			return -ENOMEM;
+		open->weights = weights;
+		weights[open->count++] = (struct weight){ .file_id = record->file_id };
+	}
+	open->weights[open->count - 1].bytes += bytes;
+	return 0;
+}
+
+static int replay_one(const struct wal_record *record, void *state)
+{
+	struct open_replay *open = state;
+	int r = store_replay_record(record, &open->replay);
+
+	return r == 0 ? weigh(open, record) : r;
+}
+
+static uint64_t log_file_bytes(const struct store_options *options)
+{
+	uint64_t bytes = options->log_retain_bytes / 4;
+
+	if (bytes < LOG_FILE_BYTES_MIN)
+		return LOG_FILE_BYTES_MIN;
+	return bytes < LOG_FILE_BYTES_MAX ? bytes : LOG_FILE_BYTES_MAX;
+}
+
+static int replay_log(struct store *store, struct open_replay *open, char **ret_why)
+{
+	struct wal_options options = {
+		.vfs = store->options.vfs,
+		.dir = store->dir,
+		.file_bytes = log_file_bytes(&store->options),
+		.flushed_position = store->flushed_position,
+		.now_ns = store->options.realtime_ns(),
+	};
+	int r;
+
+	memcpy(options.store_id, store->files.identity.store_id, 16);
+	r = wal_open(&options, replay_one, open, &store->wal, ret_why);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < open->count; i++)
+		wal_add_weight(store->wal, open->weights[i].file_id, open->weights[i].bytes);
+	if (options.flushed_position > wal_last(store->wal).position) {
+		wal_say(ret_why,
+			"the newest log file in %s is missing: segments hold more than "
+			"the log; restore the directory from a copy",
+			store->dir);
+		return -EBADMSG;
+	}
+	return 0;
+}
+
+static int begin_epoch(struct store *store, uint64_t log_epoch, char **ret_why)
+{
+	struct history *history = &store->files.history;
+	uint64_t last = history_last_epoch(history);
+	struct wal_mark mark = wal_last(store->wal);
+
+	if (last < log_epoch) {
+		wal_say(ret_why,
+			"the log in %s knows a later epoch than HISTORY; restore the "
+			"directory from a copy",
+			store->dir);
+		return -EBADMSG;
+	}
+	store->epoch = ((last >> 16) + 1) << 16 | (store->options.node_index & 0xffff);
+	return history_begin(history, store->options.vfs, store->dir,
+			     store->files.identity.store_id, store->epoch, mark.sequence + 1);
+}
+
+static int open_log(struct store *store, char **ret_why)
+{
+	struct open_replay open = {
+		.replay = {
+			.lsm = store->lsm,
+			.flushed_position = store->flushed_position,
+			.values = store->values,
+			.refs = store->refs,
+			.ids = store->ids,
+		},
+	};
+	int r = replay_log(store, &open, ret_why);
+
+	if (r == 0)
+		r = begin_epoch(store, open.replay.last_epoch, ret_why);
+	free(open.weights);
+	store_replay_deinit(&open.replay);
+	return r;
+}
+
+static int start_commit(struct store *store)
+{
+	struct commit_options options = {
+		.vfs = store->options.vfs,
+		.dir = store->dir,
+		.lsm = store->lsm,
+		.wal = store->wal,
+		.values = store->values,
+		.refs = store->refs,
+		.ids = store->ids,
+		.epoch = store->epoch,
+		.ballast_bytes = 4 * store->options.memtable_bytes,
+		.threads = store->options.threads,
+		.realtime_ns = store->options.realtime_ns,
+	};
+	struct commit *commit;
+	int r;
+
+	if (options.ballast_bytes > BALLAST_BYTES_MAX)
+		options.ballast_bytes = BALLAST_BYTES_MAX;
+	r = ballast_restore(options.vfs, store->dir, options.ballast_bytes);
+	if (r < 0 && r != -ENOSPC)
+		return r;
+	options.full = r < 0;
+	r = commit_new(&options, &commit);
+	if (r == 0)
+		store->commit = commit;
+	return r;
+}
+
+static int store_new(const struct store_options *options, struct store **ret_store)
+{
+	struct store *store = calloc(1, sizeof(*store));
+
+	if (!store)
+		return -ENOMEM;
+	mutex_init(&store->lock);
+	store->options = *options;
+	if (!store->options.realtime_ns)
+		store->options.realtime_ns = clock_realtime_ns;
+	store->dir = strdup(options->dir);
+	store->ids = request_ids_new();
+	store->refs = value_refs_new();
+	if (!store->dir || !store->ids || !store->refs) {
+		store_close(store);
+		return -ENOMEM;
+	}
+	*ret_store = store;
+	return 0;
+}
+
+static int open_steps(struct store *store, char **ret_why)
+{
+	const struct store_options *options = &store->options;
+	int r;
+
+	r = make_dir(store);
+	if (r == 0)
+		r = store_files_open(options->vfs, store->dir, true, options->cluster,
+				     options->node, &store->files, ret_why);
+	if (r == 0)
+		r = open_tree(store, ret_why);
+	if (r == 0)
+		r = open_log(store, ret_why);
+	if (r == 0)
+		r = lsm_sweep(store->lsm);
+	if (r == 0)
+		r = value_files_sweep(store->values);
+	if (r == 0 && options->threads)
+		r = value_files_start(store->values);
+	if (r == 0)
+		r = start_commit(store);
+	return r;
+}
+
+static int open_once(const struct store_options *options, struct store **ret_store, char **ret_why)
+{
+	struct store *store;
+	int r;
+
+	r = store_new(options, &store);
+	if (r < 0)
+		return r;
+	r = open_steps(store, ret_why);
+	if (r < 0) {
+		store_close(store);
+		return r;
+	}
+	*ret_store = store;
+	return 0;
+}
+
+int store_open(const struct store_options *options, struct store **ret_store, char **ret_why)
+{
+	int r;
+
+	*ret_why = NULL;
+	if (options->inline_bytes > INLINE_BYTES_MAX) {
+		wal_say(ret_why,
+			"values of more than %d bytes can't be stored inline; give a "
+			"lower bound",
+			INLINE_BYTES_MAX);
+		return -EINVAL;
+	}
+	r = open_once(options, ret_store, ret_why);
+	if (r == -ENOSPC || r == -EDQUOT) {
+		/* What was set aside is enough to open, serve reads and accept deletes. */
+		ballast_release(options->vfs, options->dir);
+		free(*ret_why);
+		*ret_why = NULL;
+		r = open_once(options, ret_store, ret_why);
+	}
+	if (r < 0 && !*ret_why)
+		wal_say(ret_why, "%s can't be opened: %s", options->dir, strerror(-r));
+	if (r == 0)
+		log_info("store opened", "epoch=%" PRIx64 " position=%" PRIu64 " flushed=%" PRIu64,
+			 (*ret_store)->epoch, wal_last((*ret_store)->wal).position,
+			 (uint64_t)(*ret_store)->flushed_position);
+	return r;
+}
+
+/* The tree goes before the log: its flush thread may still ask for a sync. References to value
+ * files go before the directory that counts them. */
+struct store *store_close(struct store *store)
+{
+	bool opened;
+
+	if (!store)
+		return NULL;
+	opened = store->commit != NULL;
+	commit_stop(store->commit);
+	if (store->values)
+		value_files_hold(store->values);
+	lsm_free(store->lsm);
+	if (opened)
+		wal_close(store->wal);
+	else
+		wal_abandon(store->wal);
+	commit_free(store->commit);
+	request_ids_free(store->ids);
+	value_refs_free(store->refs);
+	value_files_free(store->values);
+	store_files_close(&store->files);
+	mutex_deinit(&store->lock);
+	free(store->dir);
+	free(store);
+	return NULL;
+}
+
+int store_get(struct store *store, const struct key *key, unsigned flags,
+	      struct store_record *ret_record)
+{
+	struct store_record record;
+	int r;
+
+	r = lsm_get(store->lsm, key->bytes, key->len, flags, &record.held);
+	if (r == LSM_NOT_FOUND)
+		return STORE_NOT_FOUND;
+	if (r < 0)
+		return r;
+	if (record.held.entry.kind == ENTRY_TOMBSTONE) {
+		lsm_entry_release(&record.held);
+		return STORE_NOT_FOUND;
+	}
+	entry_to_meta(&record.held.entry, &record.meta);
+	*ret_record = record;
+	return 0;
+}
+
+const uint8_t *store_record_inline(const struct store_record *record)
+{
+	static const uint8_t nothing[1];
+
+	if (record->held.entry.kind != ENTRY_INLINE)
+		return NULL;
+	return record->held.entry.value ? record->held.entry.value : nothing;
+}
+
+void store_record_release(struct store_record *record)
+{
+	lsm_entry_release(&record->held);
+}
+
+int store_list(struct store *store, const struct key *after, size_t limit,
+	       int (*found)(const struct entry *entry, void *state), void *state, bool *ret_more,
+	       struct key *ret_last)
+{
+	return lsm_list(store->lsm, after, limit, found, state, ret_more, ret_last);
+}
+
+void store_submit_batch(struct store *store, struct store_write *writes)
+{
+	if (writes)
+		commit_submit(store->commit, writes);
+}
+
+void store_submit(struct store *store, struct store_write *write)
+{
+	write->next = NULL;
+	store_submit_batch(store, write);
+}
+
+struct value_files *store_values(struct store *store)
+{
+	return store->values;
+}
+
+static void measure_space(struct store *store, struct store_stats *stats)
+{
+	uint64_t now = clock_monotonic_ms();
+	bool ask;
+
+	mutex_lock(&store->lock);
+	ask = store->space_at_ms == 0 || now - store->space_at_ms >= SPACE_EVERY_MS;
+	if (ask)
+		store->space_at_ms = now;
+	stats->space_free = store->space_free;
+	stats->space_total = store->space_total;
+	mutex_unlock(&store->lock);
+	if (!ask ||
+	    vfs_space(store->options.vfs, store->dir, &stats->space_free, &stats->space_total) < 0)
+		return;
+	mutex_lock(&store->lock);
+	store->space_free = stats->space_free;
+	store->space_total = stats->space_total;
+	mutex_unlock(&store->lock);
+}
+
+void store_stats(struct store *store, struct store_stats *ret_stats)
+{
+	struct store_stats stats = { 0 };
+	struct commit_stats commit;
+
+	commit_stats(store->commit, &commit);
+	lsm_stats(store->lsm, &stats.lsm);
+	hex_encode(store->files.identity.store_id, 16, stats.store_id);
+	stats.last = commit.last;
+	stats.position = commit.position;
+	stats.flushed_position = store->flushed_position;
+	stats.log_bytes = wal_bytes(store->wal);
+	stats.log_files = wal_files(store->wal);
+	stats.log_syncs = commit.syncs;
+	stats.log_records = commit.records;
+	stats.log_entries = commit.entries;
+	stats.value_bytes = value_files_bytes(store->values);
+	stats.full = commit.full;
+	stats.failed = commit.failed;
+	measure_space(store, &stats);
+	*ret_stats = stats;
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Offline verification: every record of the log, every block of every segment, every chunk of every
+ * value file that a live record or the retained log refers to. The log is replayed into memory so
+ * that what only the log holds is seen too; no file is changed.
+ */
+#include "node/store.h"
+
+#include "lib/cleanup.h"
+#include "node/store_files.h"
+#include "node/wal_recovery.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct value_seen {
+	uint64_t id;
+	uint64_t size_bytes;
+};
+
+struct check {
+	struct vfs *vfs;
+	const char *dir;
+	void (*problem)(const char *sentence, void *state);
+	void *state;
+	bool faults;
+	struct store_files files;
+	struct value_files *values;
+	struct lsm *lsm;
+	struct store_replay replay;
+	struct value_seen *seen;
+	size_t seen_count, seen_cap;
+};
+
+static void report(struct check *check, const char *sentence)
+{
+	check->faults = true;
+	check->problem(sentence, check->state);
+}
+
+static void report_why(struct check *check, char **why, const char *what, int r)
+{
+	if (!*why)
+		wal_say(why, "%s: %s", what, strerror(-r));
+	report(check, *why ? *why : what);
+	free(*why);
+	*why = NULL;
+}
+
+static int see_value(struct check *check, const struct entry *entry)
+{
+	if (entry->kind != ENTRY_FILE)
+		return 0;
+	if (check->seen_count == check->seen_cap) {
+		size_t cap = check->seen_cap ? check->seen_cap * 2 : 64;
+		struct value_seen *seen = realloc(check->seen, cap * sizeof(*seen));
+
+		if (!seen)
+			return -ENOMEM;
+		check->seen = seen;
+		check->seen_cap = cap;
+	}
+	check->seen[check->seen_count++] = (struct value_seen){ entry->file_id, entry->size_bytes };
+	return 0;
+}
+
+static int see_record(const struct wal_record *record, void *state)
+{
+	struct check *check = state;
+	int r = store_replay_record(record, &check->replay);
+
+	for (uint32_t i = 0; i < record->count && r == 0; i++)
+		r = see_value(check, &check->replay.entries[i]);
+	return r;
+}
+
+static int see_live(const struct entry *entry, void *state)
+{
+	return see_value(state, entry);
+}
+
+static int compare_seen(const void *a, const void *b)
+{
+	const struct value_seen *x = a, *y = b;
+
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+static void check_value(struct check *check, const struct value_seen *seen, void *chunk)
+{
+	struct value_file *file;
+	uint64_t chunks = (seen->size_bytes + VALUE_CHUNK_BYTES - 1) / VALUE_CHUNK_BYTES;
+	char sentence[160];
+
+	if (value_file_get(check->values, seen->id, &file) < 0)
+		return;
+	/* An empty value has a file too, whose header must be sound. */
+	for (uint64_t i = 0; i < chunks || i == 0; i++) {
+		ssize_t n = value_file_read_chunk(file, seen->size_bytes, i, chunk, 0);
+
+		if (n >= 0)
+			continue;
+		snprintf(sentence, sizeof(sentence),
+			 "value file %016" PRIx64 ": chunk %" PRIu64 " can't be read: %s", seen->id,
+			 i, strerror((int)-n));
+		report(check, sentence);
+	}
+	value_file_unref(file);
+}
+
+static int check_values(struct check *check)
+{
+	_cleanup_(freep) void *chunk = malloc(VALUE_CHUNK_BYTES);
+
+	if (!chunk)
+		return -ENOMEM;
+	if (check->seen_count > 0)
+		qsort(check->seen, check->seen_count, sizeof(*check->seen), compare_seen);
+	for (size_t i = 0; i < check->seen_count; i++)
+		if (i == 0 || check->seen[i].id != check->seen[i - 1].id)
+			check_value(check, &check->seen[i], chunk);
+	return 0;
+}
+
+static int check_live(struct check *check)
+{
+	struct key last = { 0 };
+	bool more = true;
+	int r = 0;
+
+	while (more && r == 0) {
+		struct key after = last;
+
+		r = lsm_list(check->lsm, &after, 1000, see_live, check, &more, &last);
+		if (r < 0 && r != -ENOMEM) {
+			report(check, "the records can't be listed: a segment is damaged");
+			return 0;
+		}
+	}
+	return r;
+}
+
+static int check_log(struct check *check, uint64_t flushed)
+{
+	struct wal_options options = {
+		.vfs = check->vfs,
+		.dir = check->dir,
+		.flushed_position = flushed,
+	};
+	uint64_t bytes;
+	char *why = NULL;
+	int r;
+
+	memcpy(options.store_id, check->files.identity.store_id, 16);
+	check->replay.lsm = check->lsm;
+	check->replay.flushed_position = flushed;
+	check->replay.values = check->values;
+	r = wal_verify(&options, see_record, check, &bytes, &why);
+	if (r < 0 && r != -ENOMEM) {
+		report_why(check, &why, "the log can't be read", r);
+		r = 0;
+	}
+	free(why);
+	return r;
+}
+
+static int check_tree(struct check *check)
+{
+	struct lsm_options options = {
+		.vfs = check->vfs,
+		.dir = check->dir,
+		.memtable_bytes = UINT64_MAX, /* nothing is flushed */
+		.values = check->values,
+	};
+	uint64_t flushed = 0;
+	char *why = NULL;
+	int r;
+
+	r = lsm_open(&options, &check->lsm, &flushed);
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0) {
+		report_why(check, &why, "the segments can't be opened", r);
+		return 0;
+	}
+	r = check_log(check, flushed);
+	if (r == 0)
+		r = lsm_check(check->lsm, check->problem, check->state);
+	if (r > 0)
+		check->faults = true;
+	if (r >= 0)
+		r = check_live(check);
+	return r < 0 ? r : check_values(check);
+}
+
+static void check_deinit(struct check *check)
+{
+	if (check->values)
+		value_files_hold(check->values);
+	lsm_free(check->lsm);
+	value_files_free(check->values);
+	store_replay_deinit(&check->replay);
+	store_files_close(&check->files);
+	free(check->seen);
+}
+
+int store_check(struct vfs *vfs, const char *dir,
+		void (*problem)(const char *sentence, void *state), void *state)
+{
+	struct check check = { .vfs = vfs, .dir = dir, .problem = problem, .state = state };
+	char *why = NULL;
+	int r;
+
+	r = store_files_open(vfs, dir, false, NULL, NULL, &check.files, &why);
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0) {
+		report_why(&check, &why, "the directory can't be opened", r);
+		return 1;
+	}
+	r = value_files_open(vfs, dir, &check.values);
+	if (r == 0)
+		r = check_tree(&check);
+	check_deinit(&check);
+	return r < 0 ? r : check.faults;
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+#include "node/store_files.h"
+
+#include "lib/cleanup.h"
+#include "node/request_ids.h"
+#include "node/value_refs.h"
+#include "node/wal_recovery.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int found_log_file(const char *name, void *state)
+{
+	(void)state;
+	return wal_file_id_parse(name) > 0;
+}
+
+/* 1: there is a log. */
+static int has_log(struct vfs *vfs, const char *dir)
+{
+	_cleanup_(freep) char *path = NULL;
+	int r;
+
+	if (asprintf(&path, "%s/log", dir) < 0) {
+		path = NULL;
+		return -ENOMEM;
+	}
+	r = vfs_list(vfs, path, found_log_file, NULL);
+	return r == -ENOENT ? 0 : r;
+}
+
+/* The identity is durable before anything else is made, so a log without one has lost it. */
+static int make_identity(struct vfs *vfs, const char *dir, const char *cluster, const char *node,
+			 struct identity *identity, char **ret_why)
+{
+	int r = has_log(vfs, dir);
+
+	if (r > 0) {
+		wal_say(ret_why, "%s has a log but no file IDENTITY; restore it from a copy", dir);
+		return -EBADMSG;
+	}
+	return r < 0 ? r : identity_create(vfs, dir, cluster, node, identity);
+}
+
+static int load_identity(struct vfs *vfs, const char *dir, bool create, const char *cluster,
+			 const char *node, struct identity *identity, char **ret_why)
+{
+	int r = identity_read(vfs, dir, identity);
+
+	if (r == -ENOENT && create)
+		r = make_identity(vfs, dir, cluster, node, identity, ret_why);
+	else if (r == -EBADMSG)
+		wal_say(ret_why, "%s/IDENTITY is damaged; restore it from a copy", dir);
+	else if (r == -EPROTONOSUPPORT)
+		wal_say(ret_why, "%s has a later format; use a later hexkv", dir);
+	else if (r == -ENOENT)
+		wal_say(ret_why, "%s is not a data directory: it has no file IDENTITY", dir);
+	if (r < 0)
+		return r;
+	if (cluster &&
+	    (strcmp(cluster, identity->cluster) != 0 || strcmp(node, identity->node) != 0)) {
+		wal_say(ret_why,
+			"%s belongs to node \"%s\" of cluster \"%s\"; give that node's "
+			"directory, or an empty one",
+			dir, identity->node, identity->cluster);
+		return -EPERM;
+	}
+	return 0;
+}
+
+int store_files_open(struct vfs *vfs, const char *dir, bool create, const char *cluster,
+		     const char *node, struct store_files *ret_files, char **ret_why)
+{
+	struct store_files files = { 0 };
+	int r;
+
+	r = identity_lock(vfs, dir, &files.lock);
+	if (r == -EBUSY)
+		wal_say(ret_why, "%s is open in another process; stop that one first", dir);
+	if (r == 0)
+		r = load_identity(vfs, dir, create, cluster, node, &files.identity, ret_why);
+	if (r == 0) {
+		r = history_read(vfs, dir, files.identity.store_id, &files.history);
+		if (r == -EBADMSG)
+			wal_say(ret_why, "%s/HISTORY is damaged; restore it from a copy", dir);
+		else if (r == -EPROTONOSUPPORT)
+			wal_say(ret_why, "%s/HISTORY has a later format; use a later hexkv", dir);
+	}
+	if (r < 0) {
+		store_files_close(&files);
+		return r;
+	}
+	*ret_files = files;
+	return 0;
+}
+
+void store_files_close(struct store_files *files)
+{
+	history_deinit(&files->history);
+	vfs_close(files->lock);
+	files->lock = NULL;
+}
+
+static int decode_record(const struct wal_record *record, struct store_replay *replay)
+{
+	struct bytes_reader reader = bytes_reader(record->payload, record->payload_len);
+
+	/* Every entry has some bytes, so a count that can't be true is never allocated for. */
+	if (record->count > record->payload_len)
+		return -EBADMSG;
+	if (record->count > replay->entry_cap) {
+		struct entry *entries = realloc(replay->entries, record->count * sizeof(*entries));
+
+		if (!entries)
+			return -ENOMEM;
+		replay->entries = entries;
+		replay->entry_cap = record->count;
+	}
+	for (uint32_t i = 0; i < record->count; i++) {
+		int r = entry_decode(&reader, &replay->entries[i]);
+
+		if (r < 0)
+			return r;
+		if (replay->entries[i].position != record->first_position + i)
+			return -EBADMSG;
+	}
+	return bytes_left(&reader) == 0 ? 0 : -EBADMSG;
+}
+
+static int replay_ref(struct store_replay *replay, const struct entry *entry)
+{
+	struct value_file *file;
+	int r;
+
+	if (!replay->refs || entry->kind != ENTRY_FILE)
+		return 0;
+	r = value_file_get(replay->values, entry->file_id, &file);
+	if (r < 0)
+		return r;
+	r = value_refs_add(replay->refs, entry->position, file);
+	if (r < 0)
+		value_file_unref(file);
+	return r;
+}
+
+static int replay_ids(struct store_replay *replay, const struct wal_record *record)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < record->count && r == 0;) {
+		const struct entry *entry = &replay->entries[i];
+		size_t count = request_entries(entry, record->count - i);
+		struct request_answer answer = request_answer_of(entry, count);
+
+		if (request_id_is_set(&entry->request_id))
+			r = request_ids_add(replay->ids, &entry->request_id, &answer,
+					    record->time_ns);
+		i += (uint32_t)count;
+	}
+	return r;
+}
+
+int store_replay_record(const struct wal_record *record, void *state)
+{
+	struct store_replay *replay = state;
+	uint32_t skip = 0;
+	int r;
+
+	r = decode_record(record, replay);
+	if (r < 0)
+		return r;
+	if (record->epoch > replay->last_epoch)
+		replay->last_epoch = record->epoch;
+	for (uint32_t i = 0; i < record->count && r == 0; i++) {
+		skip += replay->entries[i].position <= replay->flushed_position;
+		r = replay_ref(replay, &replay->entries[i]);
+	}
+	if (r == 0 && replay->ids)
+		r = replay_ids(replay, record);
+	if (r == 0 && replay->lsm && skip < record->count)
+		r = lsm_apply(replay->lsm, replay->entries + skip, record->count - skip);
+	return r;
+}
+
+void store_replay_deinit(struct store_replay *replay)
+{
+	free(replay->entries);
+	replay->entries = NULL;
+	replay->entry_cap = 0;
+}

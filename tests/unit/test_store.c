@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: MIT */
+/* The store on the real file system: what each kind of write answers, and what a reopening finds.
+ */
+#include "node/store.h"
+
+#include "lib/clock.h"
+#include "lib/mutex.h"
+
+#include <errno.h>
+#include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+struct fixture {
+	char dir[64];
+	struct store *store;
+	struct mutex lock;
+	struct condition answered;
+};
+
+static struct store_options options_for(struct fixture *fixture)
+{
+	return (struct store_options){
+		.vfs = vfs_posix(),
+		.dir = fixture->dir,
+		.cluster = "test",
+		.node = "n1",
+		.node_index = 1,
+		.memtable_bytes = 64 * 1024,
+		.cache_bytes = 1024 * 1024,
+		.inline_bytes = 4096,
+		.log_retain_bytes = 1024 * 1024,
+		.log_retain_s = 600,
+		.threads = true,
+	};
+}
+
+static void open_store(struct fixture *fixture)
+{
+	struct store_options options = options_for(fixture);
+	char *why = NULL;
+
+	if (store_open(&options, &fixture->store, &why) < 0)
+		fail_msg("%s", why);
+}
+
+static int setup(void **state)
+{
+	struct fixture *fixture = calloc(1, sizeof(*fixture));
+
+	if (!fixture)
+		return -1;
+	strcpy(fixture->dir, "/tmp/hexkv-store-XXXXXX");
+	if (!mkdtemp(fixture->dir))
+		return -1;
+	mutex_init(&fixture->lock);
+	condition_init(&fixture->answered);
+	*state = fixture;
+	open_store(fixture);
+	return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+static int teardown(void **state)
+{
+	struct fixture *fixture = *state;
+
+	store_close(fixture->store);
+	nftw(fixture->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	condition_deinit(&fixture->answered);
+	mutex_deinit(&fixture->lock);
+	free(fixture);
+	return 0;
+}
+
+static void reopen(struct fixture *fixture)
+{
+	fixture->store = store_close(fixture->store);
+	open_store(fixture);
+}
+
+struct call {
+	struct store_write write;
+	struct fixture *fixture;
+	bool answered;
+};
+
+static void on_done(struct store_write *write)
+{
+	struct call *call = write->state;
+
+	mutex_lock(&call->fixture->lock);
+	call->answered = true;
+	condition_broadcast(&call->fixture->answered);
+	mutex_unlock(&call->fixture->lock);
+}
+
+static struct key key_of(const char *text)
+{
+	struct key key;
+
+	assert_int_equal(key_from_bytes(text, strlen(text), &key), 0);
+	return key;
+}
+
+static void call_init(struct call *call, struct fixture *fixture, enum write_kind kind,
+		      const char *key)
+{
+	*call = (struct call){ .fixture = fixture };
+	call->write.kind = kind;
+	call->write.key = key_of(key);
+	call->write.request.overwrite = true;
+	call->write.done = on_done;
+	call->write.state = call;
+}
+
+static void call_wait(struct call *call)
+{
+	uint64_t deadline = clock_monotonic_ms() + 20000;
+	int r = 0;
+
+	mutex_lock(&call->fixture->lock);
+	while (!call->answered && r == 0)
+		r = condition_wait_until(&call->fixture->answered, &call->fixture->lock, deadline);
+	mutex_unlock(&call->fixture->lock);
+	assert_int_equal(r, 0);
+}
+
+static enum outcome call_run(struct call *call)
+{
+	store_submit(call->fixture->store, &call->write);
+	call_wait(call);
+	return call->write.outcome;
+}
+
+static enum outcome put(struct fixture *fixture, const char *key, const char *value,
+			struct call *call)
+{
+	call_init(call, fixture, WRITE_PUT, key);
+	call->write.value = value;
+	call->write.value_len = strlen(value);
+	return call_run(call);
+}
+
+static void assert_value(struct fixture *fixture, const char *key, const char *value)
+{
+	struct key k = key_of(key);
+	struct store_record record;
+
+	if (!value) {
+		assert_int_equal(store_get(fixture->store, &k, 0, &record), STORE_NOT_FOUND);
+		return;
+	}
+	assert_int_equal(store_get(fixture->store, &k, 0, &record), 0);
+	assert_int_equal(record.meta.size_bytes, strlen(value));
+	assert_memory_equal(store_record_inline(&record), value, strlen(value));
+	store_record_release(&record);
+}
+
+static void a_record_is_created_replaced_deleted_and_found_again(void **state)
+{
+	struct fixture *fixture = *state;
+	struct call call;
+	struct version first;
+
+	assert_int_equal(put(fixture, "a", "one", &call), OUTCOME_CREATED);
+	assert_string_equal(call.write.meta.content_type.text, CONTENT_TYPE_DEFAULT);
+	assert_true(call.write.meta.utf8);
+	first = call.write.meta.version;
+	assert_int_equal(put(fixture, "a", "two", &call), OUTCOME_NO_CONTENT);
+	assert_true(version_compare(call.write.meta.version, first) > 0);
+	assert_value(fixture, "a", "two");
+	assert_int_equal(put(fixture, "b", "", &call), OUTCOME_CREATED);
+	reopen(fixture);
+	assert_value(fixture, "a", "two");
+	assert_value(fixture, "b", "");
+	call_init(&call, fixture, WRITE_DELETE, "a");
+	assert_int_equal(call_run(&call), OUTCOME_NO_CONTENT);
+	call_init(&call, fixture, WRITE_DELETE, "a");
+	assert_int_equal(call_run(&call), OUTCOME_NOT_FOUND);
+	reopen(fixture);
+	assert_value(fixture, "a", NULL);
+	assert_value(fixture, "b", "");
+	assert_int_equal(put(fixture, "a", "three", &call), OUTCOME_CREATED);
+	/* A new epoch with every opening; the sequence goes on. */
+	assert_true(call.write.meta.version.epoch > first.epoch);
+	assert_int_equal(call.write.meta.version.sequence, first.sequence + 4);
+}
+
+static void a_repeated_request_is_applied_once_even_after_a_reopening(void **state)
+{
+	struct fixture *fixture = *state;
+	struct call call, again;
+	struct request_id id;
+
+	request_id_generate(&id);
+	call_init(&call, fixture, WRITE_PUT, "a");
+	call.write.value = "one";
+	call.write.value_len = 3;
+	call.write.request.request_id = id;
+	call.write.request.has_content_type = true;
+	label_set(&call.write.request.content_type, "text/plain", 10);
+	again = call;
+	again.write.state = &again;
+	assert_int_equal(call_run(&call), OUTCOME_CREATED);
+	for (int i = 0; i < 2; i++) {
+		struct call third;
+
+		again.answered = false;
+		assert_int_equal(call_run(&again), OUTCOME_CREATED);
+		assert_int_equal(version_compare(again.write.meta.version, call.write.meta.version),
+				 0);
+		assert_string_equal(again.write.meta.content_type.text, "text/plain");
+		put(fixture, "a", "other", &third);
+		again.answered = false;
+		assert_int_equal(call_run(&again), OUTCOME_CREATED);
+		assert_value(fixture, "a", "other");
+		reopen(fixture);
+	}
+	/* The same id for another key is another request. */
+	again.answered = false;
+	again.write.key = key_of("b");
+	assert_int_equal(call_run(&again), OUTCOME_CREATED);
+	assert_value(fixture, "b", "one");
+}
+
+static void a_repeat_in_the_same_group_gets_the_first_answer(void **state)
+{
+	struct fixture *fixture = *state;
+	struct call calls[3];
+
+	for (int i = 0; i < 3; i++) {
+		call_init(&calls[i], fixture, WRITE_PUT, "a");
+		calls[i].write.value = "one";
+		calls[i].write.value_len = 3;
+		request_id_generate(&calls[i].write.request.request_id);
+		if (i > 0)
+			calls[i - 1].write.next = &calls[i].write;
+	}
+	calls[1].write.request.request_id = calls[0].write.request.request_id;
+	store_submit_batch(fixture->store, &calls[0].write);
+	for (int i = 0; i < 3; i++)
+		call_wait(&calls[i]);
+	assert_int_equal(calls[0].write.outcome, OUTCOME_CREATED);
+	assert_int_equal(calls[1].write.outcome, OUTCOME_CREATED);
+	assert_int_equal(version_compare(calls[0].write.meta.version, calls[1].write.meta.version),
+			 0);
+	/* The third sees what the first will have done. */
+	assert_int_equal(calls[2].write.outcome, OUTCOME_NO_CONTENT);
+}
+
+static void preconditions_see_earlier_writes_of_their_group(void **state)
+{
+	struct fixture *fixture = *state;
+	struct call calls[4];
+
+	for (int i = 0; i < 4; i++) {
+		call_init(&calls[i], fixture, i == 2 ? WRITE_DELETE : WRITE_PUT, "a");
+		calls[i].write.value = "x";
+		calls[i].write.value_len = 1;
+		calls[i].write.request.pre.if_none_match = i != 2;
+		calls[i].write.request.pre.if_none_match_any = i != 2;
+		if (i > 0)
+			calls[i - 1].write.next = &calls[i].write;
+	}
+	store_submit_batch(fixture->store, &calls[0].write);
+	for (int i = 0; i < 4; i++)
+		call_wait(&calls[i]);
+	assert_int_equal(calls[0].write.outcome, OUTCOME_CREATED);
+	assert_int_equal(calls[1].write.outcome, OUTCOME_PRECONDITION_FAILED);
+	assert_int_equal(calls[2].write.outcome, OUTCOME_NO_CONTENT);
+	assert_int_equal(calls[3].write.outcome, OUTCOME_CREATED);
+}
+
+static void a_patch_changes_metadata_and_keeps_value_and_time(void **state)
+{
+	struct fixture *fixture = *state;
+	struct call call;
+	int64_t mtime_ns;
+
+	put(fixture, "a", "value", &call);
+	mtime_ns = call.write.meta.mtime_ns;
+	call_init(&call, fixture, WRITE_PATCH, "a");
+	call.write.request.has_encoding = true;
+	label_set(&call.write.request.encoding, "utf-8", 5);
+	assert_int_equal(call_run(&call), OUTCOME_NO_CONTENT);
+	assert_string_equal(call.write.meta.encoding.text, "utf-8");
+	assert_string_equal(call.write.meta.content_type.text, CONTENT_TYPE_DEFAULT);
+	assert_int_equal(call.write.meta.mtime_ns, mtime_ns);
+	call_init(&call, fixture, WRITE_PATCH, "a");
+	call.write.request.has_mtime = true;
+	call.write.request.mtime_ns = -7;
+	assert_int_equal(call_run(&call), OUTCOME_NO_CONTENT);
+	assert_int_equal(call.write.meta.mtime_ns, -7);
+	assert_string_equal(call.write.meta.encoding.text, "utf-8");
+	call_init(&call, fixture, WRITE_PATCH, "missing");
+	assert_int_equal(call_run(&call), OUTCOME_NOT_FOUND);
+	reopen(fixture);
+	assert_value(fixture, "a", "value");
+}
+
+static enum outcome move(struct fixture *fixture, const char *from, const char *to, bool overwrite,
+			 struct call *call)
+{
+	call_init(call, fixture, WRITE_MOVE, from);
+	call->write.request.has_destination = true;
+	call->write.request.destination = key_of(to);
+	call->write.request.overwrite = overwrite;
+	return call_run(call);
+}
+
+static void a_move_takes_the_record_along(void **state)
+{
+	struct fixture *fixture = *state;
+	struct call call;
+
+	put(fixture, "a", "value", &call);
+	put(fixture, "b", "other", &call);
+	assert_int_equal(move(fixture, "a", "b", false, &call), OUTCOME_PRECONDITION_FAILED);
+	assert_int_equal(move(fixture, "a", "a", true, &call), OUTCOME_FORBIDDEN);
+	assert_int_equal(move(fixture, "none", "a", true, &call), OUTCOME_NOT_FOUND);
+	assert_int_equal(move(fixture, "a", "b", true, &call), OUTCOME_NO_CONTENT);
+	assert_int_equal(move(fixture, "b", "c", false, &call), OUTCOME_CREATED);
+	assert_int_equal(call.write.meta.size_bytes, 5);
+	reopen(fixture);
+	assert_value(fixture, "a", NULL);
+	assert_value(fixture, "b", NULL);
+	assert_value(fixture, "c", "value");
+}
+
+static void a_barrier_answers_for_the_record(void **state)
+{
+	struct fixture *fixture = *state;
+	struct call call;
+
+	call_init(&call, fixture, WRITE_PUT, "a");
+	call.write.request.durability = DURABILITY_MEMORY;
+	call.write.value = "x";
+	call.write.value_len = 1;
+	assert_int_equal(call_run(&call), OUTCOME_CREATED);
+	assert_value(fixture, "a", "x");
+	call_init(&call, fixture, WRITE_BARRIER, "a");
+	assert_int_equal(call_run(&call), OUTCOME_NO_CONTENT);
+	call_init(&call, fixture, WRITE_BARRIER, "b");
+	assert_int_equal(call_run(&call), OUTCOME_NOT_FOUND);
+}
+
+static void large_values_live_in_files_until_nothing_refers_to_them(void **state)
+{
+	struct fixture *fixture = *state;
+	struct store_record record;
+	struct value_writer *writer;
+	struct call call;
+	struct key key = key_of("a");
+	char *data = malloc(VALUE_CHUNK_BYTES);
+
+	assert_non_null(data);
+	memset(data, 'v', VALUE_CHUNK_BYTES);
+	assert_int_equal(value_writer_new(store_values(fixture->store), &writer), 0);
+	assert_int_equal(value_writer_append(writer, data, 100000), 0);
+	call_init(&call, fixture, WRITE_PUT, "a");
+	assert_int_equal(value_writer_finish(writer, &call.write.file, &call.write.file_size,
+					     &call.write.file_hash, &call.write.file_utf8),
+			 0);
+	assert_int_equal(call_run(&call), OUTCOME_CREATED);
+	assert_null(call.write.file);
+	assert_int_equal(move(fixture, "a", "b", true, &call), OUTCOME_CREATED);
+	reopen(fixture);
+	assert_int_equal(store_get(fixture->store, &key, 0, &record), STORE_NOT_FOUND);
+	key = key_of("b");
+	assert_int_equal(store_get(fixture->store, &key, 0, &record), 0);
+	assert_null(store_record_inline(&record));
+	assert_int_equal(record.meta.size_bytes, 100000);
+	assert_int_equal(value_file_read_chunk(record.held.file, 100000, 0, data, 0), 100000);
+	assert_int_equal(data[99999], 'v');
+	store_record_release(&record);
+	free(data);
+}
+
+static void a_directory_belongs_to_one_node_and_one_process(void **state)
+{
+	struct fixture *fixture = *state;
+	struct store_options options = options_for(fixture);
+	struct store *second;
+	char *why = NULL;
+
+	assert_int_equal(store_open(&options, &second, &why), -EBUSY);
+	assert_non_null(strstr(why, "another process"));
+	free(why);
+	fixture->store = store_close(fixture->store);
+	options.node = "n2";
+	assert_int_equal(store_open(&options, &second, &why), -EPERM);
+	assert_non_null(strstr(why, "belongs to node \"n1\""));
+	free(why);
+	open_store(fixture);
+}
+
+static void problem(const char *sentence, void *state)
+{
+	print_message("%s\n", sentence);
+	++*(int *)state;
+}
+
+static void a_sound_directory_passes_the_check(void **state)
+{
+	struct fixture *fixture = *state;
+	int problems = 0;
+	struct call call;
+
+	for (int i = 0; i < 3000; i++) {
+		char key[16];
+
+		snprintf(key, sizeof(key), "key%d", i);
+		call_init(&call, fixture, WRITE_PUT, key);
+		call.write.request.durability = DURABILITY_MEMORY;
+		call.write.value = "some value that fills memtables";
+		call.write.value_len = 31;
+		assert_int_equal(call_run(&call), OUTCOME_CREATED);
+	}
+	fixture->store = store_close(fixture->store);
+	assert_int_equal(store_check(vfs_posix(), fixture->dir, problem, &problems), 0);
+	assert_int_equal(problems, 0);
+	open_store(fixture);
+	assert_value(fixture, "key2999", "some value that fills memtables");
+	assert_value(fixture, "key0", "some value that fills memtables");
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(a_record_is_created_replaced_deleted_and_found_again),
+		TEST(a_repeated_request_is_applied_once_even_after_a_reopening),
+		TEST(a_repeat_in_the_same_group_gets_the_first_answer),
+		TEST(preconditions_see_earlier_writes_of_their_group),
+		TEST(a_patch_changes_metadata_and_keeps_value_and_time),
+		TEST(a_move_takes_the_record_along),
+		TEST(a_barrier_answers_for_the_record),
+		TEST(large_values_live_in_files_until_nothing_refers_to_them),
+		TEST(a_directory_belongs_to_one_node_and_one_process),
+		TEST(a_sound_directory_passes_the_check),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

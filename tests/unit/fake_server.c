@@ -179,9 +179,14 @@ bool fake_read_request(int fd, struct buf *ret_text)
 	length = strcasestr((char *)ret_text->data, "\r\nContent-Length:");
 	if (length)
 		left = strtoull(length + strlen("\r\nContent-Length:"), NULL, 10);
-	for (; left > 0; left--) {
-		if (!read_byte(fd, ret_text))
+	while (left > 0) {
+		char piece[16384];
+		ssize_t n = recv(fd, piece, left < sizeof(piece) ? left : sizeof(piece), 0);
+
+		if (n <= 0)
 			return false;
+		buf_append(ret_text, piece, (size_t)n);
+		left -= (size_t)n;
 	}
 	return true;
 }

@@ -126,7 +126,7 @@ static int read_head(struct mux_socket *ms)
 {
 	size_t len = ms->in.len < HEAD_SIZE_MAX ? ms->in.len : HEAD_SIZE_MAX;
 	const char *head = (const char *)ms->in.data;
-	const char *end = len ? memmem(head, len, "\r\n\r\n", 4) : NULL;
+	const char *end = head ? memmem(head, len, "\r\n\r\n", 4) : NULL;
 
 	if (!end)
 		return len == HEAD_SIZE_MAX ? -EPROTO : 0;

@@ -257,8 +257,14 @@ void net_server_start(struct net_server *server, const struct http_server_option
 	socklen_t len = sizeof(address);
 	int one = 1;
 
-	signal(SIGPIPE, SIG_IGN);
-	log_init("test", LOG_LEVEL_ERROR);
+	static bool initialised;
+
+	/* Before the first thread. */
+	if (!initialised) {
+		signal(SIGPIPE, SIG_IGN);
+		log_init("test", LOG_LEVEL_ERROR);
+		initialised = true;
+	}
 	*server = (struct net_server){ .stop.run = stop_server };
 	server->options = options ? *options
 				  : (struct http_server_options){

@@ -24,6 +24,8 @@
 #include "node/check.h"
 #include "node/service.h"
 
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -138,6 +140,18 @@ static void raise_file_limit(void)
 		log_warn("file limit not raised", "limit=%llu", (unsigned long long)limit.rlim_cur);
 }
 
+/* Before there are threads: all inherit the mask, so that only the server takes these signals. */
+static void block_signals(void)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
 static int missing_argument(const struct settings *s)
 {
 	if (!s->service.data)
@@ -197,6 +211,7 @@ static int start(struct settings *s)
 				"token");
 	s->server.http.token = token;
 	raise_file_limit();
+	block_signals();
 	return serve(s);
 }
 

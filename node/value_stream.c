@@ -9,6 +9,7 @@
 
 #include "lib/container_of.h"
 
+#include "lib/frame.h"
 #include "lib/log.h"
 
 #include <errno.h>
@@ -263,11 +264,41 @@ static int stream_new(const struct request *request, struct store_record *record
 	return 0;
 }
 
+static ssize_t announce_read(void *state, struct exchange *ex, uint64_t offset, void *data,
+			     size_t len)
+{
+	(void)state;
+	(void)ex;
+	(void)offset;
+	(void)data;
+	(void)len;
+	return -EMSGSIZE;
+}
+
+static void announce_close(void *state)
+{
+	(void)state;
+}
+
+/* Stands for a body that no frame can carry. */
+static const struct body_source announced_source = {
+	.read = announce_read,
+	.close = announce_close,
+};
+
 void value_stream_respond(const struct request *request, struct store_record *record,
 			  uint64_t offset, struct answer *answer)
 {
 	struct value_stream *stream;
 	int r;
+
+	/* Only its head is used: the client asks again, over a connection of its own. */
+	if (request->ex->over_frame && answer->stream_bytes > FRAME_BODY_MAX) {
+		store_record_release(record);
+		answer->source = &announced_source;
+		request_respond(request, answer);
+		return;
+	}
 
 	r = stream_new(request, record, offset, answer, &stream);
 	if (r < 0) {

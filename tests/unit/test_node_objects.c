@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+/* What a client can do to a node between the first byte of a request and the last of its answer. */
+#include "tests/unit/node_fixture.h"
+
+#include "lib/frame.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define MIB (1024 * 1024)
+
+struct test {
+	struct node_fixture node;
+	uint8_t *value;
+	size_t size;
+};
+
+static int setup(void **state)
+{
+	struct test *test = calloc(1, sizeof(*test));
+	uint32_t seed = 1;
+
+	assert_non_null(test);
+	node_fixture_open(&test->node, 1);
+	test->size = 4 * MIB + 321;
+	test->value = malloc(test->size);
+	assert_non_null(test->value);
+	for (size_t i = 0; i < test->size; i++) {
+		seed = seed * 1664525 + 1013904223;
+		test->value[i] = (uint8_t)(seed >> 24);
+	}
+	*state = test;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct test *test = *state;
+
+	node_fixture_close(&test->node);
+	free(test->value);
+	free(test);
+	return 0;
+}
+
+static void assert_value(struct test *test, const char *path, const void *value, size_t size)
+{
+	struct client client;
+
+	client_begin(&client, &test->node, METHOD_GET, path, NULL, 0, 0);
+	client_wait(&client);
+	assert_int_equal(client.status, 200);
+	assert_int_equal(client.result, 1);
+	assert_int_equal(client.body.len, size);
+	assert_memory_equal(client.body.data, value, size);
+	client_finish(&client);
+	client_deinit(&client);
+}
+
+static void a_value_arrives_whole_in_pieces_of_any_size(void **state)
+{
+	static const size_t sizes[] = { 1,   100,     65536,   65537, 524288,     524289,
+					MIB, MIB + 1, 2 * MIB, 70000, 3 * MIB + 5 };
+	static const size_t pieces[] = { 100000, 4093, 524288, 524289, 4 * MIB };
+	struct test *test = *state;
+	struct client client;
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		for (size_t k = 0; k < sizeof(pieces) / sizeof(pieces[0]); k++) {
+			test->node.chunked = k % 2;
+			client_begin(&client, &test->node, METHOD_PUT, "/kv/01", test->value,
+				     sizes[i], 0);
+			client.piece = pieces[k];
+			client_wait(&client);
+			assert_true(client.status == 201 || client.status == 204);
+			client_finish(&client);
+			client_deinit(&client);
+		}
+		test->node.chunked = false;
+		assert_value(test, "/kv/01", test->value, sizes[i]);
+	}
+}
+
+static void an_upload_that_ends_anywhere_leaves_nothing(void **state)
+{
+	struct test *test = *state;
+	/* The log still refers to what was replaced. */
+	unsigned before = node_fixture_value_files(&test->node);
+	struct client client;
+
+	for (size_t sent = 0; sent <= test->size; sent += 97 * 1024) {
+		client_begin(&client, &test->node, METHOD_PUT, "/kv/02", test->value, test->size,
+			     0);
+		client.left = sent;
+		client.ended = true;
+		client_send(&client);
+		assert_int_equal(client.status, 0);
+		client_finish(&client);
+		client_deinit(&client);
+	}
+	node_fixture_reopen(&test->node);
+	assert_true(node_fixture_value_files(&test->node) <= before);
+	assert_int_equal(client_ask(&test->node, METHOD_GET, "/kv/02", NULL, 0), 404);
+}
+
+static void a_client_that_leaves_after_its_body_has_written(void **state)
+{
+	struct test *test = *state;
+	struct client client;
+
+	client_begin(&client, &test->node, METHOD_PUT, "/kv/03", test->value, 1000, 0);
+	client_send(&client);
+	client_finish(&client);
+	client_deinit(&client);
+	assert_value(test, "/kv/03", test->value, 1000);
+}
+
+static void a_reader_keeps_its_version(void **state)
+{
+	struct test *test = *state;
+	struct client reader;
+
+	assert_int_equal(client_ask(&test->node, METHOD_PUT, "/kv/04", test->value, test->size),
+			 201);
+	client_begin(&reader, &test->node, METHOD_GET, "/kv/04", NULL, 0, 0);
+	reader.reads = false;
+	client_wait_head(&reader);
+	assert_int_equal(client_ask(&test->node, METHOD_PUT, "/kv/04", "new", 3), 204);
+	assert_int_equal(client_ask(&test->node, METHOD_DELETE, "/kv/04", NULL, 0), 204);
+	reader.reads = true;
+	client_wait(&reader);
+	assert_int_equal(reader.result, 1);
+	assert_int_equal(reader.body.len, test->size);
+	assert_memory_equal(reader.body.data, test->value, test->size);
+	client_finish(&reader);
+	client_deinit(&reader);
+}
+
+static void a_reader_may_leave_at_any_time(void **state)
+{
+	struct test *test = *state;
+	struct client reader;
+
+	assert_int_equal(client_ask(&test->node, METHOD_PUT, "/kv/05", test->value, test->size),
+			 201);
+	/* Before the first chunk is there. */
+	client_begin(&reader, &test->node, METHOD_GET, "/kv/05", NULL, 0, 0);
+	client_finish(&reader);
+	client_deinit(&reader);
+	/* With the head, while the next chunk is read ahead. */
+	client_begin(&reader, &test->node, METHOD_GET, "/kv/05", NULL, 0, 0);
+	reader.reads = false;
+	client_wait_head(&reader);
+	client_finish(&reader);
+	client_deinit(&reader);
+}
+
+static void more_readers_than_memory_are_told_to_come_back(void **state)
+{
+	struct test *test = *state;
+	unsigned most = SERVICE_STREAM_BYTES_MAX / MIB;
+	struct client *readers = calloc(most, sizeof(*readers));
+
+	assert_non_null(readers);
+	assert_int_equal(client_ask(&test->node, METHOD_PUT, "/kv/06", test->value, test->size),
+			 201);
+	for (unsigned i = 0; i < most; i++) {
+		client_begin(&readers[i], &test->node, METHOD_GET, "/kv/06", NULL, 0, 0);
+		readers[i].reads = false;
+		client_wait_head(&readers[i]);
+		assert_int_equal(readers[i].status, 200);
+	}
+	assert_int_equal(client_ask(&test->node, METHOD_GET, "/kv/06", NULL, 0), 503);
+	/* Those who were let in get all of it, with one chunk of memory each. */
+	for (unsigned i = 0; i < most; i++) {
+		readers[i].reads = true;
+		client_wait(&readers[i]);
+		assert_int_equal(readers[i].result, 1);
+		assert_memory_equal(readers[i].body.data, test->value, test->size);
+		client_finish(&readers[i]);
+		client_deinit(&readers[i]);
+	}
+	assert_int_equal(client_ask(&test->node, METHOD_GET, "/kv/06", NULL, 0), 200);
+	free(readers);
+}
+
+static void more_uploads_than_allowed_are_told_to_come_back(void **state)
+{
+	struct test *test = *state;
+	struct client writers[SERVICE_UPLOADS_MAX];
+
+	for (unsigned i = 0; i < SERVICE_UPLOADS_MAX; i++) {
+		client_begin(&writers[i], &test->node, METHOD_PUT, "/kv/07", test->value,
+			     test->size, 0);
+		assert_int_equal(writers[i].status, 0);
+	}
+	assert_int_equal(client_ask(&test->node, METHOD_PUT, "/kv/07", test->value, test->size),
+			 503);
+	/* Small ones need no place. */
+	assert_int_equal(client_ask(&test->node, METHOD_PUT, "/kv/07", "x", 1), 201);
+	for (unsigned i = 0; i < SERVICE_UPLOADS_MAX; i++) {
+		client_finish(&writers[i]);
+		client_deinit(&writers[i]);
+	}
+	assert_int_equal(client_ask(&test->node, METHOD_PUT, "/kv/07", test->value, test->size),
+			 204);
+}
+
+static void a_precondition_is_checked_before_a_large_body(void **state)
+{
+	struct test *test = *state;
+	struct client client;
+
+	assert_int_equal(client_ask(&test->node, METHOD_PUT, "/kv/08", "x", 1), 201);
+	client_begin(&client, &test->node, METHOD_PUT, "/kv/08", test->value, test->size,
+		     FIELD_IF_NONE_MATCH, "*", 0);
+	client.left = 0;
+	client.ended = true;
+	client_wait_head(&client);
+	assert_int_equal(client.status, 412);
+	client_finish(&client);
+	client_deinit(&client);
+}
+
+static void a_body_that_no_frame_carries_is_only_announced(void **state)
+{
+	struct test *test = *state;
+	struct client client;
+
+	assert_int_equal(client_ask(&test->node, METHOD_PUT, "/kv/09", test->value, test->size),
+			 201);
+	test->node.over_frame = true;
+	client_begin(&client, &test->node, METHOD_GET, "/kv/09", NULL, 0, 0);
+	test->node.over_frame = false;
+	client_wait_head(&client);
+	assert_int_equal(client.status, 200);
+	assert_int_equal(client.answer.stream_bytes, test->size);
+	assert_true(client.answer.stream_bytes > FRAME_BODY_MAX);
+	assert_int_equal(test->node.state->stream_bytes, 0);
+	client_finish(&client);
+	client_deinit(&client);
+}
+
+static void head_has_the_length_and_no_body(void **state)
+{
+	struct test *test = *state;
+	struct client client;
+
+	assert_int_equal(client_ask(&test->node, METHOD_PUT, "/kv/0c", test->value, test->size),
+			 201);
+	client_begin(&client, &test->node, METHOD_HEAD, "/kv/0c", NULL, 0, 0);
+	client_wait_head(&client);
+	assert_int_equal(client.status, 200);
+	assert_int_equal(client.answer.stream_bytes, test->size);
+	assert_null(client.answer.source);
+	client_finish(&client);
+	client_deinit(&client);
+}
+
+static void a_range_of_a_file_is_exactly_that(void **state)
+{
+	struct test *test = *state;
+	struct client client;
+
+	assert_int_equal(client_ask(&test->node, METHOD_PUT, "/kv/0a", test->value, test->size),
+			 201);
+	client_begin(&client, &test->node, METHOD_GET, "/kv/0a", NULL, 0, FIELD_RANGE,
+		     "bytes=1048575-3145728", 0);
+	client_wait(&client);
+	assert_int_equal(client.status, 206);
+	assert_string_equal(client_field(&client, FIELD_CONTENT_RANGE),
+			    "bytes 1048575-3145728/4194625");
+	assert_int_equal(client.body.len, 3145728 - 1048575 + 1);
+	assert_memory_equal(client.body.data, test->value + 1048575, client.body.len);
+	client_finish(&client);
+	client_deinit(&client);
+}
+
+static void every_answer_to_a_write_names_its_request(void **state)
+{
+	struct test *test = *state;
+	struct client client;
+
+	client_begin(&client, &test->node, METHOD_PUT, "/kv/0b", "x", 1, 0);
+	client_wait(&client);
+	assert_int_equal(strlen(client_field(&client, FIELD_REQUEST_ID)), 32);
+	client_finish(&client);
+	client_deinit(&client);
+	client_begin(&client, &test->node, METHOD_PUT, "/kv/0b", "x", 1, FIELD_REQUEST_ID,
+		     "000102030405060708090a0b0c0d0e0f", FIELD_IF_MATCH, "\"0-0\"", 0);
+	client_wait(&client);
+	assert_int_equal(client.status, 412);
+	assert_string_equal(client_field(&client, FIELD_REQUEST_ID),
+			    "000102030405060708090a0b0c0d0e0f");
+	client_finish(&client);
+	client_deinit(&client);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_value_arrives_whole_in_pieces_of_any_size),
+		cmocka_unit_test(an_upload_that_ends_anywhere_leaves_nothing),
+		cmocka_unit_test(a_client_that_leaves_after_its_body_has_written),
+		cmocka_unit_test(a_reader_keeps_its_version),
+		cmocka_unit_test(a_reader_may_leave_at_any_time),
+		cmocka_unit_test(more_readers_than_memory_are_told_to_come_back),
+		cmocka_unit_test(more_uploads_than_allowed_are_told_to_come_back),
+		cmocka_unit_test(a_precondition_is_checked_before_a_large_body),
+		cmocka_unit_test(a_body_that_no_frame_carries_is_only_announced),
+		cmocka_unit_test(head_has_the_length_and_no_body),
+		cmocka_unit_test(a_range_of_a_file_is_exactly_that),
+		cmocka_unit_test(every_answer_to_a_write_names_its_request),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -88,7 +88,7 @@ raw_request()
 {
 	local answer=''
 	exec {socket}<>"/dev/tcp/127.0.0.1/$ROUTER_PORT"
-	printf '%b' "$1" >&"$socket"
+	printf '%b' "$1" | cat >&"$socket" # in one write
 	IFS= read -r -t $((20 * PATIENCE)) answer <&"$socket" || true
 	exec {socket}>&-
 	cut -d ' ' -f 2 <<<"$answer"

@@ -14,8 +14,9 @@
 #else
 #define THREAD_ATTRIBUTE(x)
 #endif
-#define CAPABILITY                THREAD_ATTRIBUTE(capability("mutex"))
-#define GUARDED_BY(lock)          THREAD_ATTRIBUTE(guarded_by(lock))
+/* GUARDED_BY is for the reader: in C clang can't look up a member of the struct being declared. */
+#define CAPABILITY THREAD_ATTRIBUTE(capability("mutex"))
+#define GUARDED_BY(lock)
 #define REQUIRES(lock)            THREAD_ATTRIBUTE(requires_capability(lock))
 #define ACQUIRES(lock)            THREAD_ATTRIBUTE(acquire_capability(lock))
 #define RELEASES(lock)            THREAD_ATTRIBUTE(release_capability(lock))

@@ -146,6 +146,7 @@ int value_writer_finish(struct value_writer *writer, struct value_file **ret_fil
 	uint64_t file_bytes;
 	int r;
 
+	(void)used;
 	r = make_durable(writer);
 	if (r < 0)
 		return r;

@@ -46,7 +46,8 @@ a_directory_has_one_node_at_a_time()
 {
 	refuses 2 "$TMP/data-s0a" --data "$TMP/data-s0a"
 	refuses 2 '' --data "$TMP/data-s0a" --name s1a
-	expect_exit 2 "$NODE_BIN" --check "$TMP/data-s0a"
+	expect_exit 1 "$NODE_BIN" --check "$TMP/data-s0a"
+	expect_contains "$OUTPUT" "another process"
 }
 
 a_directory_of_another_node_is_refused()

@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The whole store on a disk that loses power, again and again, at random calls, in recoveries too:
+ *   test_power_cut [SEEDS [FIRST_SEED [log]]]
+ */
+#include "node/store.h"
+#include "tests/sim/crash_vfs.h"
+#include "tests/sim/power_model.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define CUTS_PER_SEED 20
+#define BATCH_MAX     6
+#define INLINE_BYTES  256
+#define ORPHANS_MAX   256
+
+static uint64_t seeds = 60, first_seed = 1;
+static int64_t simulated_ns = 1700000000000000000;
+
+struct sim {
+	uint64_t seed;
+	uint64_t random;
+	struct crash_vfs *crash;
+	struct store *store;
+	struct model model;
+	uint64_t orphans[ORPHANS_MAX]; /* value files that were written and never put */
+	size_t orphan_count;
+	struct {
+		uint64_t cuts, writes, failures, files, opens;
+	} seen;
+};
+
+static int64_t simulated_clock(void)
+{
+	return simulated_ns += 1000000;
+}
+
+static uint64_t pick(struct sim *sim, uint64_t below)
+{
+	sim->random = sim->random * 6364136223846793005u + 1442695040888963407u;
+	return (sim->random >> 33) % below;
+}
+
+#define check(sim, condition, ...)                                                                 \
+	do {                                                                                       \
+		if (!(condition)) {                                                                \
+			print_message("seed %" PRIu64 ", cut %" PRIu64 ": ", (sim)->seed,          \
+				      (sim)->seen.cuts);                                           \
+			print_message(__VA_ARGS__);                                                \
+			print_message("\n");                                                       \
+			fail();                                                                    \
+		}                                                                                  \
+	} while (0)
+
+static struct key key_number(unsigned number)
+{
+	struct key key = { .len = 3, .bytes = { 'k', (uint8_t)(number / 5), (uint8_t)number } };
+
+	return key;
+}
+
+static struct store_options options_for(struct sim *sim)
+{
+	return (struct store_options){
+		.vfs = crash_vfs_base(sim->crash),
+		.dir = "/data",
+		.cluster = "sim",
+		.node = "n1",
+		.node_index = 1,
+		.memtable_bytes = 4096,
+		.cache_bytes = 65536,
+		.inline_bytes = INLINE_BYTES,
+		.log_retain_bytes = 128 * 1024,
+		.log_retain_s = 600,
+		.threads = false,
+		.realtime_ns = simulated_clock,
+	};
+}
+
+/* What a record holds, checked byte for byte. */
+static struct model_cell read_cell(struct sim *sim, struct store_record *record)
+{
+	static uint8_t chunk[VALUE_CHUNK_BYTES];
+	uint8_t expect[MODEL_VALUE_MAX];
+	const uint8_t *data = store_record_inline(record);
+	struct model_cell cell = { 0 };
+	unsigned value = 0;
+	size_t len;
+
+	if (!data) {
+		ssize_t n = value_file_read_chunk(record->held.file, record->meta.size_bytes, 0,
+						  chunk, 0);
+
+		check(sim, n == (ssize_t)record->meta.size_bytes, "value file: %zd", n);
+		data = chunk;
+	}
+	check(sim, sscanf(record->meta.content_type.text, "v/%u;t=%u", &value, &cell.type) == 2,
+	      "content type %s", record->meta.content_type.text);
+	cell.value = value;
+	len = model_value(cell.value, expect);
+	check(sim, len == record->meta.size_bytes && memcmp(expect, data, len) == 0,
+	      "value %u is not what was written", cell.value);
+	return cell;
+}
+
+static struct model_cell get_cell(struct sim *sim, unsigned number)
+{
+	struct key key = key_number(number);
+	struct store_record record;
+	struct model_cell cell;
+	int r;
+
+	r = store_get(sim->store, &key, pick(sim, 2) ? VFS_NOWAIT : 0, &record);
+	if (r == -EAGAIN)
+		r = store_get(sim->store, &key, 0, &record);
+	if (r == STORE_NOT_FOUND)
+		return (struct model_cell){ 0 };
+	check(sim, r == 0, "get: %d", r);
+	cell = read_cell(sim, &record);
+	check(sim, model_see_version(&sim->model, record.meta.version, cell),
+	      "one version, two values");
+	store_record_release(&record);
+	return cell;
+}
+
+static int count_one(const struct entry *entry, void *state)
+{
+	(void)entry;
+	++*(size_t *)state;
+	return 0;
+}
+
+static void check_listing(struct sim *sim, const struct model_cell *cells)
+{
+	struct key last = { 0 };
+	size_t count = 0, expect = 0;
+	bool more = true;
+
+	for (unsigned i = 0; i < MODEL_KEYS; i++)
+		expect += cells[i].value > 0;
+	while (more) {
+		struct key after = last;
+
+		check(sim, store_list(sim->store, &after, 7, count_one, &count, &more, &last) == 0,
+		      "list");
+	}
+	check(sim, count == expect, "listed %zu, expected %zu", count, expect);
+}
+
+static int check_name(const char *name, void *state)
+{
+	struct sim *sim = state;
+	size_t len = strlen(name);
+	uint64_t id = strtoull(name, NULL, 16);
+
+	check(sim, len < 4 || strcmp(name + len - 4, ".tmp") != 0, "left behind: %s", name);
+	for (size_t i = 0; i < sim->orphan_count; i++)
+		check(sim, sim->orphans[i] != id || !strstr(name, ".val"), "orphan: %s", name);
+	return 0;
+}
+
+/* After an opening that worked. */
+static void check_recovered(struct sim *sim)
+{
+	struct model_cell found[MODEL_KEYS];
+	struct vfs *vfs = crash_vfs_base(sim->crash);
+
+	for (unsigned i = 0; i < MODEL_KEYS; i++)
+		found[i] = get_cell(sim, i);
+	check(sim, model_settle(&sim->model, found),
+	      "the state is not a prefix with all that was acknowledged");
+	check_listing(sim, found);
+	check(sim, vfs_list(vfs, "/data", check_name, sim) == 0, "list /data");
+	check(sim, vfs_list(vfs, "/data/value", check_name, sim) == 0, "list /data/value");
+	sim->orphan_count = 0;
+}
+
+struct call {
+	struct store_write write;
+	uint8_t data[MODEL_VALUE_MAX];
+	char label[32];
+	struct model_step step; /* if it succeeds */
+	unsigned key;
+	bool submitted, answered;
+};
+
+static void on_done(struct store_write *write)
+{
+	struct call *call = write->state;
+
+	call->answered = true;
+}
+
+static int write_value_file(struct sim *sim, struct store_write *write, const void *data,
+			    size_t len)
+{
+	struct value_writer *writer;
+	int r = value_writer_new(store_values(sim->store), &writer);
+
+	if (r < 0)
+		return r;
+	r = value_writer_append(writer, data, len);
+	if (r < 0) {
+		value_writer_abort(writer);
+		return r;
+	}
+	return value_writer_finish(writer, &write->file, &write->file_size, &write->file_hash,
+				   &write->file_utf8);
+}
+
+static void set_type(struct call *call, struct model_cell cell)
+{
+	snprintf(call->label, sizeof(call->label), "v/%u;t=%u", cell.value, cell.type);
+	call->write.request.has_content_type = true;
+	label_set(&call->write.request.content_type, call->label, strlen(call->label));
+}
+
+/* 0, or the value file could not be written. */
+static int make_put(struct sim *sim, struct call *call)
+{
+	struct model_cell cell = { .value = ++sim->model.last_value };
+	size_t len = model_value(cell.value, call->data);
+
+	call->step = (struct model_step){ .count = 1, .key = { call->key }, .cell = { cell } };
+	set_type(call, cell);
+	if (len > INLINE_BYTES) {
+		sim->seen.files++;
+		return write_value_file(sim, &call->write, call->data, len);
+	}
+	call->write.value = call->data;
+	call->write.value_len = len;
+	return 0;
+}
+
+/* @now is what the writes before this one will have made of the keys. */
+static int make_call(struct sim *sim, struct call *call, struct model_cell *now)
+{
+	unsigned other = (unsigned)pick(sim, MODEL_KEYS);
+	int r = 0;
+
+	*call = (struct call){ .key = (unsigned)pick(sim, MODEL_KEYS) };
+	call->write.key = key_number(call->key);
+	call->write.done = on_done;
+	call->write.state = call;
+	call->write.request.overwrite = true;
+	call->write.request.durability = pick(sim, 3) ? DURABILITY_MEMORY : DURABILITY_DISK;
+	if (pick(sim, 2))
+		request_id_generate(&call->write.request.request_id);
+	switch (pick(sim, 10)) {
+	case 0:
+	case 1:
+		call->write.kind = WRITE_DELETE;
+		call->step = (struct model_step){ .count = now[call->key].value > 0,
+						  .key = { call->key } };
+		break;
+	case 2:
+		call->write.kind = WRITE_MOVE;
+		call->write.request.has_destination = true;
+		call->write.request.destination = key_number(other);
+		if (now[call->key].value > 0 && other != call->key)
+			call->step = (struct model_step){ .count = 2,
+							  .key = { other, call->key },
+							  .cell = { now[call->key] } };
+		break;
+	case 3:
+		call->write.kind = WRITE_PATCH;
+		if (now[call->key].value > 0) {
+			struct model_cell cell = now[call->key];
+
+			cell.type++;
+			set_type(call, cell);
+			call->step = (struct model_step){ .count = 1,
+							  .key = { call->key },
+							  .cell = { cell } };
+		}
+		break;
+	default:
+		call->write.kind = WRITE_PUT;
+		r = make_put(sim, call);
+	}
+	for (unsigned i = 0; i < call->step.count && r == 0; i++)
+		now[call->step.key[i]] = call->step.cell[i];
+	return r;
+}
+
+/* The steps of a batch that failed may be there after the cut, but no later write can follow them:
+ * once one has succeeded they are known to be gone. */
+static void note_answers(struct sim *sim, struct call *calls, unsigned count)
+{
+	size_t before = sim->model.step_count;
+	bool failed = false;
+
+	for (unsigned i = 0; i < count; i++) {
+		struct call *call = &calls[i];
+		enum outcome outcome = call->write.outcome;
+
+		check(sim, call->answered, "no answer");
+		sim->seen.writes++;
+		if (call->step.count == 0 &&
+		    (outcome == OUTCOME_NOT_FOUND || outcome == OUTCOME_FORBIDDEN))
+			continue;
+		if (call->step.count > 0)
+			model_add(&sim->model, &call->step);
+		if (outcome != OUTCOME_CREATED && outcome != OUTCOME_NO_CONTENT) {
+			failed = true;
+			continue;
+		}
+		check(sim, !failed, "a write succeeded behind one that failed in its group");
+		check(sim, call->step.count > 0, "success out of nothing: kind %d outcome %d",
+		      call->write.kind, outcome);
+		if (call->write.request.durability == DURABILITY_DISK)
+			sim->model.durable = sim->model.step_count;
+		if (call->write.kind != WRITE_DELETE)
+			check(sim,
+			      model_see_version(&sim->model, call->write.meta.version,
+						call->step.cell[0]),
+			      "an answer's version was seen before");
+	}
+	if (!failed)
+		return;
+	sim->seen.failures++;
+	/* Without a cut the failed writes are known to be undone by whatever succeeds next. */
+	if (!crash_vfs_is_cut(sim->crash))
+		model_cut(&sim->model, before);
+}
+
+static void run_batch(struct sim *sim)
+{
+	static struct call calls[BATCH_MAX];
+	struct model_cell now[MODEL_KEYS];
+	unsigned want = 1 + (unsigned)pick(sim, BATCH_MAX), count = 0;
+
+	memcpy(now, sim->model.now, sizeof(now));
+	while (count < want && make_call(sim, &calls[count], now) == 0)
+		count++;
+	if (count == 0)
+		return;
+	for (unsigned i = 0; i + 1 < count; i++)
+		calls[i].write.next = &calls[i + 1].write;
+	calls[count - 1].write.next = NULL;
+	store_submit_batch(sim->store, &calls[0].write);
+	note_answers(sim, calls, count);
+}
+
+/* A client that uploads and goes away. */
+static void leave_orphan(struct sim *sim)
+{
+	struct store_write write = { 0 };
+	uint8_t data[MODEL_VALUE_MAX];
+
+	if (sim->orphan_count == ORPHANS_MAX)
+		return;
+	if (write_value_file(sim, &write, data, model_value(3, data)) < 0)
+		return;
+	sim->orphans[sim->orphan_count++] = value_file_id(write.file);
+	value_file_unref(write.file);
+}
+
+static void run_until_cut(struct sim *sim)
+{
+	crash_vfs_cut_after(sim->crash, 1 + pick(sim, pick(sim, 4) ? 150 : 900));
+	while (!crash_vfs_is_cut(sim->crash) && sim->model.step_count < 4000) {
+		run_batch(sim);
+		if (pick(sim, 40) == 0)
+			leave_orphan(sim);
+		if (pick(sim, 30) == 0)
+			simulated_ns += 700000000;
+		if (!crash_vfs_is_cut(sim->crash) && pick(sim, 20) == 0) {
+			unsigned number = (unsigned)pick(sim, MODEL_KEYS);
+			struct model_cell cell = get_cell(sim, number);
+
+			check(sim, cell.value == sim->model.now[number].value, "read %u, wrote %u",
+			      cell.value, sim->model.now[number].value);
+		}
+		if (pick(sim, 60) == 0)
+			return; /* a clean close instead */
+	}
+}
+
+/* Opens, perhaps through more cuts on the way. */
+static void open_store(struct sim *sim)
+{
+	for (;;) {
+		struct store_options options = options_for(sim);
+		char *why = NULL;
+		int r;
+
+		if (pick(sim, 4) == 0)
+			crash_vfs_cut_after(sim->crash, 1 + pick(sim, 40));
+		r = store_open(&options, &sim->store, &why);
+		sim->seen.opens++;
+		if (r == 0) {
+			free(why);
+			crash_vfs_cut_after(sim->crash, 0);
+			if (!crash_vfs_is_cut(sim->crash))
+				return;
+			store_close(sim->store);
+			why = NULL;
+		} else {
+			check(sim, crash_vfs_is_cut(sim->crash), "open: %d: %s", r, why);
+			free(why);
+		}
+		sim->seen.cuts++;
+		crash_vfs_restart(sim->crash);
+	}
+}
+
+static void close_store(struct sim *sim)
+{
+	sim->store = store_close(sim->store);
+	if (crash_vfs_is_cut(sim->crash)) {
+		sim->seen.cuts++;
+		crash_vfs_restart(sim->crash);
+		return;
+	}
+	/* A clean close keeps everything. */
+	sim->model.durable = sim->model.step_count;
+	if (pick(sim, 2)) {
+		crash_vfs_cut(sim->crash);
+		crash_vfs_restart(sim->crash);
+	}
+}
+
+static void run_seed(uint64_t seed, uint64_t *cuts)
+{
+	struct sim *sim = calloc(1, sizeof(*sim));
+
+	assert_non_null(sim);
+	sim->seed = sim->random = seed;
+	sim->crash = crash_vfs_new(seed);
+	crash_vfs_set_again_percent(sim->crash, 20);
+	while (sim->seen.cuts < CUTS_PER_SEED) {
+		open_store(sim);
+		check_recovered(sim);
+		run_until_cut(sim);
+		close_store(sim);
+	}
+	open_store(sim);
+	check_recovered(sim);
+	store_close(sim->store);
+	*cuts += sim->seen.cuts;
+	model_deinit(&sim->model);
+	crash_vfs_free(sim->crash);
+	free(sim);
+}
+
+static void every_power_cut_leaves_a_prefix_with_all_acknowledged_writes(void **state)
+{
+	uint64_t cuts = 0;
+
+	(void)state;
+	for (uint64_t seed = first_seed; seed < first_seed + seeds; seed++)
+		run_seed(seed, &cuts);
+	print_message("%" PRIu64 " power cuts\n", cuts);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_power_cut_leaves_a_prefix_with_all_acknowledged_writes),
+	};
+
+	if (argc > 1)
+		seeds = strtoull(argv[1], NULL, 10);
+	if (argc > 2)
+		first_seed = strtoull(argv[2], NULL, 10);
+	/* Every cut makes the store complain, and rightly so. */
+	if (argc <= 3 && !freopen("/dev/null", "w", stderr))
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

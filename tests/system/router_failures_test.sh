@@ -34,12 +34,12 @@ now_ms()
 # well_is_quick COUNT: so many requests to the other shard, none of which waits for the sick one.
 well_is_quick()
 {
-	local i start
-	start=$(now_ms)
+	local i took
 	for ((i = 0; i < $1; i++)); do
-		expect_http 200 "$WELL"
+		took=$(curl -sS -m 20 -o /dev/null -w '%{http_code} %{time_total}' "$WELL")
+		awk -v most="$PATIENCE" '{ exit !($1 == 200 && $2 < most) }' <<<"$took" ||
+			fail "the other shard: $took s"
 	done
-	(($(now_ms) - start < 1500 * PATIENCE)) || fail "$1 requests took $(($(now_ms) - start)) ms"
 }
 
 a_killed_node_is_503_at_once_and_comes_back()
@@ -90,7 +90,9 @@ a_stuck_node_is_504_within_the_deadline_and_the_other_shard_is_quick()
 		expect_equal unknown "$(jq -r .outcome "$TMP/stuck.$i")"
 	done
 	((took >= 1400 && took < 4000 * PATIENCE)) || fail "took $took ms"
-	expect_http 504 "$SICK"
+	# By now its connection may have been given up.
+	http "$SICK"
+	expect_contains '503 504' "$STATUS"
 	expect_equal not-applied "$(body_json .outcome)"
 	kill -CONT "${PROCESSES[s0a]}"
 	expect_within 10 is_ready "$ROUTER"

@@ -13,11 +13,11 @@ fill()
 {
 	local i
 	for ((i = 0; i < KEYS; i++)); do
-		printf 'url = "%s/kv/%06x"\nupload-file = "%s"\noutput = /dev/null\nheader = "%s"\n' \
-			"$ROUTER" $((i * 6700417 % 16777216)) "$TMP/value" 'HexKV-Durability: memory'
+		printf 'url = "%s/kv/%06x"\nupload-file = "%s"\noutput = /dev/null\n' \
+			"$ROUTER" $((i * 6700417 % 16777216)) "$TMP/value"
 	done >"$TMP/config"
 	printf value >"$TMP/value"
-	curl -sS --fail-with-body -K "$TMP/config" || fail 'the store was not filled'
+	curl -sS --fail-with-body -H 'HexKV-Durability: memory' -K "$TMP/config" || fail 'the store was not filled'
 	for ((i = 0; i < KEYS; i++)); do
 		printf '%06x\n' $((i * 6700417 % 16777216))
 	done | sort >"$TMP/expected"

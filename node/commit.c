@@ -162,17 +162,26 @@ static int make_ready(struct commit *commit)
 	return r;
 }
 
-static void look_for_room(struct commit *commit)
+/* The error of the last flush may be old news: it counts only while a flush would not fit. */
+static bool flush_lacks_room(struct commit *commit)
 {
 	struct lsm_stats stats;
+	uint64_t space, total;
 
 	lsm_stats(commit->options.lsm, &stats);
-	if (is_no_room(stats.background_error)) {
+	if (!is_no_room(stats.background_error))
+		return false;
+	if (vfs_space(commit->options.vfs, commit->options.dir, &space, &total) < 0)
+		return true;
+	return space < 2 * stats.sealed_bytes + commit->options.ballast_bytes;
+}
+
+static void look_for_room(struct commit *commit)
+{
+	if (flush_lacks_room(commit))
 		set_full(commit, true);
-		return;
-	}
-	if (commit->full && ballast_restore(commit->options.vfs, commit->options.dir,
-					    commit->options.ballast_bytes) == 0)
+	else if (commit->full && ballast_restore(commit->options.vfs, commit->options.dir,
+						 commit->options.ballast_bytes) == 0)
 		set_full(commit, false);
 }
 

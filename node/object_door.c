@@ -86,7 +86,7 @@ static bool is_write(enum method method)
 	return method != METHOD_GET && method != METHOD_HEAD;
 }
 
-void object_door_begin(struct request *request)
+void object_door_begin(const struct request *request)
 {
 	struct exchange *ex = request->ex;
 	object_method *begin = find_method(ex->method);
@@ -111,7 +111,7 @@ void object_door_begin(struct request *request)
 		return;
 	}
 	if (is_write(ex->method))
-		request->id_is_new = request_identify(request);
+		request_identify(request);
 	r = object_request_parse(&ex->request, &wanted, &why);
 	if (r < 0) {
 		request_problem(request, r == -EINVAL ? OUTCOME_BAD_REQUEST : outcome_from_error(r),

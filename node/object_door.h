@@ -8,7 +8,7 @@
 #include "lib/object.h"
 #include "node/request.h"
 
-void object_door_begin(struct request *request);
+void object_door_begin(const struct request *request);
 /* True if this node leads the shard of @key; otherwise it has answered 421. */
 bool object_door_owns(const struct request *request, const struct key *key);
 

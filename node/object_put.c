@@ -145,12 +145,22 @@ static bool has_space(const struct request *request)
 	return false;
 }
 
-static bool precondition_holds(const struct request *request, const struct precondition *pre,
-			       int found, const struct store_record *record)
+/* Looked up after the record: a request that was applied before is told its first answer, not what
+ * holds now. */
+static bool is_repeated(const struct request *request, const struct key *key,
+			const struct object_request *wanted)
 {
+	return store_knows_request(request_service(request)->store, &wanted->request_id, key);
+}
+
+static bool precondition_holds(const struct put *put, int found, const struct store_record *record)
+{
+	const struct request *request = &put->op.request;
+	const struct store_write *write = &put->op.write;
 	const struct record_meta *current = found == 0 ? &record->meta : NULL;
 
-	if (precondition_evaluate(pre, current, false) == OUTCOME_OK)
+	if (precondition_evaluate(&write->request.pre, current, false) == OUTCOME_OK ||
+	    is_repeated(request, &write->key, &write->request))
 		return true;
 	request_problem(request, OUTCOME_PRECONDITION_FAILED,
 			"the record is not in the state that the request names; read it again");
@@ -167,8 +177,7 @@ static void check_done(struct record_read *check)
 	put->state = PUT_COLLECTING;
 	/* What can't be read now is the store's to judge. */
 	if (state != PUT_CHECKING_GONE && check->result >= 0)
-		holds = precondition_holds(request, &put->op.write.request.pre, check->result,
-					   &check->record);
+		holds = precondition_holds(put, check->result, &check->record);
 	if (check->result == 0)
 		store_record_release(&check->record);
 	if (state == PUT_CHECKING_GONE)
@@ -183,7 +192,6 @@ static void check_done(struct record_read *check)
 static bool check_early(struct put *put)
 {
 	const struct request *request = &put->op.request;
-	const struct precondition *pre = &put->op.write.request.pre;
 	struct store *store = request_service(request)->store;
 	struct store_record record;
 	bool holds;
@@ -200,17 +208,10 @@ static bool check_early(struct put *put)
 	}
 	if (r < 0)
 		return true;
-	holds = precondition_holds(request, pre, r, &record);
+	holds = precondition_holds(put, r, &record);
 	if (r == 0)
 		store_record_release(&record);
 	return holds;
-}
-
-/* A request that was applied before is told its first answer, not what holds now. Only an id that
- * the client chose can come twice. */
-static bool may_check_early(const struct request *request, const struct precondition *pre)
-{
-	return request->id_is_new && !precondition_is_empty(pre);
 }
 
 static int put_new(const struct request *request, const struct key *key,
@@ -245,7 +246,7 @@ void object_put_begin(const struct request *request, const struct key *key,
 				"a record is replaced whole; send it without Content-Range");
 		return;
 	}
-	if (large && !has_space(request))
+	if (large && !is_repeated(request, key, wanted) && !has_space(request))
 		return;
 	r = put_new(request, key, wanted, &put);
 	if (r < 0) {
@@ -257,7 +258,7 @@ void object_put_begin(const struct request *request, const struct key *key,
 	}
 	request->ex->handler = &put_handler;
 	request->ex->state = put;
-	if (large && may_check_early(request, &wanted->pre) && !check_early(put)) {
+	if (large && !precondition_is_empty(&wanted->pre) && !check_early(put)) {
 		request->ex->state = NULL;
 		put_free(&put->op);
 	}

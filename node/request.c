@@ -19,19 +19,18 @@ const struct exchange_handler request_waits = {
 	.end = nothing_at_end,
 };
 
-bool request_identify(const struct request *request)
+void request_identify(const struct request *request)
 {
 	struct fields *fields = &request->ex->request;
 	struct request_id id;
 	char hex[33];
 
 	if (fields_get(fields, FIELD_REQUEST_ID, NULL))
-		return false;
+		return;
 	request_id_generate(&id);
 	request_id_to_hex(&id, hex);
 	/* Without memory the answer goes without an id. */
 	(void)fields_set(fields, FIELD_REQUEST_ID, hex, 32);
-	return true;
 }
 
 static void count(const struct request *request, unsigned status)

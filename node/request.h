@@ -16,7 +16,6 @@ struct request {
 	struct exchange *ex;
 	struct service_worker *worker;
 	uint64_t begun_ns;
-	bool id_is_new; /* the client sent no request id */
 };
 
 /* For a service that has not answered in begin() and wants no body. */
@@ -27,9 +26,8 @@ static inline struct service *request_service(const struct request *request)
 	return request->worker->service;
 }
 
-/* Makes sure that the request has an id, so that every answer can name it. True if it was given one
- * now. */
-bool request_identify(const struct request *request);
+/* Makes sure that the request has an id, so that every answer can name it. */
+void request_identify(const struct request *request);
 
 /* Takes the content of @answer. */
 void request_respond(const struct request *request, struct answer *answer);

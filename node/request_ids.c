@@ -3,6 +3,7 @@
 #include "node/request_ids.h"
 
 #include "lib/bytes.h"
+#include "lib/mutex.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -18,6 +19,8 @@ struct slot {
 };
 
 struct request_ids {
+	struct mutex lock; /* held where the one thread that changes the rest does so, and where
+			      another looks */
 	struct slot *slots; /* ring of cap */
 	uint32_t *buckets; /* 2 * cap */
 	uint32_t cap, first, count;
@@ -25,13 +28,18 @@ struct request_ids {
 
 struct request_ids *request_ids_new(void)
 {
-	return calloc(1, sizeof(struct request_ids));
+	struct request_ids *ids = calloc(1, sizeof(*ids));
+
+	if (ids)
+		mutex_init(&ids->lock);
+	return ids;
 }
 
 struct request_ids *request_ids_free(struct request_ids *ids)
 {
 	if (!ids)
 		return NULL;
+	mutex_deinit(&ids->lock);
 	free(ids->slots);
 	free(ids->buckets);
 	free(ids);
@@ -94,7 +102,10 @@ static int grow(struct request_ids *ids)
 		insert(&bigger, &ids->slots[(ids->first + i) & (ids->cap - 1)]);
 	free(ids->slots);
 	free(ids->buckets);
-	*ids = bigger;
+	ids->slots = bigger.slots;
+	ids->buckets = bigger.buckets;
+	ids->cap = bigger.cap;
+	ids->first = 0;
 	return 0;
 }
 
@@ -113,22 +124,34 @@ const struct request_answer *request_ids_find(struct request_ids *ids, const str
 {
 	struct slot *slot;
 
+	mutex_lock(&ids->lock);
 	expire(ids, now_ns);
 	slot = find(ids, id);
+	mutex_unlock(&ids->lock);
 	return slot && slot->answer.key_hash == key_hash ? &slot->answer : NULL;
 }
 
-int request_ids_add(struct request_ids *ids, const struct request_id *id,
-		    const struct request_answer *answer, int64_t now_ns)
+bool request_ids_contains(struct request_ids *ids, const struct request_id *id, uint64_t key_hash)
 {
-	struct slot slot = { .id = *id, .time_ns = now_ns, .answer = *answer };
+	struct slot *slot;
+	bool found;
+
+	mutex_lock(&ids->lock);
+	slot = find(ids, id);
+	found = slot && slot->answer.key_hash == key_hash;
+	mutex_unlock(&ids->lock);
+	return found;
+}
+
+static int add(struct request_ids *ids, const struct slot *slot)
+{
 	struct slot *old;
 	int r;
 
-	expire(ids, now_ns);
-	old = find(ids, id);
+	expire(ids, slot->time_ns);
+	old = find(ids, &slot->id);
 	if (old) {
-		old->answer = *answer;
+		old->answer = slot->answer;
 		return 0;
 	}
 	if (ids->count == REQUEST_IDS_MAX)
@@ -138,8 +161,20 @@ int request_ids_add(struct request_ids *ids, const struct request_id *id,
 		if (r < 0)
 			return r;
 	}
-	insert(ids, &slot);
+	insert(ids, slot);
 	return 0;
+}
+
+int request_ids_add(struct request_ids *ids, const struct request_id *id,
+		    const struct request_answer *answer, int64_t now_ns)
+{
+	struct slot slot = { .id = *id, .time_ns = now_ns, .answer = *answer };
+	int r;
+
+	mutex_lock(&ids->lock);
+	r = add(ids, &slot);
+	mutex_unlock(&ids->lock);
+	return r;
 }
 
 size_t request_ids_count(const struct request_ids *ids)

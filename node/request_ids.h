@@ -3,7 +3,8 @@
  * Answers of recent writes by request id, so that a write that is sent twice is applied once. Keeps
  * at most REQUEST_IDS_MAX of them, none older than REQUEST_IDS_AGE_NS.
  *
- * Ownership: copies. Threads: the caller serialises (the commit thread).
+ * Ownership: copies. Threads: the caller serialises (the commit thread), but for
+ * request_ids_contains().
  */
 #pragma once
 
@@ -35,6 +36,8 @@ const struct request_answer *request_ids_find(struct request_ids *ids, const str
 /* 0 or -ENOMEM. An id that is there is replaced. */
 int request_ids_add(struct request_ids *ids, const struct request_id *id,
 		    const struct request_answer *answer, int64_t now_ns);
+/* Whether request_ids_find() would find it. From any thread. */
+bool request_ids_contains(struct request_ids *ids, const struct request_id *id, uint64_t key_hash);
 size_t request_ids_count(const struct request_ids *ids);
 
 /* The answer that the entries of one write stand for: one entry, or put and tombstone of a MOVE. */

@@ -40,7 +40,7 @@ struct store {
 	struct value_refs *refs;
 	uint64_t epoch;
 
-	struct request_ids *ids; /* the commit thread's */
+	struct request_ids *ids; /* changed by the commit thread only */
 	struct commit *_Atomic commit; /* set last: until then the flush thread has no log */
 	_Atomic uint64_t flushed_position;
 
@@ -453,6 +453,11 @@ void store_submit(struct store *store, struct store_write *write)
 {
 	write->next = NULL;
 	store_submit_batch(store, write);
+}
+
+bool store_knows_request(struct store *store, const struct request_id *id, const struct key *key)
+{
+	return request_ids_contains(store->ids, id, request_key_hash(key->bytes, key->len));
 }
 
 struct value_files *store_values(struct store *store)

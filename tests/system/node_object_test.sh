@@ -125,6 +125,8 @@ a_large_put_that_can_not_succeed_is_refused_before_its_body()
 	# Sent slowly it would take an hour.
 	head -c 3600000 /dev/zero >"$TMP/value"
 	refused 412 -m 20 --limit-rate 1000 -T "$TMP/value" "$NODE/kv/00aa" -H 'If-None-Match: *'
+	refused 412 -m 20 --limit-rate 1000 -T "$TMP/value" "$NODE/kv/00aa" -H 'If-None-Match: *' \
+		-H 'HexKV-Request-Id: 0123456789abcdef0123456789abcd00'
 }
 
 a_delete_is_told_once()

@@ -47,7 +47,7 @@ struct call {
 			       PATCH, POST): its length, -1 chunked */
 	bool streaming; /* use a connection of its own: upload, or an answer that may be large */
 	uint32_t timeout_ms; /* until the head of the answer; a stream must also move every
-				timeout_ms */
+				timeout_ms. 0: none */
 	const struct call_handler *handler;
 	void *state; /* the caller's */
 

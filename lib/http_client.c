@@ -218,7 +218,7 @@ int http_client_call(struct http_client *client, const char *base, const char *t
 	transfer->moved_ms = clock_monotonic_ms();
 	transfer->easy = take_handle(client);
 	r = transfer->easy ? transfer_prepare(transfer, base, token) : -ENOMEM;
-	if (r == 0)
+	if (r == 0 && call->timeout_ms)
 		r = loop_set_timer(client->loop, &transfer->timer,
 				   transfer->moved_ms + call->timeout_ms);
 	if (r < 0) {

@@ -186,7 +186,7 @@ int transfer_prepare(struct transfer *transfer, const char *base, const char *to
 	transfer->streamed = call->handler->upload && !call->body && may_have_body(call->method);
 	request.has_body = transfer->streamed || call->has_body;
 	request.body_len = transfer->streamed ? call->upload_len : (int64_t)call->body_len;
-	if (call->timeout_ms < CONNECT_TIMEOUT_MS)
+	if (call->timeout_ms && call->timeout_ms < CONNECT_TIMEOUT_MS)
 		request.connect_timeout_ms = call->timeout_ms;
 	r = http_curl_prepare(transfer->easy, &request, &transfer->headers);
 	if (r < 0)

@@ -2,10 +2,15 @@
 /* Answers as libmicrohttpd wants them: bytes that it frees, or a reader that it asks for more. */
 #include "lib/http_internal.h"
 
+#include "lib/clock.h"
+#include "lib/object.h"
+
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
-#define STREAM_BLOCK (128 * 1024)
+#define STREAM_BLOCK    (128 * 1024)
+#define DIRECT_BODY_MAX 4096
 
 static ssize_t read_answer(void *cls, uint64_t offset, char *data, size_t len)
 {
@@ -124,4 +129,48 @@ int http_answer_prepare(struct http_request *request)
 	request->status = request->answer.status;
 	request->response = response;
 	return 0;
+}
+
+static int print_answer(const struct answer *answer, struct buf *out)
+{
+	char date[30];
+	int r;
+
+	http_date_format(clock_realtime_ns() / 1000000000, date);
+	r = buf_printf(out, "HTTP/1.1 %u %s\r\nDate: %s\r\nConnection: close\r\n", answer->status,
+		       MHD_get_reason_phrase_for(answer->status), date);
+	for (enum field field = 1; field < FIELD_COUNT && r == 0; field++) {
+		const char *value = fields_get(&answer->fields, field, NULL);
+
+		if (value)
+			r = buf_printf(out, "%s: %s\r\n", field_name(field), value);
+	}
+	if (r == 0)
+		r = buf_printf(out, "Content-Length: %zu\r\n\r\n", answer->bytes.len);
+	if (r == 0 && answer->bytes.len)
+		r = buf_append(out, answer->bytes.data, answer->bytes.len);
+	return r;
+}
+
+bool http_answer_at_once(struct http_request *request)
+{
+	const struct answer *answer = &request->answer;
+	struct buf out = { 0 };
+	bool sent = false;
+	ssize_t n;
+
+	if (answer->source || answer->bytes.len > DIRECT_BODY_MAX ||
+	    request->exchange.method == METHOD_HEAD || answer->status < 200 ||
+	    answer->status == MHD_HTTP_NO_CONTENT || answer->status == MHD_HTTP_NOT_MODIFIED)
+		return false;
+	if (print_answer(answer, &out) == 0) {
+		/* Nothing has been sent on this connection for this request, so that it fits the
+		 * socket's buffer unless the client does not read: then the connection is cut. */
+		n = send(request->connection->fd, out.data, out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		sent = true;
+		request->cut = n != (ssize_t)out.len;
+		shutdown(request->connection->fd, SHUT_WR);
+	}
+	buf_deinit(&out);
+	return sent;
 }

@@ -189,12 +189,14 @@ static void refuse_token(struct exchange *ex)
 static void begin_mux(struct http_request *request)
 {
 	struct exchange *ex = &request->exchange;
-	const char *protocol = MHD_lookup_connection_value(
-		request->connection->mhd, MHD_HEADER_KIND, MHD_HTTP_HEADER_UPGRADE);
+	struct MHD_Connection *mhd = request->connection->mhd;
+	const char *protocol = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Upgrade");
+	const char *connection = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Connection");
 
 	if (ex->method != METHOD_GET) {
 		reply_method_not_allowed(ex, "GET", "/mux takes GET with Upgrade only");
-	} else if (ex->has_body || !protocol || strcmp(protocol, "hexkv-mux/1") != 0) {
+	} else if (ex->has_body || !protocol || strcmp(protocol, "hexkv-mux/1") != 0 ||
+		   !connection || !strcasestr(connection, "upgrade")) {
 		reply_problem(ex, OUTCOME_BAD_REQUEST,
 			      "/mux opens a multiplexed connection; ask with "
 			      "Upgrade: hexkv-mux/1 and Connection: Upgrade");

@@ -18,8 +18,8 @@
 
 #include <microhttpd.h>
 
-/* An answer given before a body of up to this many bytes has arrived waits for it, so that the
- * connection lives on and the client is sure to read the answer. */
+/* An answer that is given while up to this many bytes of the body are still to come waits for them,
+ * so that the connection lives on. */
 #define BODY_DISCARD_MAX (1024 * 1024)
 
 enum connection_phase { CONNECTION_IDLE, CONNECTION_HEAD, CONNECTION_BUSY, CONNECTION_MUX };
@@ -43,6 +43,7 @@ enum request_state {
 	REQUEST_BODY, /* begun; body bytes may come */
 	REQUEST_WAITING, /* whole; the service has not answered */
 	REQUEST_SENDING, /* the answer is libmicrohttpd's */
+	REQUEST_LINGERING, /* the answer is out, the rest of the body is thrown away */
 };
 
 struct http_request {
@@ -59,9 +60,11 @@ struct http_request {
 	bool cut; /* broken off by a deadline or a lost client */
 	bool upgrade; /* the answer hands the connection over */
 	unsigned spins;
+	uint64_t spin_turn;
 	uint64_t progress_ms; /* when it last moved */
+	uint64_t body_bytes; /* received */
 	uint64_t body_window_ms; /* of the rate check */
-	uint64_t body_window_bytes;
+	uint64_t body_window_start; /* body_bytes then */
 
 	unsigned status;
 	struct MHD_Response *response; /* until it is queued */
@@ -82,6 +85,7 @@ struct http_server {
 	struct loop_timer sweep;
 	uint32_t sweep_interval_ms;
 	uint64_t now_ms; /* read once a turn */
+	uint64_t turns;
 	struct http_connection *connections;
 	unsigned busy; /* exchanges begun and not finished, without multiplexed ones */
 	unsigned waiting; /* requests that wait for their service without being suspended */
@@ -111,6 +115,9 @@ void http_request_cut(struct http_request *request);
 /* http_answer.c */
 /* Turns request->answer into request->response. 0 or -ENOMEM. */
 int http_answer_prepare(struct http_request *request);
+/* Writes request->answer to the socket, past libmicrohttpd, which takes no response while a body
+ * comes. The connection then ends once the client has read it. False: it must go the usual way. */
+bool http_answer_at_once(struct http_request *request);
 
 /* http_server.c */
 void http_server_progress(struct http_server *server);

@@ -4,8 +4,10 @@
  *
  * libmicrohttpd calls the access handler once for the head, again and again while the body comes,
  * and once when it is complete; then on every MHD_run until a response is queued. A response can be
- * queued only at the head or after the body, so an answer that comes in between waits for the rest
- * of the body, which is discarded.
+ * queued only at the head, which closes the connection on unread bytes, so that a reset may
+ * overtake the answer; or after the body. An answer that comes earlier waits for the rest of a
+ * short body. For a long one it goes to the socket at once, and the body is thrown away until the
+ * client has seen it and closes.
  *
  * Suspending costs three system calls, so a request whose answer is not there yet is called for a
  * few turns before it is suspended: most answers come within them.
@@ -69,13 +71,26 @@ void http_request_cut(struct http_request *request)
 
 /* The transport */
 
+/* Whether so much of the body is to come that the client should know at once. */
+static bool body_is_long(const struct http_request *request)
+{
+	int64_t length = request->exchange.content_length;
+
+	return request->state == REQUEST_BODY &&
+	       (length < 0 || (uint64_t)length - request->body_bytes > BODY_DISCARD_MAX);
+}
+
 static void respond(struct exchange *ex, struct answer *answer)
 {
 	struct http_request *request = request_of(ex);
 
 	request->answer = *answer;
-	if (http_answer_prepare(request) < 0)
+	if (body_is_long(request) && !request->expects_continue && http_answer_at_once(request)) {
+		request->state = REQUEST_LINGERING;
+		http_connection_set_phase(request->connection, CONNECTION_BUSY);
+	} else if (http_answer_prepare(request) < 0) {
 		request->cut = true;
+	}
 	if (request->in_handler)
 		request->resume_seen = true;
 	else
@@ -151,18 +166,6 @@ static enum MHD_Result queue_response(struct http_request *request)
 	return r;
 }
 
-/* The answer came before the body. A short body is read first: the connection lives on, and an
- * answer can't be lost to the reset that closing on unread bytes causes. */
-static bool spares_body(const struct http_request *request)
-{
-	const struct exchange *ex = &request->exchange;
-
-	if (ex->content_length == 0)
-		return false;
-	return request->expects_continue || ex->content_length < 0 ||
-	       ex->content_length > BODY_DISCARD_MAX;
-}
-
 static enum MHD_Result handle_head(struct http_request *request, const char *method)
 {
 	request->state = REQUEST_BODY;
@@ -170,9 +173,12 @@ static enum MHD_Result handle_head(struct http_request *request, const char *met
 	http_connection_set_phase(request->connection, CONNECTION_BUSY);
 	http_server_progress(request->server);
 	http_head_begin(request, method);
-	/* libmicrohttpd closes the connection after an answer that is queued here. */
-	if (request->response && (request->close || spares_body(request)))
+	/* A client that asked first sends no body that could get in the way. */
+	if (request->response &&
+	    (request->close || (request->expects_continue && request->exchange.has_body)))
 		return queue_response(request);
+	/* From here on libmicrohttpd invites the body. */
+	request->expects_continue = false;
 	return MHD_YES;
 }
 
@@ -182,8 +188,9 @@ static enum MHD_Result handle_body(struct http_request *request, const char *dat
 	size_t left = *len;
 
 	request->progress_ms = request->server->now_ms;
-	request->body_window_bytes += left;
+	request->body_bytes += left;
 	http_server_progress(request->server);
+	/* What the service refuses comes again. */
 	while (left > 0 && !ex->answered && ex->handler && ex->handler->body) {
 		size_t taken;
 
@@ -194,6 +201,7 @@ static enum MHD_Result handle_body(struct http_request *request, const char *dat
 		left -= taken;
 		if (left > 0 && !request->resume_seen) {
 			*len = left;
+			request->body_bytes -= left;
 			http_request_suspend(request);
 			return MHD_YES;
 		}
@@ -214,9 +222,13 @@ static enum MHD_Result handle_whole(struct http_request *request)
 	}
 	if (request->response)
 		return queue_response(request);
-	if (request->cut)
+	if (request->cut || request->state == REQUEST_LINGERING)
 		return MHD_NO;
-	if (request->spins++ >= SPINS_BEFORE_SUSPEND)
+	if (request->spin_turn != request->server->turns) {
+		request->spin_turn = request->server->turns;
+		request->spins++;
+	}
+	if (request->spins > SPINS_BEFORE_SUSPEND)
 		http_request_suspend(request);
 	else
 		request->server->waiting++;
@@ -258,8 +270,9 @@ void http_request_completed(void *cls, struct MHD_Connection *mhd, void **contex
 	if (!request)
 		return;
 	*context = NULL;
-	finish(request,
-	       code == MHD_REQUEST_TERMINATED_COMPLETED_OK && request->state == REQUEST_SENDING);
+	finish(request, request->state == REQUEST_LINGERING ||
+				(code == MHD_REQUEST_TERMINATED_COMPLETED_OK &&
+				 request->state == REQUEST_SENDING));
 	request->connection->request = NULL;
 	if (request->connection->phase != CONNECTION_MUX)
 		http_connection_set_phase(request->connection, CONNECTION_IDLE);

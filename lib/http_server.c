@@ -31,10 +31,13 @@
  * times, and libmicrohttpd clears all of it for every request. */
 #define CONNECTION_MEMORY 8192
 /* After a resume a response takes two runs. */
-#define RUNS_PER_TURN       4
-#define WAITING_SLEEP_MS    1
-#define SWEEP_INTERVAL_MS   1000
-#define STALL_TIMEOUT_MS    120000
+#define RUNS_PER_TURN     4
+#define WAITING_SLEEP_MS  1
+#define SWEEP_INTERVAL_MS 1000
+/* Of a suspended request, without anything moving. */
+#define STALL_TIMEOUT_MS 120000
+/* For a client to read an early answer and to stop sending. */
+#define LINGER_TIMEOUT_MS   10000
 #define BODY_RATE_WINDOW_MS 30000
 #define BODY_RATE_MIN_BYTES 4096
 
@@ -141,6 +144,8 @@ void http_connection_upgraded(void *cls, struct MHD_Connection *mhd, void *conte
 
 	(void)context;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	/* A client whose machine is gone never says so. */
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
 	connection->upgrade = upgrade;
 	http_connection_set_phase(connection, CONNECTION_MUX);
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
@@ -176,16 +181,13 @@ static bool body_drips(struct http_request *request, uint64_t now)
 {
 	bool drips;
 
-	if (request->state != REQUEST_BODY || request->suspended) {
-		request->body_window_ms = now;
-		request->body_window_bytes = 0;
+	if (request->state == REQUEST_BODY && !request->suspended &&
+	    now - request->body_window_ms < BODY_RATE_WINDOW_MS)
 		return false;
-	}
-	if (now - request->body_window_ms < BODY_RATE_WINDOW_MS)
-		return false;
-	drips = request->body_window_bytes < BODY_RATE_MIN_BYTES;
+	drips = request->state == REQUEST_BODY && !request->suspended &&
+		request->body_bytes - request->body_window_start < BODY_RATE_MIN_BYTES;
 	request->body_window_ms = now;
-	request->body_window_bytes = 0;
+	request->body_window_start = request->body_bytes;
 	return drips;
 }
 
@@ -239,6 +241,7 @@ static int turn(struct loop_hook *hook)
 	MHD_UNSIGNED_LONG_LONG timeout;
 
 	server->now_ms = clock_monotonic_ms();
+	server->turns++;
 	server->running = true;
 	for (int i = 0; i < RUNS_PER_TURN; i++) {
 		server->progress = false;

@@ -72,6 +72,17 @@ static size_t take_body(struct exchange *ex, const void *data, size_t len)
 	return len;
 }
 
+static size_t take_until_full(struct exchange *ex, const void *data, size_t len)
+{
+	struct net_request *request = ex->state;
+
+	(void)data;
+	request->count += len;
+	if (request->count >= 100000)
+		answer_text(ex, 507, "full");
+	return len;
+}
+
 static void resume_later(struct net_request *request, unsigned ms)
 {
 	if (!request->timer.armed)
@@ -205,6 +216,7 @@ static void finish(struct exchange *ex, bool answered)
 }
 
 static const struct exchange_handler handler = { take_body, end, finish };
+static const struct exchange_handler full_handler = { take_until_full, end, finish };
 static const struct exchange_handler slow_handler = { take_slowly, end, finish };
 
 static void begin(struct exchange *ex, void *state)
@@ -222,6 +234,8 @@ static void begin(struct exchange *ex, void *state)
 	if (strcmp(ex->path, "/slow-body") == 0) {
 		request->timer.expired = slow_expired;
 		ex->handler = &slow_handler;
+	} else if (strcmp(ex->path, "/full") == 0) {
+		ex->handler = &full_handler;
 	} else if (strcmp(ex->path, "/early") == 0) {
 		answer_text(ex, 413, "too large");
 	}

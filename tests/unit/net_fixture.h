@@ -8,6 +8,7 @@
  *   /later          as /hello, 20 ms later
  *   /never          no answer
  *   /early          413 before the body
+ *   /full           507 once 100000 bytes of the body have come
  *   /slow-body      takes 1000 bytes at a time and pauses between them; answers the count
  *   /stream?size=N  N bytes of a pattern from a source that pauses; ?fail=M breaks off at M
  *   /fields         the request's content type and encoding come back as fields

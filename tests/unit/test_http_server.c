@@ -348,6 +348,49 @@ static void an_early_answer_is_read_though_the_body_still_comes(void **state)
 	free(body);
 }
 
+static void an_answer_in_the_middle_of_the_body_comes_at_once(void **state)
+{
+	struct net_client client = { .fd = net_connect(&server) };
+	unsigned answered = atomic_load(&server.answered);
+	struct net_response response;
+	char *body = calloc(1, 200000);
+
+	(void)state;
+	net_send_text(client.fd, "PUT /full HTTP/1.1\r\nHost: x\r\n"
+				 "Content-Length: 9000000000\r\n\r\n");
+	net_send(client.fd, body, 200000);
+	/* Most of the body was never sent. */
+	assert_true(net_receive(&client, false, &response));
+	assert_int_equal(response.status, 507);
+	assert_non_null(strcasestr(response.head, "Connection: close"));
+	assert_memory_equal(response.body.data, "full", 4);
+	net_response_deinit(&response);
+	net_send(client.fd, body, 200000);
+	net_client_deinit(&client);
+	assert_true(net_wait_for(&server.answered, answered + 1));
+	free(body);
+}
+
+static void an_answer_in_the_middle_of_a_short_body_waits_for_it(void **state)
+{
+	struct net_client client = { .fd = net_connect(&server) };
+	char *body = calloc(1, 200000);
+
+	(void)state;
+	for (int i = 0; i < 5; i++) {
+		struct net_response response;
+
+		net_send_text(client.fd, "PUT /full HTTP/1.1\r\nHost: x\r\n"
+					 "Content-Length: 200000\r\n\r\n");
+		net_send(client.fd, body, 200000);
+		assert_true(net_receive(&client, false, &response));
+		assert_int_equal(response.status, 507);
+		net_response_deinit(&response);
+	}
+	net_client_deinit(&client);
+	free(body);
+}
+
 static void a_client_that_goes_away_mid_body_is_noticed(void **state)
 {
 	unsigned lost = atomic_load(&server.lost);
@@ -488,6 +531,8 @@ int main(void)
 		cmocka_unit_test(an_early_answer_spares_the_body),
 		cmocka_unit_test(an_early_answer_to_a_short_body_keeps_the_connection),
 		cmocka_unit_test(an_early_answer_is_read_though_the_body_still_comes),
+		cmocka_unit_test(an_answer_in_the_middle_of_the_body_comes_at_once),
+		cmocka_unit_test(an_answer_in_the_middle_of_a_short_body_waits_for_it),
 		cmocka_unit_test(a_client_that_goes_away_mid_body_is_noticed),
 		cmocka_unit_test(a_client_that_goes_away_mid_answer_is_noticed),
 		cmocka_unit_test(a_client_that_resets_while_its_answer_is_awaited_is_noticed),

@@ -5,8 +5,8 @@
  * must not be called for from inside its own calls: paused bodies, sources that have more, and
  * finish().
  *
- * A client that does not read its answers is not read from: beyond UNSENT_MAX bytes of answers the
- * connection stops to receive.
+ * Backpressure is not to receive: beyond UNSENT_MAX bytes of answers that the client does not read,
+ * and beyond BODIES_MAX bytes of bodies that the service works on.
  */
 #include "lib/mux_server.h"
 
@@ -25,6 +25,7 @@
 
 #define RECEIVE_SIZE  (256 * 1024)
 #define UNSENT_MAX    (8 * 1024 * 1024)
+#define BODIES_MAX    (32 * 1024 * 1024)
 #define IN_FLIGHT_MAX 4096
 
 struct mux_exchange {
@@ -54,6 +55,7 @@ struct mux_server {
 	struct mux_exchange *exchanges; /* under way */
 	struct mux_exchange *done; /* the answer is in out */
 	unsigned in_flight; /* both */
+	size_t body_bytes; /* of requests in flight */
 	bool work; /* some exchange is due */
 	bool draining;
 	bool ended; /* the client closed, or the connection broke */
@@ -181,6 +183,7 @@ static void finish(struct mux_exchange *mx, bool answered)
 	ex->finished = true;
 	unlink_exchange(mx);
 	mx->mux->in_flight--;
+	mx->mux->body_bytes -= (size_t)ex->content_length;
 	mx->mux = NULL;
 	if (mx->begun && ex->handler && ex->handler->finish)
 		ex->handler->finish(ex, answered);
@@ -248,6 +251,7 @@ static struct mux_exchange *new_exchange(struct mux_server *mux, struct frame *f
 	ex->references = 1;
 	link_exchange(mx, &mux->exchanges);
 	mux->in_flight++;
+	mux->body_bytes += frame->body_len;
 	return mx;
 }
 
@@ -384,7 +388,7 @@ static void watch(struct mux_server *mux)
 {
 	uint32_t events = 0;
 
-	if (unsent(mux) < UNSENT_MAX)
+	if (unsent(mux) < UNSENT_MAX && mux->body_bytes < BODIES_MAX)
 		events |= EPOLLIN;
 	if (unsent(mux) > 0)
 		events |= EPOLLOUT;

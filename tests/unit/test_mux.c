@@ -7,13 +7,17 @@
 #include "lib/frame.h"
 #include "lib/peer.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -432,6 +436,151 @@ static void frames_that_come_with_the_handshake_are_served(void **state)
 	net_client_deinit(&client);
 }
 
+/* Writes what the socket takes. Returns false once it takes nothing for 300 ms. */
+static bool push(int fd, const struct buf *data, size_t *at)
+{
+	while (*at < data->len) {
+		struct pollfd poll_fd = { .fd = fd, .events = POLLOUT };
+		ssize_t n;
+
+		if (poll(&poll_fd, 1, 300) != 1)
+			return false;
+		n = send(fd, data->data + *at, data->len - *at, MSG_NOSIGNAL | MSG_DONTWAIT);
+		assert_true(n > 0);
+		*at += (size_t)n;
+	}
+	return true;
+}
+
+static void a_client_that_does_not_read_is_not_read_from(void **state)
+{
+	enum { CALLS = 300, SIZE = 200000 };
+	struct net_client client = { .fd = open_raw("", 0) };
+	struct frame request = {
+		.type = FRAME_REQUEST,
+		.flags = FRAME_FLAG_BODY,
+		.method = METHOD_PUT,
+		.target = "/echo",
+		.target_len = 5,
+		.body = calloc(1, SIZE),
+		.body_len = SIZE,
+	};
+	struct buf out = { 0 };
+	size_t at = 0, consumed = 0;
+	unsigned answers = 0;
+	char *end;
+
+	(void)state;
+	for (uint32_t i = 0; i < CALLS; i++) {
+		request.id = i;
+		assert_int_equal(frame_encode(&request, &out), 0);
+	}
+	/* 60 MB do not fit into the server and the kernel. */
+	assert_false(push(client.fd, &out, &at));
+	while (answers < CALLS) {
+		struct frame frame;
+		size_t used;
+		ssize_t n;
+
+		assert_int_equal(buf_reserve(&client.in, 1 << 20), 0);
+		n = recv(client.fd, client.in.data + client.in.len, 1 << 20, 0);
+		assert_true(n > 0);
+		client.in.len += (size_t)n;
+		if (!consumed) {
+			end = memmem(client.in.data, client.in.len, "\r\n\r\n", 4);
+			assert_non_null(end);
+			consumed = (size_t)(end + 4 - (char *)client.in.data);
+			buf_consume(&client.in, consumed);
+		}
+		while (frame_decode(client.in.data, client.in.len, &frame, &used) == 1) {
+			assert_int_equal(frame.status, 200);
+			assert_int_equal(frame.body_len, SIZE);
+			frame_deinit(&frame);
+			buf_consume(&client.in, used);
+			answers++;
+		}
+		if (at < out.len) {
+			n = send(client.fd, out.data + at, out.len - at,
+				 MSG_NOSIGNAL | MSG_DONTWAIT);
+			at += n > 0 ? (size_t)n : 0;
+		}
+	}
+	free((void *)request.body);
+	buf_deinit(&out);
+	net_client_deinit(&client);
+}
+
+/* A node that accepts and says 101, and nothing else ever. */
+struct silent_node {
+	struct loop_fd listener;
+	int connections[4];
+	unsigned count;
+};
+
+static void accept_and_fall_silent(struct loop_fd *fd, uint32_t events)
+{
+	static const char answer[] = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
+				     "Upgrade: hexkv-mux/1\r\n\r\n";
+	struct silent_node *node = container_of(fd, struct silent_node, listener);
+	int connection = accept(fd->fd, NULL, NULL);
+
+	(void)events;
+	assert_true(connection >= 0 && node->count < 4);
+	net_send(connection, answer, sizeof(answer) - 1);
+	node->connections[node->count++] = connection;
+	if (node->count == 2)
+		loop_stop(loop);
+}
+
+static void a_node_that_falls_silent_is_asked_over_a_new_connection(void **state)
+{
+	struct silent_node node = { .listener = { .events = EPOLLIN,
+						  .ready = accept_and_fall_silent } };
+	struct sockaddr_in address = { .sin_family = AF_INET };
+	socklen_t len = sizeof(address);
+	struct peer_options options = { .connect_timeout_ms = 2000, .in_flight_max = 10 };
+	struct peer *saved = peer;
+	struct test_call first, second;
+	char url[64];
+
+	(void)state;
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	node.listener.fd = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(bind(node.listener.fd, (struct sockaddr *)&address, len), 0);
+	assert_int_equal(listen(node.listener.fd, 5), 0);
+	assert_int_equal(getsockname(node.listener.fd, (struct sockaddr *)&address, &len), 0);
+	assert_int_equal(loop_add_fd(loop, &node.listener), 0);
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u", ntohs(address.sin_port));
+	options.url = url;
+	assert_int_equal(peer_new(loop, http, &options, &peer), 0);
+
+	prepare(&first, METHOD_GET, "/hello", NULL);
+	first.call.timeout_ms = 50;
+	submit(&first);
+	run_calls();
+	assert_int_equal(first.result, OUTCOME_TIMEOUT);
+	assert_false(peer_is_up(peer));
+	/* This one is under way when the ping goes unanswered, and is asked again. */
+	prepare(&second, METHOD_GET, "/hello", NULL);
+	submit(&second);
+	loop_set_timer(loop, &guard, clock_monotonic_ms() + 20000);
+	assert_int_equal(loop_run(loop), 0);
+	loop_clear_timer(loop, &guard);
+	assert_int_equal(node.count, 2);
+	assert_false(second.done);
+	call_cancel(&second.call);
+	open_calls = 0;
+
+	peer_free(peer);
+	peer = saved;
+	release(&first);
+	release(&second);
+	loop_remove_fd(loop, &node.listener);
+	close(node.listener.fd);
+	for (unsigned i = 0; i < node.count; i++)
+		close(node.connections[i]);
+}
+
 static void a_server_that_dies_ends_what_waits(void **state)
 {
 	uint16_t port = server.port;
@@ -548,6 +697,8 @@ int main(void)
 		cmocka_unit_test(more_calls_than_the_limit_are_refused),
 		cmocka_unit_test(garbage_ends_its_connection_and_no_other),
 		cmocka_unit_test(frames_that_come_with_the_handshake_are_served),
+		cmocka_unit_test(a_client_that_does_not_read_is_not_read_from),
+		cmocka_unit_test(a_node_that_falls_silent_is_asked_over_a_new_connection),
 		cmocka_unit_test(a_server_that_dies_ends_what_waits),
 		cmocka_unit_test(a_restart_between_calls_shows_to_nobody),
 		cmocka_unit_test(a_wrong_token_shows_as_unavailable),

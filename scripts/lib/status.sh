@@ -64,7 +64,7 @@ status_mount()
 	local state pid
 	state=$(mount_state)
 	pid=$(daemon_pid mount) || pid=-
-	status_row mount "$MOUNT" "$pid" - "$state" - -
+	status_row mount mount "$pid" - "$state" - "-  $MOUNT"
 	[[ $state == up || $state == 'no /dev/fuse' ]]
 }
 

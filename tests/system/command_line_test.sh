@@ -99,10 +99,10 @@ a_taken_port_exits_1_and_is_named()
 
 a_data_directory_serves_one_process_and_one_name()
 {
-	expect_exit 1 timeout $((20 * PATIENCE)) "$NODE_BIN" --data "$TMP/data-s0a" \
+	expect_exit 2 timeout $((20 * PATIENCE)) "$NODE_BIN" --data "$TMP/data-s0a" \
 		--listen "127.0.0.1:$((PORT_BASE + 9))" --cluster "$CLUSTER" --name s0a
 	stop_process s0a
-	expect_exit 1 timeout $((20 * PATIENCE)) "$NODE_BIN" --data "$TMP/data-s0a" \
+	expect_exit 2 timeout $((20 * PATIENCE)) "$NODE_BIN" --data "$TMP/data-s0a" \
 		--listen "127.0.0.1:$((PORT_BASE + 9))" --cluster "$CLUSTER" --name s1a
 	expect_contains "$OUTPUT" s0a
 	nodes_start

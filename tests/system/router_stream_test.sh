@@ -7,12 +7,15 @@
 . "$(dirname "$0")/lib.sh"
 
 BOUND_KIB=$((100 * 1024))
+# A sanitizer keeps what was freed for a while.
+! grep -qa __asan_init "$ROUTER_BIN" || BOUND_KIB=$((4 * BOUND_KIB))
 
 memory_is_bounded()
 {
 	local peak
 	peak=$(process_peak_kib router)
 	((peak < BOUND_KIB)) || fail "router had $peak KiB resident"
+	printf '  router: %d KiB resident at most\n' "$peak"
 }
 
 a_value_of_300_mib_goes_in_and_out()

@@ -156,9 +156,11 @@ static const struct call_handler upload_handler = {
 
 static void start(struct forward *forward)
 {
-	if (hop_start(&forward->hop) < 0) {
+	int r = hop_start(&forward->hop);
+
+	if (r < 0) {
 		forward->body = BODY_DISCARDED;
-		reply_no_memory(forward->ex);
+		hop_reply_not_sent(&forward->hop, forward->ex, r);
 	}
 }
 

@@ -6,6 +6,7 @@
 #include "lib/reply.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -122,6 +123,17 @@ void hop_deinit(struct hop *hop)
 		call_cancel(&hop->call);
 	hop->under_way = false;
 	fields_deinit(&hop->call.fields);
+}
+
+void hop_reply_not_sent(const struct hop *hop, struct exchange *ex, int error)
+{
+	if (error == -EBUSY)
+		reply_problem(ex, OUTCOME_UNAVAILABLE,
+			      "too many requests wait for node %s; try again in a moment",
+			      hop->node->name);
+	else
+		reply_problem(ex, OUTCOME_UNAVAILABLE,
+			      "the router is out of memory; try again later");
 }
 
 void hop_reply_failure(const struct hop *hop, struct exchange *ex, enum outcome result)

@@ -31,8 +31,10 @@ void hop_init(struct hop *hop, struct service *service, const struct cluster_nod
 void hop_target_key(struct hop *hop, const struct key *key);
 /* The end-to-end fields of a client's request: all but the token, which is the client's own. */
 int hop_copy_fields(struct hop *hop, const struct fields *from);
-/* -ENOMEM, or 0 and done() will come. */
+/* 0, and done() will come; -ENOMEM; -EBUSY: too many wait for the node. */
 int hop_start(struct hop *hop);
+/* Tells the client of hop_start()'s @error. */
+void hop_reply_not_sent(const struct hop *hop, struct exchange *ex, int error);
 /* First thing in every done(): counts, logs, and remembers whether the request may have been
  * applied. */
 void hop_ended(struct hop *hop, enum outcome result, bool maybe_applied);

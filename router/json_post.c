@@ -110,11 +110,12 @@ static bool admit(struct gather *get, size_t bytes)
 	return budget_share_grow(&post->share, bytes);
 }
 
-static int read_record(struct json_post *post)
+static void read_record(struct json_post *post)
 {
 	struct service *service = post->service;
 	struct gather *get = &post->get;
 	const char *from = fields_get(&post->ex->request, FIELD_READ, NULL);
+	int r = 0;
 
 	gather_init(get, service, service_leader(service, service_shard_of(service, &post->key)),
 		    METHOD_GET);
@@ -123,9 +124,12 @@ static int read_record(struct json_post *post)
 	get->done = get_done;
 	get->state = post;
 	hop_target_key(&get->hop, &post->key);
-	if (from && fields_setf(&get->hop.call.fields, FIELD_READ, "%s", from) < 0)
-		return -ENOMEM;
-	return gather_start(get);
+	if (from)
+		r = fields_setf(&get->hop.call.fields, FIELD_READ, "%s", from);
+	if (r == 0)
+		r = gather_start(get);
+	if (r < 0)
+		hop_reply_not_sent(&get->hop, post->ex, r);
 }
 
 static size_t exchange_body(struct exchange *ex, const void *data, size_t len)
@@ -159,8 +163,7 @@ static void exchange_end(struct exchange *ex)
 		reply_problem(ex, OUTCOME_BAD_REQUEST, "%s", why);
 		return;
 	}
-	if (read_record(post) < 0)
-		json_reply_busy(ex, post->service);
+	read_record(post);
 }
 
 static void exchange_finish(struct exchange *ex, bool answered)

@@ -86,7 +86,7 @@ static void put_done(struct gather *gather, enum outcome result)
 	work_start(&put->work, put->service, put->record.value_len);
 }
 
-static int write_record(struct json_put *put)
+static void write_record(struct json_put *put)
 {
 	struct service *service = put->service;
 	struct json_record *record = &put->record;
@@ -105,13 +105,14 @@ static int write_record(struct json_put *put)
 	if (r == 0)
 		r = fields_set(&call->fields, FIELD_ENCODING, record->encoding.text,
 			       record->encoding.len);
-	if (r < 0)
-		return r;
 	call->has_body = true;
 	call->body = record->value;
 	call->body_len = record->value_len;
 	call->streaming = record->value_len > ROUTER_WHOLE_MAX;
-	return gather_start(&put->put);
+	if (r == 0)
+		r = gather_start(&put->put);
+	if (r < 0)
+		hop_reply_not_sent(&put->put.hop, put->ex, r);
 }
 
 static void parse_run(struct work *work)
@@ -133,8 +134,10 @@ static void parse_done(struct work *work)
 	}
 	if (put->result == -EINVAL)
 		reply_problem(put->ex, OUTCOME_BAD_REQUEST, "%s", put->why);
-	else if (put->result < 0 || write_record(put) < 0)
+	else if (put->result < 0)
 		json_reply_busy(put->ex, put->service);
+	else
+		write_record(put);
 }
 
 static void reply_too_large(struct exchange *ex)

@@ -108,6 +108,7 @@ static void page_done(struct gather *page, enum outcome result)
 static void ask(struct keys *keys)
 {
 	struct gather *page = &keys->page;
+	int r;
 
 	gather_deinit(page);
 	gather_init(page, keys->service, service_leader(keys->service, keys->at.shard), METHOD_GET);
@@ -116,9 +117,9 @@ static void ask(struct keys *keys)
 	page->state = keys;
 	snprintf(page->hop.target, sizeof(page->hop.target), "/keys?limit=%u%s%s", keys->limit,
 		 keys->at.node[0] ? "&cursor=" : "", keys->at.node);
-	if (gather_start(page) < 0)
-		reply_problem(keys->ex, OUTCOME_UNAVAILABLE,
-			      "the router is out of memory; try again later");
+	r = gather_start(page);
+	if (r < 0)
+		hop_reply_not_sent(&page->hop, keys->ex, r);
 }
 
 static int parse_limit(const struct exchange *ex, unsigned *ret_limit)

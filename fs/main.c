@@ -151,18 +151,21 @@ int main(int argc, char **argv)
 	if (mount_options_parse(argc, argv, &options, &status) != 0)
 		return status;
 	close_inherited();
-	if (open_log(options.log_file) < 0)
+	if (open_log(options.log_file) < 0) {
+		mount_options_deinit(&options);
 		return 2;
+	}
 	signal(SIGPIPE, SIG_IGN);
 	json_object_seed(0);
 	r = start_begin(&options, &start, &status);
-	if (r > 0)
-		return status;
 	if (r < 0) {
 		fprintf(stderr, "hexkv-fs: can't go into the background (%s)\n", strerror(-r));
-		return 1;
+		status = 1;
+	} else if (r == 0) {
+		if (chdir("/") < 0)
+			log_warn("can't leave the working directory", "error=%d", errno);
+		status = run(&options, &start);
 	}
-	if (chdir("/") < 0)
-		log_warn("can't leave the working directory", "error=%d", errno);
-	return run(&options, &start);
+	mount_options_deinit(&options);
+	return status;
 }

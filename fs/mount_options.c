@@ -6,6 +6,7 @@
 #include "lib/log.h"
 #include "lib/options.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -17,7 +18,7 @@
 
 #define PROGRAM            "hexkv-fs"
 #define EXIT_BAD_ARGUMENTS 2
-#define TIMEOUT_S          "20"
+#define TIMEOUT_MS         20000
 #define ATTR_TIMEOUT_S_MAX 1
 
 static int __attribute__((format(printf, 1, 2))) complain(const char *format, ...)
@@ -30,6 +31,20 @@ static int __attribute__((format(printf, 1, 2))) complain(const char *format, ..
 	va_end(args);
 	fputc('\n', stderr);
 	return -EINVAL;
+}
+
+static char *own(struct mount_options *options, char *text)
+{
+	assert(options->owned_count < sizeof(options->owned) / sizeof(options->owned[0]));
+	options->owned[options->owned_count++] = text;
+	return text;
+}
+
+void mount_options_deinit(struct mount_options *options)
+{
+	for (unsigned i = 0; i < options->owned_count; i++)
+		free(options->owned[i]);
+	options->owned_count = 0;
 }
 
 /* What can follow -o, and what it sets. */
@@ -118,7 +133,11 @@ static int set_staging(struct parsing *p, const char *value)
 		return complain("-o staging needs a directory that can be written to, not '%s'",
 				value);
 	}
-	p->options->staging = path;
+	if (p->options->staging) {
+		free(path);
+		return complain("-o staging is given twice");
+	}
+	p->options->staging = own(p->options, path);
 	return 0;
 }
 
@@ -129,7 +148,11 @@ static int set_token_file(struct parsing *p, const char *value)
 
 	if (r < 0)
 		return complain("the token file '%s' can't be used (%s)", value, strerror(-r));
-	p->options->token = token;
+	if (p->options->token) {
+		free(token);
+		return complain("-o token_file is given twice");
+	}
+	p->options->token = own(p->options, token);
 	return 0;
 }
 
@@ -332,7 +355,7 @@ static int check_mountpoint(struct mount_options *options, const char *path)
 	absolute = realpath(path, NULL);
 	if (!absolute)
 		return complain("the mount point '%s' can't be used (%s)", path, strerror(errno));
-	options->mountpoint = absolute;
+	options->mountpoint = own(options, absolute);
 	return 0;
 }
 
@@ -359,46 +382,44 @@ static int finish(struct parsing *p, char **operands, int count)
 		r = set_staging(p, staging_default());
 	if (r == 0)
 		r = buf_append_u8(&p->passed_on, 0);
-	options->passed_on = (const char *)p->passed_on.data;
+	options->passed_on = own(options, (char *)p->passed_on.data);
 	/* Otherwise everybody might write everything. */
 	options->default_permissions |= options->allow_other;
 	return r;
 }
 
-int mount_options_parse(int argc, char **argv, struct mount_options *ret_options, int *ret_exit)
+/* The heading of the last group in --help: the group before it has a table of its own, above. */
+static const char mount_options_help[] =
+	"Mount options (-o)\n"
+	"  timeout=SECONDS             how long to wait for a cluster that is away "
+	"(20)\n"
+	"  attr_timeout=SECONDS        how old names and sizes may be, at most 1 (1)\n"
+	"  staging=DIR                 where unsaved content waits ($TMPDIR or "
+	"/var/tmp)\n"
+	"  token_file=FILE             show its first line as bearer token\n"
+	"  uid=N gid=N umask=OCTAL     owner and permissions shown (yours, 022)\n"
+	"  allow_other                 let other users in; implies "
+	"default_permissions\n"
+	"  default_permissions         let the kernel check permissions\n"
+	"  ro                          refuse changes\n"
+	"  log=FILE                    append the log there\n"
+	"  log_level=LEVEL             error, warn, info or debug (info)\n"
+	"  fsname=NAME                 source in the list of mounts (the URL)\n"
+	"  and those of mount(8): rw, nosuid, nodev, noexec, noatime, _netdev, ...\n\n"
+	"Other";
+
+/* The words that lib/options knows. -1: the program ends with *ret_exit. */
+static int parse_words(struct parsing *p, int argc, char **argv, int *ret_first, int *ret_exit)
 {
-	struct mount_options options = {
-		.uid = getuid(), .gid = getgid(), .umask = 022, .attr_timeout_ms = 1000
-	};
-	struct parsing p = { .options = &options, .log_level = LOG_LEVEL_INFO };
-	struct buf joined = { 0 };
 	const char *unused;
 	const struct option_spec specs[] = {
-		{ "foreground", 'f', OPTION_FLAG, &options.foreground, NULL,
+		{ "foreground", 'f', OPTION_FLAG, &p->options->foreground, NULL,
 		  "stay in the foreground", 0, 0 },
-		{ "debug", 'd', OPTION_FLAG, &options.debug, NULL,
+		{ "debug", 'd', OPTION_FLAG, &p->options->debug, NULL,
 		  "log every request, and stay in the foreground", 0, 0 },
 		{ "options", 'o', OPTION_STRING, &unused, "NAME[=VALUE],...",
 		  "mount options, as follow", 0, 0 },
-		{ NULL, 0, OPTION_GROUP, NULL, NULL,
-		  "Mount options (-o)\n"
-		  "  timeout=SECONDS             how long to wait for a cluster that is away "
-		  "(" TIMEOUT_S ")\n"
-		  "  attr_timeout=SECONDS        how old names and sizes may be, at most 1 (1)\n"
-		  "  staging=DIR                 where unsaved content waits ($TMPDIR or "
-		  "/var/tmp)\n"
-		  "  token_file=FILE             show its first line as bearer token\n"
-		  "  uid=N gid=N umask=OCTAL     owner and permissions shown (yours, 022)\n"
-		  "  allow_other                 let other users in; implies "
-		  "default_permissions\n"
-		  "  default_permissions         let the kernel check permissions\n"
-		  "  ro                          refuse changes\n"
-		  "  log=FILE                    append the log there\n"
-		  "  log_level=LEVEL             error, warn, info or debug (info)\n"
-		  "  fsname=NAME                 source in the list of mounts (the URL)\n"
-		  "  and those of mount(8): rw, nosuid, nodev, noexec, noatime, _netdev, ...\n\n"
-		  "Other",
-		  0, 0 },
+		{ NULL, 0, OPTION_GROUP, NULL, NULL, mount_options_help, 0, 0 },
 	};
 	const struct options table = {
 		.program = PROGRAM,
@@ -408,24 +429,39 @@ int mount_options_parse(int argc, char **argv, struct mount_options *ret_options
 		.spec_count = sizeof(specs) / sizeof(specs[0]),
 	};
 	char *plain_help[] = { argv[0], (char[]){ "--help" }, NULL };
-	int first = 0, r;
 
 	/* Nobody expects -h to be anything else. */
 	for (int i = 1; i < argc; i++)
 		if (strcmp(argv[i], "-h") == 0)
-			return options_parse(&table, 2, plain_help, &first, ret_exit);
-	(void)set_timeout(&p, TIMEOUT_S);
+			return options_parse(&table, 2, plain_help, ret_first, ret_exit);
+	return options_parse(&table, argc, argv, ret_first, ret_exit);
+}
+
+int mount_options_parse(int argc, char **argv, struct mount_options *ret_options, int *ret_exit)
+{
+	struct mount_options options = {
+		.uid = getuid(),
+		.gid = getgid(),
+		.umask = 022,
+		.timeout_ms = TIMEOUT_MS,
+		.attr_timeout_ms = 1000,
+	};
+	struct parsing p = { .options = &options, .log_level = LOG_LEVEL_INFO };
+	struct buf joined = { 0 };
+	int first = 0, r;
+
 	r = join_o(&argc, argv, &joined);
-	if (r == 0 && options_parse(&table, argc, argv, &first, ret_exit) != 0) {
-		buf_deinit(&joined);
+	own(&options, (char *)joined.data);
+	if (r == 0 && parse_words(&p, argc, argv, &first, ret_exit) != 0) {
+		mount_options_deinit(&options);
 		return 1;
 	}
 	if (r == 0)
 		r = set_all(&p, (char *)joined.data);
 	if (r == 0)
 		r = finish(&p, argv + first, argc - first);
-	/* Its strings stay in use. */
 	if (r < 0) {
+		mount_options_deinit(&options);
 		*ret_exit = EXIT_BAD_ARGUMENTS;
 		return 1;
 	}

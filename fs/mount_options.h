@@ -25,8 +25,12 @@ struct mount_options {
 	const char *log_file; /* NULL: standard error */
 	const char *fsname; /* source in the list of mounts */
 	const char *passed_on; /* options for the kernel and fusermount3, "" if none */
+
+	char *owned[5]; /* strings that the above point to */
+	unsigned owned_count;
 };
 
 /* Returns 1 if the program is to end with *ret_exit (help, version, or a sentence about what to
- * mend was printed), otherwise 0. What it allocates lives as long as the program. */
+ * mend was printed), otherwise 0. Borrows @argv. */
 int mount_options_parse(int argc, char **argv, struct mount_options *ret_options, int *ret_exit);
+void mount_options_deinit(struct mount_options *options);

@@ -11,19 +11,33 @@
 
 #define ARGUMENTS_MAX 16
 
+static char *words[ARGUMENTS_MAX + 1];
+static int word_count;
+
+static int forget_words(void **state)
+{
+	(void)state;
+	while (word_count > 0)
+		free(words[--word_count]);
+	return 0;
+}
+
 /* Parses a command line, given as words, with fresh copies as main() would have. */
 static int parse(struct mount_options *ret_options, int *ret_exit, const char *first, ...)
 {
-	char *argv[ARGUMENTS_MAX + 1] = { strdup("hexkv-fs") };
-	int argc = 1;
+	char *argv[ARGUMENTS_MAX + 1];
 	va_list args;
 
+	forget_words(NULL);
+	words[word_count++] = strdup("hexkv-fs");
 	va_start(args, first);
-	for (const char *word = first; word && argc < ARGUMENTS_MAX;
+	for (const char *word = first; word && word_count < ARGUMENTS_MAX;
 	     word = va_arg(args, const char *))
-		argv[argc++] = strdup(word);
+		words[word_count++] = strdup(word);
 	va_end(args);
-	return mount_options_parse(argc, argv, ret_options, ret_exit);
+	words[word_count] = NULL;
+	memcpy(argv, words, sizeof(argv));
+	return mount_options_parse(word_count, argv, ret_options, ret_exit);
 }
 
 static void url_and_mount_point_are_enough(void **state)
@@ -40,6 +54,7 @@ static void url_and_mount_point_are_enough(void **state)
 	assert_false(options.allow_other);
 	assert_int_equal(options.attr_timeout_ms, 1000);
 	assert_true(options.timeout_ms > 0);
+	mount_options_deinit(&options);
 }
 
 static void options_are_taken_in_any_place_and_number(void **state)
@@ -58,18 +73,19 @@ static void options_are_taken_in_any_place_and_number(void **state)
 	assert_int_equal(options.uid, 5);
 	assert_int_equal(options.timeout_ms, 500);
 	assert_string_equal(options.passed_on, "nosuid");
+	mount_options_deinit(&options);
 }
 
 static void help_and_version_end_with_success(void **state)
 {
-	static const char *const words[] = { "--help", "-h", "--version" };
+	static const char *const asked[] = { "--help", "-h", "--version" };
 	struct mount_options options;
 
 	(void)state;
 	for (int i = 0; i < 3; i++) {
 		int status = -1;
 
-		assert_int_equal(parse(&options, &status, words[i], NULL), 1);
+		assert_int_equal(parse(&options, &status, asked[i], NULL), 1);
 		assert_int_equal(status, 0);
 	}
 }
@@ -124,10 +140,10 @@ static void what_is_wrong_ends_with_2(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(url_and_mount_point_are_enough),
-		cmocka_unit_test(options_are_taken_in_any_place_and_number),
-		cmocka_unit_test(help_and_version_end_with_success),
-		cmocka_unit_test(what_is_wrong_ends_with_2),
+		cmocka_unit_test_teardown(url_and_mount_point_are_enough, forget_words),
+		cmocka_unit_test_teardown(options_are_taken_in_any_place_and_number, forget_words),
+		cmocka_unit_test_teardown(help_and_version_end_with_success, forget_words),
+		cmocka_unit_test_teardown(what_is_wrong_ends_with_2, forget_words),
 	};
 
 	return cmocka_run_group_tests_name("fs_mount_options", tests, NULL, NULL);

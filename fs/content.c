@@ -325,6 +325,7 @@ static int store_content(struct mount *mount, struct inode *inode, enum durabili
 	}
 	if (r == 0) {
 		mutex_lock(&mount->inodes.lock);
+		r = meta_set_labels_locked(inode, labels.content_type, labels.encoding);
 		saved_locked(mount, inode, &stored);
 		mutex_unlock(&mount->inodes.lock);
 	}

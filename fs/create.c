@@ -5,6 +5,7 @@
  */
 #include "fs/content.h"
 #include "fs/files.h"
+#include "fs/meta.h"
 
 #include <errno.h>
 
@@ -88,9 +89,13 @@ int files_create(struct mount *mount, const struct files_create *create,
 		inode->unsaved = !claimed;
 		inode->stored = claimed;
 		inode->version = stored.version;
-		if (claimed)
+		if (claimed) {
 			inode->mtime_ns = stored.mtime_ns;
+			/* Without memory for them they are asked for when they are needed. */
+			(void)meta_set_labels_locked(inode, CONTENT_TYPE_DEFAULT, ENCODING_DEFAULT);
+		}
 		inode_link_locked(table, inode);
+		table->names_changed_ns = inode->mtime_ns;
 	} else {
 		staging_unref(staging);
 		r = -ENOMEM;

@@ -2,10 +2,35 @@
 #include "fs/handle.h"
 
 #include "fs/content.h"
+#include "lib/container_of.h"
 #include "lib/log.h"
 
 #include <errno.h>
 #include <stdlib.h>
+
+static void handle_free(struct handle *handle)
+{
+	struct mount *mount = handle->mount;
+	struct inode *inode = handle->inode;
+	bool last;
+
+	reader_free(handle->reader);
+	mutex_lock(&mount->inodes.lock);
+	opens_remove(&handle->opened);
+	inode->handles--;
+	inode->writers -= handle->writable;
+	last = handle->writable && inode->writers == 0;
+	mutex_unlock(&mount->inodes.lock);
+	if (last)
+		content_release(mount, inode);
+	inode_unref(&mount->inodes, inode);
+	free(handle);
+}
+
+static void handle_abandon(struct opened *opened)
+{
+	handle_free(container_of(opened, struct handle, opened));
+}
 
 int handle_open(struct mount *mount, struct inode *inode, bool writable, struct handle **ret_handle)
 {
@@ -19,38 +44,30 @@ int handle_open(struct mount *mount, struct inode *inode, bool writable, struct 
 		free(handle);
 		return r;
 	}
+	handle->mount = mount;
 	handle->inode = inode;
 	handle->writable = writable;
+	handle->opened.free = handle_abandon;
 	mutex_lock(&mount->inodes.lock);
 	inode_ref_locked(inode);
 	inode->handles++;
 	inode->writers += writable;
+	opens_add(&mount->opens, &handle->opened);
 	mutex_unlock(&mount->inodes.lock);
 	*ret_handle = handle;
 	return 0;
 }
 
-void handle_close(struct mount *mount, struct handle *handle)
+void handle_close(struct handle *handle)
 {
-	struct inode *inode = handle->inode;
-	bool last = false;
 	int r;
 
 	/* A mapping may have changed the file after close() flushed it. */
 	if (handle->writable) {
-		r = content_flush(mount, inode, DURABILITY_MEMORY, NULL);
+		r = content_flush(handle->mount, handle->inode, DURABILITY_MEMORY, NULL);
 		if (r < 0)
 			log_error("unsaved content is given up with its last open file",
-				  "name=%s error=%d", inode->name, -r);
+				  "name=%s error=%d", handle->inode->name, -r);
 	}
-	reader_free(handle->reader);
-	mutex_lock(&mount->inodes.lock);
-	inode->handles--;
-	inode->writers -= handle->writable;
-	last = handle->writable && inode->writers == 0;
-	mutex_unlock(&mount->inodes.lock);
-	if (last)
-		content_release(mount, inode);
-	inode_unref(&mount->inodes, inode);
-	free(handle);
+	handle_free(handle);
 }

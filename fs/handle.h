@@ -7,6 +7,8 @@
 #include "fs/reader.h"
 
 struct handle {
+	struct mount *mount;
+	struct opened opened;
 	struct inode *inode; /* a reference */
 	struct reader *reader;
 	bool writable;
@@ -16,4 +18,4 @@ struct handle {
 int handle_open(struct mount *mount, struct inode *inode, bool writable,
 		struct handle **ret_handle);
 /* Stores what is unsaved, as the last writer; logs if that fails, since nobody can be told. */
-void handle_close(struct mount *mount, struct handle *handle);
+void handle_close(struct handle *handle);

@@ -36,6 +36,7 @@ void inode_table_init(struct inode_table *table, unsigned new_mode)
 	condition_init(&table->changed);
 	table->all.next = table->all.previous = &table->all;
 	table->new_mode = new_mode;
+	table->names_changed_ns = clock_realtime_ns();
 	table->root.kind = INODE_ROOT;
 	table->root.st_ino = 1;
 	table->root.references = 1;
@@ -113,6 +114,7 @@ void inode_mark_deleted(struct inode_table *table, struct inode *inode)
 	inode->deleted = true;
 	inode->unsaved = false;
 	table->removals++;
+	table->names_changed_ns = clock_realtime_ns();
 	inode_unlink_locked(table, inode);
 	mutex_unlock(&table->lock);
 }
@@ -153,6 +155,7 @@ void inode_rename_locked(struct inode_table *table, struct inode *inode, const c
 {
 	inode_ref_locked(inode);
 	table->removals++;
+	table->names_changed_ns = clock_realtime_ns();
 	inode_unlink_locked(table, inode);
 	memset(inode->name, 0, sizeof(inode->name));
 	strncpy(inode->name, name, NAME_BYTES_MAX);

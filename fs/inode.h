@@ -86,6 +86,7 @@ struct inode_table {
 	uint64_t count;
 	uint64_t births;
 	uint64_t removals; /* how many names were taken away through this mount */
+	int64_t names_changed_ns; /* when names came or went through this mount */
 	unsigned hidden; /* inodes with hides */
 	unsigned new_mode;
 	struct inode root;

@@ -9,6 +9,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/clock.h"
+#include "lib/container_of.h"
 #include "lib/hash.h"
 
 #include <errno.h>
@@ -31,6 +32,7 @@ struct item {
 
 struct listing {
 	struct mount *mount;
+	struct opened opened;
 	struct mutex lock;
 
 	/* cursors[n] begins page n; cursors[0] is NULL. */
@@ -52,6 +54,11 @@ struct listing {
 	size_t local_count;
 };
 
+static void listing_abandon(struct opened *opened)
+{
+	listing_free(container_of(opened, struct listing, opened));
+}
+
 int listing_new(struct mount *mount, struct listing **ret_listing)
 {
 	struct listing *listing = calloc(1, sizeof(*listing));
@@ -66,6 +73,10 @@ int listing_new(struct mount *mount, struct listing **ret_listing)
 	listing->cursor_count = 1;
 	listing->mount = mount;
 	mutex_init(&listing->lock);
+	listing->opened.free = listing_abandon;
+	mutex_lock(&mount->inodes.lock);
+	opens_add(&mount->opens, &listing->opened);
+	mutex_unlock(&mount->inodes.lock);
 	*ret_listing = listing;
 	return 0;
 }
@@ -93,6 +104,9 @@ struct listing *listing_free(struct listing *listing)
 {
 	if (!listing)
 		return NULL;
+	mutex_lock(&listing->mount->inodes.lock);
+	opens_remove(&listing->opened);
+	mutex_unlock(&listing->mount->inodes.lock);
 	drop_page(listing);
 	drop_locals(listing);
 	free(listing->items);

@@ -95,6 +95,7 @@ static int mount_init(const struct mount_options *options)
 	int r;
 
 	mount.options = options;
+	opens_init(&mount.opens);
 	inode_table_init(&mount.inodes, 0666 & ~options->umask);
 	r = http_client_global_init();
 	if (r == 0)
@@ -110,6 +111,7 @@ static int mount_init(const struct mount_options *options)
 
 static void mount_deinit(void)
 {
+	opens_free_all(&mount.opens);
 	prefetch_free(mount.prefetch);
 	space_free(mount.space);
 	remote_free(mount.remote);

@@ -5,6 +5,7 @@
 
 #include "fs/inode.h"
 #include "fs/mount_options.h"
+#include "fs/opens.h"
 #include "fs/prefetch.h"
 #include "fs/remote.h"
 #include "fs/space.h"
@@ -15,4 +16,5 @@ struct mount {
 	struct space *space;
 	struct prefetch *prefetch;
 	struct inode_table inodes;
+	struct opened opens; /* protected by inodes.lock */
 };

@@ -73,9 +73,24 @@ struct inode *ops_inode(struct mount *mount, fuse_ino_t ino)
 	return (struct inode *)ino; /* NOLINT: a node id is the inode's address */
 }
 
-static void root_stat(const struct mount *mount, struct stat *ret_stat)
+static struct timespec to_timespec(int64_t time_ns)
+{
+	struct timespec time = {
+		.tv_sec = (time_t)(time_ns / 1000000000),
+		.tv_nsec = (long)(time_ns % 1000000000),
+	};
+
+	if (time.tv_nsec < 0) {
+		time.tv_sec--;
+		time.tv_nsec += 1000000000;
+	}
+	return time;
+}
+
+static void root_stat_locked(const struct mount *mount, struct stat *ret_stat)
 {
 	const struct mount_options *options = mount->options;
+	struct timespec time = to_timespec(mount->inodes.names_changed_ns);
 
 	*ret_stat = (struct stat){
 		.st_ino = FUSE_ROOT_ID,
@@ -84,23 +99,17 @@ static void root_stat(const struct mount *mount, struct stat *ret_stat)
 		.st_uid = options->uid,
 		.st_gid = options->gid,
 		.st_blksize = BLOCK_SIZE,
+		.st_mtim = time,
+		.st_ctim = time,
+		.st_atim = time,
 	};
-	clock_gettime(CLOCK_REALTIME, &ret_stat->st_mtim);
-	ret_stat->st_atim = ret_stat->st_ctim = ret_stat->st_mtim;
 }
 
 static void inode_stat_locked(const struct mount *mount, struct inode *inode, struct stat *ret_stat)
 {
 	uint64_t size = inode_size_locked(inode);
-	struct timespec time = {
-		.tv_sec = (time_t)(inode->mtime_ns / 1000000000),
-		.tv_nsec = (long)(inode->mtime_ns % 1000000000),
-	};
+	struct timespec time = to_timespec(inode->mtime_ns);
 
-	if (time.tv_nsec < 0) {
-		time.tv_sec--;
-		time.tv_nsec += 1000000000;
-	}
 	*ret_stat = (struct stat){
 		.st_ino = inode->st_ino,
 		.st_mode = S_IFREG | inode->mode,
@@ -118,12 +127,11 @@ static void inode_stat_locked(const struct mount *mount, struct inode *inode, st
 
 void ops_stat(struct mount *mount, struct inode *inode, struct stat *ret_stat)
 {
-	if (inode->kind == INODE_ROOT) {
-		root_stat(mount, ret_stat);
-		return;
-	}
 	mutex_lock(&mount->inodes.lock);
-	inode_stat_locked(mount, inode, ret_stat);
+	if (inode->kind == INODE_ROOT)
+		root_stat_locked(mount, ret_stat);
+	else
+		inode_stat_locked(mount, inode, ret_stat);
 	mutex_unlock(&mount->inodes.lock);
 }
 

@@ -38,7 +38,7 @@ static int open_file(struct mount *mount, struct inode *inode, int flags,
 		return r;
 	r = content_truncate(mount, inode, 0, interrupt);
 	if (r < 0)
-		handle_close(mount, *ret_handle);
+		handle_close(*ret_handle);
 	return r;
 }
 
@@ -58,7 +58,7 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	fi->keep_cache = 1;
 	fi->noflush = !handle->writable;
 	if (fuse_reply_open(req, fi) == -ENOENT)
-		handle_close(mount, handle);
+		handle_close(handle);
 }
 
 void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
@@ -124,6 +124,6 @@ void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_in
 void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)ino;
-	handle_close(ops_mount(req), handle_of(fi));
+	handle_close(handle_of(fi));
 	fuse_reply_err(req, 0);
 }

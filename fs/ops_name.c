@@ -86,7 +86,7 @@ void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode
 	fi->keep_cache = 1;
 	ops_entry(mount, inode, &entry);
 	if (fuse_reply_create(req, &entry, fi) == -ENOENT) {
-		handle_close(mount, handle);
+		handle_close(handle);
 		inode_unref(&mount->inodes, inode);
 	}
 }

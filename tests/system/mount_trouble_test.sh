@@ -1,0 +1,147 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# The router goes away, hangs, comes back; the mount is asked to end with unsaved content.
+
+# shellcheck source=tests/system/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/system/mount_lib.sh
+. "$(dirname "$0")/mount_lib.sh"
+
+FS_ARGS=(-o timeout=2)
+
+# quickly COMMAND...: it ends by itself within 10 s; its status.
+quickly()
+{
+	local status=0
+	timeout -s KILL $((10 * PATIENCE)) "$@" || status=$?
+	((status != 137)) || fail "hung: $*"
+	return "$status"
+}
+
+a_router_that_is_away_is_an_error_in_bounded_time_and_then_all_is_well()
+{
+	echo before >"$MNT/00aa"
+	kill_process router
+	fails_with 'Input/output error' quickly cat "$MNT/00aa"
+	fails_with 'Input/output error' quickly sh -c "echo x >'$MNT/00ab'"
+	quickly ls "$MNT" >/dev/null 2>&1 || true
+	quickly df "$MNT" >/dev/null
+	router_restart
+	echo after >"$MNT/00aa"
+	expect_equal after "$(cat "$MNT/00aa")"
+}
+
+unsaved_content_stays_and_can_be_flushed_again()
+{
+	exec 7>"$MNT/00ac"
+	kill_process router
+	# The shell flushes when it puts its standard output back.
+	printf unsaved >&7 || true
+	fails_with 'Input/output error' quickly sync "$MNT/00ac"
+	expect_equal unsaved "$(quickly cat "$MNT/00ac")"
+	router_restart
+	printf ' and more' >&7
+	exec 7>&-
+	expect_equal 'unsaved and more' "$(value_of 00ac)"
+}
+
+a_router_that_hangs_is_an_error_in_bounded_time()
+{
+	echo before >"$MNT/00ad"
+	kill -STOP "${PROCESSES[router]}"
+	fails_with 'timed out' quickly cat "$MNT/00ad"
+	kill -CONT "${PROCESSES[router]}"
+	expect_equal before "$(cat "$MNT/00ad")"
+}
+
+a_waiting_program_can_be_interrupted()
+{
+	local began=$SECONDS
+	kill -STOP "${PROCESSES[router]}"
+	timeout -s INT 0.3 cat "$MNT/00ad" 2>/dev/null || true
+	((SECONDS - began < 2)) || fail 'the interrupt was not heard'
+	kill -CONT "${PROCESSES[router]}"
+	expect_equal before "$(cat "$MNT/00ad")"
+}
+
+termination_stores_what_is_unsaved()
+{
+	local name=${MOUNTS[$MNT]} writer
+	# Standard output is flushed by nobody while sleep runs.
+	{
+		printf 'not closed yet'
+		touch "$TMP/written"
+		exec sleep 60
+	} >"$MNT/00ae" &
+	writer=$!
+	expect_within 5 test -e "$TMP/written"
+	expect_equal '' "$(value_of 00ae)"
+	stop_process "$name"
+	kill "$writer" || true
+	wait "$writer" || true
+	unset "MOUNTS[$MNT]"
+	expect_within 5 is_not_mounted "$MNT"
+	expect_equal 'not closed yet' "$(value_of 00ae)"
+	mount_start
+}
+
+termination_says_what_could_not_be_stored()
+{
+	local name=${MOUNTS[$MNT]}
+	exec 7>"$MNT/00af"
+	kill_process router
+	printf 'lost' >&7 || true
+	end_process "$name"
+	exec 7>&- 2>/dev/null || true
+	unset "MOUNTS[$MNT]"
+	expect_equal 1 "$PROCESS_STATUS"
+	expect_contains "$(cat "$TMP/log/$name")" 'event="unsaved file is lost" key=00af'
+	router_restart
+	mount_start
+}
+
+a_dead_mount_is_named()
+{
+	local name=${MOUNTS[$MNT]}
+	kill_process "$name"
+	expect_exit 2 "$FS_BIN" "$ROUTER" "$MNT" -f
+	expect_contains "$OUTPUT" 'fusermount3 -u'
+	fusermount3 -u -z "$MNT"
+	unset "MOUNTS[$MNT]"
+	mount_start
+}
+
+in_the_background_it_answers_once_the_command_has_returned()
+{
+	local pid
+	mount_stop
+	expect_exit 0 "$FS_BIN" "$ROUTER" "$MNT" -o "log=$TMP/log/background"
+	is_mounted "$MNT" || fail 'not mounted'
+	grep -q "$ROUTER $MNT fuse.hexkv" /proc/mounts || fail "$(grep "$MNT" /proc/mounts)"
+	echo x >"$MNT/00b0"
+	expect_equal x "$(value_of 00b0)"
+	pid=$(pgrep -f "^$FS_BIN $ROUTER $MNT ")
+	fusermount3 -u "$MNT"
+	expect_within 10 test ! -e "/proc/$pid"
+	mount_start
+}
+
+a_read_only_mount_refuses_changes()
+{
+	mount_stop
+	FS_ARGS+=(-o ro)
+	mount_start
+	expect_equal x "$(cat "$MNT/00b0")"
+	fails_with 'Read-only file system' touch "$MNT/00b0"
+}
+
+store_start
+mount_start
+run_cases a_router_that_is_away_is_an_error_in_bounded_time_and_then_all_is_well \
+	unsaved_content_stays_and_can_be_flushed_again \
+	a_router_that_hangs_is_an_error_in_bounded_time a_waiting_program_can_be_interrupted \
+	termination_stores_what_is_unsaved termination_says_what_could_not_be_stored \
+	a_dead_mount_is_named in_the_background_it_answers_once_the_command_has_returned \
+	a_read_only_mount_refuses_changes
+mount_stop

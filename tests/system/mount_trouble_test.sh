@@ -65,20 +65,24 @@ a_waiting_program_can_be_interrupted()
 	expect_equal before "$(cat "$MNT/00ad")"
 }
 
+size_is()
+{
+	[[ $(stat -c %s "$2") == "$1" ]]
+}
+
 termination_stores_what_is_unsaved()
 {
 	local name=${MOUNTS[$MNT]} writer
-	# Standard output is flushed by nobody while sleep runs.
-	{
-		printf 'not closed yet'
-		touch "$TMP/written"
-		exec sleep 60
-	} >"$MNT/00ae" &
+	# A shell's redirection would flush: dd keeps its file open while it waits for more.
+	mkfifo "$TMP/fifo"
+	dd if="$TMP/fifo" of="$MNT/00ae" bs=14 status=none &
 	writer=$!
-	expect_within 5 test -e "$TMP/written"
+	exec 8>"$TMP/fifo"
+	printf 'not closed yet' >&8
+	expect_within 5 size_is 14 "$MNT/00ae"
 	expect_equal '' "$(value_of 00ae)"
 	stop_process "$name"
-	kill "$writer" || true
+	exec 8>&-
 	wait "$writer" || true
 	unset "MOUNTS[$MNT]"
 	expect_within 5 is_not_mounted "$MNT"

@@ -297,13 +297,18 @@ static bool has_head(void *state)
 	return client->status != 0;
 }
 
+void client_step(struct client *client)
+{
+	client_send(client);
+	if (client->status != 0)
+		read_answer(client);
+}
+
 static bool has_all(void *state)
 {
 	struct client *client = state;
 
-	if (!has_head(state))
-		return false;
-	read_answer(client);
+	client_step(client);
 	return client->result != 0;
 }
 

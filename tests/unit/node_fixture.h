@@ -53,6 +53,8 @@ void client_begin(struct client *client, struct node_fixture *fixture, enum meth
 		  const char *path, const void *body, size_t body_len, ...);
 /* Sends what the node takes. */
 void client_send(struct client *client);
+/* Sends and reads what is possible now. */
+void client_step(struct client *client);
 /* Runs until the answer is whole, or broke off. */
 void client_wait(struct client *client);
 /* Runs until there is a status. */

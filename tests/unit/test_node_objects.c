@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -301,6 +302,120 @@ static void every_answer_to_a_write_names_its_request(void **state)
 	client_deinit(&client);
 }
 
+#define CROWD       24
+#define CROWD_STEPS 3000
+
+struct member {
+	struct client client;
+	bool is_here, has_left;
+	char path[16], destination[16];
+};
+
+static uint32_t draw(uint64_t *seed, uint32_t below)
+{
+	*seed = *seed * 6364136223846793005u + 1442695040888963407u;
+	return (uint32_t)(*seed >> 33) % below;
+}
+
+static void begin_anything(struct test *test, struct member *member, uint64_t *seed)
+{
+	static const enum method methods[] = { METHOD_GET,  METHOD_GET,   METHOD_HEAD,
+					       METHOD_PUT,  METHOD_PUT,   METHOD_PUT,
+					       METHOD_MOVE, METHOD_PATCH, METHOD_DELETE,
+					       METHOD_OTHER };
+	static const size_t sizes[] = { 0, 10, 65536, 65537, 600000, 3 * MIB };
+	enum method method = methods[draw(seed, sizeof(methods) / sizeof(methods[0]))];
+	const void *body = NULL;
+	size_t len = 0;
+
+	snprintf(member->path, sizeof(member->path), "/kv/c%u", 10 + draw(seed, 3));
+	snprintf(member->destination, sizeof(member->destination), "/kv/c%u", 10 + draw(seed, 3));
+	if (method == METHOD_PUT) {
+		body = test->value;
+		len = sizes[draw(seed, sizeof(sizes) / sizeof(sizes[0]))];
+	} else if (method == METHOD_PATCH) {
+		body = "{\"encoding\":\"x\"}";
+		len = strlen(body);
+	}
+	test->node.chunked = draw(seed, 4) == 0;
+	test->node.over_frame = draw(seed, 4) == 0;
+	if (method == METHOD_MOVE)
+		client_begin(&member->client, &test->node, method, member->path, body, len,
+			     FIELD_DESTINATION, member->destination, 0);
+	else if (draw(seed, 3) == 0)
+		client_begin(&member->client, &test->node, method, member->path, body, len,
+			     FIELD_IF_NONE_MATCH, "*", 0);
+	else
+		client_begin(&member->client, &test->node, method, member->path, body, len, 0);
+	member->client.piece = 1 + draw(seed, 700000);
+	member->client.reads = draw(seed, 4) > 0;
+	member->is_here = true;
+	member->has_left = false;
+	test->node.chunked = test->node.over_frame = false;
+}
+
+/* Values are prefixes of the test's, so a wrong byte shows whichever version it was. */
+static void expect_prefix(const struct test *test, const struct client *client)
+{
+	if (client->result == 1 && client->ex.method == METHOD_GET && client->status == 200 &&
+	    client->body.len > 0)
+		assert_memory_equal(client->body.data, test->value, client->body.len);
+}
+
+static bool after_some_turns(void *state)
+{
+	unsigned *turns = state;
+
+	return (*turns)-- == 0;
+}
+
+static void go_on(struct test *test, struct member *member, uint64_t *seed)
+{
+	struct client *client = &member->client;
+
+	if (!member->is_here) {
+		begin_anything(test, member, seed);
+		return;
+	}
+	if (member->has_left) {
+		if (client->freed) {
+			client_deinit(client);
+			member->is_here = false;
+		}
+		return;
+	}
+	client_step(client);
+	expect_prefix(test, client);
+	if (client->result != 0 || draw(seed, 20) == 0) {
+		client_finish(client);
+		member->has_left = true;
+	}
+}
+
+static void a_crowd_that_does_anything_gets_right_answers_and_leaves_nothing(void **state)
+{
+	struct test *test = *state;
+	struct member *crowd = calloc(CROWD, sizeof(*crowd));
+	uint64_t seed = 42;
+
+	assert_non_null(crowd);
+	for (unsigned step = 0; step < CROWD_STEPS; step++) {
+		unsigned turns = draw(&seed, 3);
+
+		go_on(test, &crowd[draw(&seed, CROWD)], &seed);
+		node_fixture_run_until(&test->node, after_some_turns, &turns);
+	}
+	for (unsigned i = 0; i < CROWD; i++) {
+		if (crowd[i].is_here && !crowd[i].has_left)
+			client_finish(&crowd[i].client);
+		if (crowd[i].is_here)
+			client_deinit(&crowd[i].client);
+	}
+	free(crowd);
+	/* Fails if memory, uploads or jobs are left. */
+	node_fixture_reopen(&test->node);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -315,6 +430,7 @@ int main(void)
 		cmocka_unit_test(a_body_that_no_frame_carries_is_only_announced),
 		cmocka_unit_test(head_has_the_length_and_no_body),
 		cmocka_unit_test(a_range_of_a_file_is_exactly_that),
+		cmocka_unit_test(a_crowd_that_does_anything_gets_right_answers_and_leaves_nothing),
 		cmocka_unit_test(every_answer_to_a_write_names_its_request),
 	};
 

@@ -107,11 +107,17 @@ void hop_ended(struct hop *hop, enum outcome result, bool maybe_applied)
 
 bool hop_resend(struct hop *hop, enum outcome result)
 {
+	uint64_t spent_ms = (clock_monotonic_ns() - hop->started_ns) / 1000000;
+
 	if (result != OUTCOME_BAD_GATEWAY || hop->resent || hop->call.handler->upload)
 		return false;
 	if (method_is_write(hop->call.method) &&
 	    !fields_get(&hop->call.fields, FIELD_REQUEST_ID, NULL))
 		return false;
+	/* Both tries together have the time that the client was promised. */
+	if (spent_ms >= hop->call.timeout_ms)
+		return false;
+	hop->call.timeout_ms -= (uint32_t)spent_ms;
 	hop->resent = true;
 	counter_add(&node_counters(hop)->resent, 1);
 	return hop_start(hop) == 0;

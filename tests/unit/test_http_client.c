@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The libcurl client in a loop, against a server that misbehaves. */
 #include "lib/clock.h"
-#include "lib/container_of.h"
-#include "lib/http_client.h"
-#include "lib/loop.h"
 #include "tests/unit/fake_server.h"
-#include "tests/unit/net_fixture.h"
+#include "tests/unit/probe.h"
 
 #include <poll.h>
 #include <setjmp.h>
@@ -16,182 +13,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-#define DEADLINE_MS 10000
-
-/* One loop, one client, and a guard that ends a test which hangs. */
-static struct loop *loop;
-static struct http_client *client;
-static struct loop_timer guard;
-static bool hung;
-
-struct probe {
-	struct call call;
-	unsigned status;
-	int64_t content_length;
-	struct fields fields;
-	struct buf body;
-	enum outcome result;
-	bool maybe_applied;
-	unsigned heads, dones;
-	bool inside_call; /* http_client_call() is running */
-
-	size_t take_at_most; /* of each piece of a body; 0: all */
-	bool cancel_in_head, cancel_in_body;
-	const char *upload; /* streamed */
-	size_t upload_len, upload_at;
-	size_t upload_piece; /* at most at once; then a pause */
-	bool upload_paused;
-	bool upload_breaks_off;
-	struct loop_timer resume;
-	struct probe *next; /* called from done() */
-	const char *url;
-};
-
-static void guard_expired(struct loop_timer *timer)
-{
-	(void)timer;
-	hung = true;
-	loop_stop(loop);
-}
-
-static void resume_expired(struct loop_timer *timer)
-{
-	call_resume(&container_of(timer, struct probe, resume)->call);
-}
-
-static void resume_soon(struct probe *probe)
-{
-	loop_set_timer(loop, &probe->resume, clock_monotonic_ms());
-}
-
-static void on_head(struct call *call, unsigned status, struct fields *fields,
-		    int64_t content_length)
-{
-	struct probe *probe = call->state;
-
-	assert_false(probe->inside_call);
-	probe->heads++;
-	probe->status = status;
-	probe->fields = fields_take(fields);
-	probe->content_length = content_length;
-	if (probe->cancel_in_head) {
-		call_cancel(call);
-		memset(call, 0xee, sizeof(*call));
-		loop_stop(loop);
-	}
-}
-
-static size_t on_body(struct call *call, const void *data, size_t len)
-{
-	struct probe *probe = call->state;
-	size_t taken = len;
-
-	assert_false(probe->inside_call);
-	if (probe->take_at_most && taken > probe->take_at_most)
-		taken = probe->take_at_most;
-	assert_int_equal(buf_append(&probe->body, data, taken), 0);
-	if (probe->cancel_in_body) {
-		call_cancel(call);
-		memset(call, 0xee, sizeof(*call));
-		loop_stop(loop);
-	} else if (taken < len) {
-		resume_soon(probe);
-	}
-	return taken;
-}
-
-static ssize_t on_upload(struct call *call, void *data, size_t len)
-{
-	struct probe *probe = call->state;
-	size_t left = probe->upload_len - probe->upload_at;
-
-	if (probe->upload_breaks_off && probe->upload_at > 0)
-		return -1;
-	if (left == 0)
-		return CALL_UPLOAD_END;
-	if (probe->upload_piece && !probe->upload_paused) {
-		probe->upload_paused = true;
-		resume_soon(probe);
-		return 0;
-	}
-	probe->upload_paused = false;
-	if (probe->upload_piece && left > probe->upload_piece)
-		left = probe->upload_piece;
-	if (left > len)
-		left = len;
-	memcpy(data, probe->upload + probe->upload_at, left);
-	probe->upload_at += left;
-	return (ssize_t)left;
-}
-
-static void start(struct probe *probe);
-
-static void on_done(struct call *call, enum outcome result, bool maybe_applied)
-{
-	struct probe *probe = call->state;
-
-	assert_false(probe->inside_call);
-	probe->dones++;
-	probe->result = result;
-	probe->maybe_applied = maybe_applied;
-	if (probe->next)
-		start(probe->next);
-	else
-		loop_stop(loop);
-}
-
-static const struct call_handler handler = { .head = on_head, .body = on_body, .done = on_done };
-static const struct call_handler uploading = {
-	.head = on_head, .body = on_body, .done = on_done, .upload = on_upload
-};
-
-static void start(struct probe *probe)
-{
-	probe->call.state = probe;
-	probe->call.handler = probe->upload ? &uploading : &handler;
-	if (!probe->call.timeout_ms)
-		probe->call.timeout_ms = 5000;
-	if (!probe->call.target)
-		probe->call.target = "/kv/00ff";
-	if (!probe->call.method)
-		probe->call.method = METHOD_GET;
-	probe->resume.expired = resume_expired;
-	probe->inside_call = true;
-	assert_int_equal(http_client_call(client, probe->url, NULL, &probe->call), 0);
-	probe->inside_call = false;
-}
-
-static void run(void)
-{
-	hung = false;
-	loop_set_timer(loop, &guard, clock_monotonic_ms() + DEADLINE_MS);
-	assert_int_equal(loop_run(loop), 0);
-	loop_clear_timer(loop, &guard);
-	assert_false(hung);
-}
-
-static void ask(struct probe *probe, const char *url)
-{
-	probe->url = url;
-	start(probe);
-	run();
-}
-
-static void probe_deinit(struct probe *probe)
-{
-	loop_clear_timer(loop, &probe->resume);
-	if (!probe->cancel_in_head && !probe->cancel_in_body)
-		fields_deinit(&probe->call.fields);
-	fields_deinit(&probe->fields);
-	buf_deinit(&probe->body);
-}
-
-static void assert_body(const struct probe *probe, const char *text)
-{
-	assert_int_equal(probe->body.len, strlen(text));
-	assert_memory_equal(probe->body.data, text, strlen(text));
-}
 
 static void assert_contains(struct buf *text, const char *part)
 {
@@ -206,21 +27,6 @@ static void assert_lacks(struct buf *text, const char *part)
 	buf_append_u8(text, 0);
 	text->len--;
 	assert_null(strcasestr((char *)text->data, part));
-}
-
-static int set_up(void **state)
-{
-	(void)state;
-	guard.expired = guard_expired;
-	return loop_new(&loop) < 0 || http_client_new(loop, &client) < 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	http_client_free(client);
-	loop_free(loop);
-	return 0;
 }
 
 /* What the scripts saw, and what they answer with. */
@@ -255,14 +61,14 @@ static void a_get_delivers_head_body_and_done(void **state)
 
 	(void)state;
 	fields_set(&probe.call.fields, FIELD_IF_NONE_MATCH, "\"1-2\"", 5);
-	ask(&probe, fake_server_url(server));
+	probe_ask(&probe, fake_server_url(server));
 	fake_server_stop(server);
 	assert_int_equal(probe.heads, 1);
 	assert_int_equal(probe.dones, 1);
 	assert_int_equal(probe.status, 200);
 	assert_int_equal(probe.content_length, 5);
 	assert_string_equal(fields_get(&probe.fields, FIELD_ENCODING, NULL), "utf-8");
-	assert_body(&probe, "hello");
+	probe_assert_body(&probe, "hello");
 	assert_int_equal(probe.result, OUTCOME_OK);
 	assert_contains(&seen.request, "GET /kv/00ff HTTP/1.1\r\n");
 	assert_contains(&seen.request, "\r\nIf-None-Match: \"1-2\"\r\n");
@@ -293,7 +99,7 @@ static void a_whole_body_is_sent_with_its_length_and_no_expectation(void **state
 
 		server = fake_server_start(answer_once, &seen);
 		fields_set(&probe.call.fields, FIELD_ENCODING, "", 0);
-		ask(&probe, fake_server_url(server));
+		probe_ask(&probe, fake_server_url(server));
 		fake_server_stop(server);
 		assert_int_equal(probe.result, OUTCOME_OK);
 		assert_int_equal(probe.status, 204);
@@ -319,14 +125,14 @@ static void an_empty_body_is_announced_and_an_absent_one_is_not(void **state)
 	struct probe absent = { .call = { .method = METHOD_MOVE } };
 
 	(void)state;
-	ask(&empty, fake_server_url(server));
+	probe_ask(&empty, fake_server_url(server));
 	fake_server_stop(server);
 	assert_contains(&seen.request, "PUT /kv/00ff HTTP/1.1\r\n");
 	assert_contains(&seen.request, "\r\nContent-Length: 0\r\n");
 	buf_clear(&seen.request);
 	server = fake_server_start(answer_once, &seen);
 	fields_set(&absent.call.fields, FIELD_DESTINATION, "/kv/01", 6);
-	ask(&absent, fake_server_url(server));
+	probe_ask(&absent, fake_server_url(server));
 	fake_server_stop(server);
 	assert_int_equal(absent.result, OUTCOME_OK);
 	assert_contains(&seen.request, "MOVE /kv/00ff HTTP/1.1\r\n");
@@ -344,7 +150,7 @@ static void head_shows_the_announced_length_and_no_body(void **state)
 	struct probe probe = { .call = { .method = METHOD_HEAD } };
 
 	(void)state;
-	ask(&probe, fake_server_url(server));
+	probe_ask(&probe, fake_server_url(server));
 	fake_server_stop(server);
 	assert_int_equal(probe.result, OUTCOME_OK);
 	assert_int_equal(probe.content_length, 4294967296);
@@ -364,7 +170,7 @@ static void an_upload_pauses_and_goes_on(void **state)
 			       .upload_piece = 3 };
 
 	(void)state;
-	ask(&probe, fake_server_url(server));
+	probe_ask(&probe, fake_server_url(server));
 	fake_server_stop(server);
 	assert_int_equal(probe.result, OUTCOME_OK);
 	assert_int_equal(probe.status, 201);
@@ -384,7 +190,7 @@ static void an_upload_of_unknown_length_is_chunked(void **state)
 			       .upload_piece = 6 };
 
 	(void)state;
-	ask(&probe, fake_server_url(server));
+	probe_ask(&probe, fake_server_url(server));
 	fake_server_stop(server);
 	assert_int_equal(probe.result, OUTCOME_OK);
 	assert_contains(&seen.request, "\r\nTransfer-Encoding: chunked\r\n");
@@ -413,10 +219,10 @@ static void an_upload_that_breaks_off_closes_the_connection(void **state)
 			       .upload_breaks_off = true };
 
 	(void)state;
-	ask(&probe, fake_server_url(server));
+	probe_ask(&probe, fake_server_url(server));
 	assert_int_equal(probe.result, OUTCOME_BAD_GATEWAY);
 	assert_true(probe.maybe_applied);
-	for (int i = 0; i < DEADLINE_MS && !atomic_load(&seen.closed); i++)
+	for (int i = 0; i < PROBE_DEADLINE_MS && !atomic_load(&seen.closed); i++)
 		poll(NULL, 0, 1);
 	assert_true(atomic_load(&seen.closed));
 	fake_server_stop(server);
@@ -446,11 +252,11 @@ static void an_early_refusal_ends_the_upload(void **state)
 			       .upload_len = len };
 
 	(void)state;
-	ask(&probe, fake_server_url(server));
+	probe_ask(&probe, fake_server_url(server));
 	fake_server_stop(server);
 	assert_int_equal(probe.result, OUTCOME_OK);
 	assert_int_equal(probe.status, 413);
-	assert_body(&probe, "big");
+	probe_assert_body(&probe, "big");
 	assert_true(seen.second.len < len);
 	probe_deinit(&probe);
 	seen_deinit(&seen);
@@ -485,7 +291,7 @@ static void a_body_that_is_taken_in_parts_arrives_whole(void **state)
 		for (unsigned n = 0; n < 100000; n++)
 			buf_append_u32(&value, n);
 		server = fake_server_start(answer_large, &value);
-		ask(&probe, fake_server_url(server));
+		probe_ask(&probe, fake_server_url(server));
 		assert_int_equal(probe.result, OUTCOME_OK);
 		assert_int_equal(probe.dones, 1);
 		assert_int_equal(probe.body.len, value.len);
@@ -503,7 +309,7 @@ static void nobody_listening_means_not_applied(void **state)
 
 	(void)state;
 	fake_unused_url(url, sizeof(url));
-	ask(&probe, url);
+	probe_ask(&probe, url);
 	assert_int_equal(probe.result, OUTCOME_UNAVAILABLE);
 	assert_false(probe.maybe_applied);
 	assert_int_equal(probe.heads, 0);
@@ -534,8 +340,8 @@ static void a_broken_answer_means_maybe_applied(void **state)
 		server = fake_server_start(answer_once, &seen);
 		probe.url = fake_server_url(server);
 		probe.call.timeout_ms = 300;
-		start(&probe);
-		run();
+		probe_start(&probe);
+		probe_run();
 		if (probe.result != OUTCOME_BAD_GATEWAY && probe.result != OUTCOME_TIMEOUT)
 			fail_msg("answer %zu ended with %d", i, (int)probe.result);
 		assert_true(probe.maybe_applied);
@@ -564,7 +370,7 @@ static void a_connection_that_breaks_off_is_a_bad_gateway(void **state)
 		struct fake_server *server = fake_server_start(close_after_answer, &seen);
 		struct probe probe = { 0 };
 
-		ask(&probe, fake_server_url(server));
+		probe_ask(&probe, fake_server_url(server));
 		fake_server_stop(server);
 		assert_int_equal(probe.result, OUTCOME_BAD_GATEWAY);
 		assert_true(probe.maybe_applied);
@@ -584,7 +390,7 @@ static void silence_ends_with_a_timeout(void **state)
 		struct probe probe = { .call = { .timeout_ms = 100 } };
 		uint64_t begin = clock_monotonic_ms();
 
-		ask(&probe, fake_server_url(server));
+		probe_ask(&probe, fake_server_url(server));
 		assert_int_equal(probe.result, OUTCOME_TIMEOUT);
 		assert_true(probe.maybe_applied);
 		assert_true(clock_monotonic_ms() - begin >= 100);
@@ -615,10 +421,10 @@ static void a_slow_answer_that_moves_is_not_timed_out(void **state)
 	struct probe probe = { .call = { .timeout_ms = 300 } };
 
 	(void)state;
-	ask(&probe, fake_server_url(server));
+	probe_ask(&probe, fake_server_url(server));
 	fake_server_stop(server);
 	assert_int_equal(probe.result, OUTCOME_OK);
-	assert_body(&probe, "xxxxxxxx");
+	probe_assert_body(&probe, "xxxxxxxx");
 	probe_deinit(&probe);
 	seen_deinit(&seen);
 }
@@ -652,7 +458,7 @@ static void a_request_on_a_dead_connection_is_sent_again_with_its_id(void **stat
 
 	(void)state;
 	fields_setf(&second.call.fields, FIELD_REQUEST_ID, "%032d", 7);
-	ask(&first, fake_server_url(server));
+	probe_ask(&first, fake_server_url(server));
 	fake_server_stop(server);
 	assert_int_equal(first.result, OUTCOME_OK);
 	assert_int_equal(second.result, OUTCOME_OK);
@@ -676,7 +482,7 @@ static void a_stream_on_a_dead_connection_is_not_sent_again(void **state)
 	struct probe first = { .next = &second };
 
 	(void)state;
-	ask(&first, fake_server_url(server));
+	probe_ask(&first, fake_server_url(server));
 	fake_server_stop(server);
 	assert_int_equal(second.result, OUTCOME_BAD_GATEWAY);
 	assert_true(second.maybe_applied);
@@ -706,9 +512,9 @@ static void connections_are_used_again(void **state)
 	for (int i = 0; i < 50; i++) {
 		struct probe probe = { .take_at_most = 1 };
 
-		ask(&probe, fake_server_url(server));
+		probe_ask(&probe, fake_server_url(server));
 		assert_int_equal(probe.result, OUTCOME_OK);
-		assert_body(&probe, "ok");
+		probe_assert_body(&probe, "ok");
 		probe_deinit(&probe);
 	}
 	assert_int_equal(fake_server_connections(server), 1);
@@ -725,11 +531,11 @@ static void a_call_may_be_cancelled_and_freed_at_any_time(void **state)
 	struct probe in_body = { .cancel_in_body = true };
 
 	(void)state;
-	start(&before);
+	probe_start(&before);
 	call_cancel(&before.call);
 	memset(&before.call, 0xee, sizeof(before.call));
-	ask(&in_head, fake_server_url(server));
-	ask(&in_body, fake_server_url(server));
+	probe_ask(&in_head, fake_server_url(server));
+	probe_ask(&in_body, fake_server_url(server));
 	fake_server_stop(server);
 	assert_int_equal(before.heads + before.dones + in_head.dones + in_body.dones, 0);
 	assert_int_equal(in_head.body.len, 0);
@@ -742,7 +548,7 @@ static void a_call_may_be_cancelled_and_freed_at_any_time(void **state)
 static void stop_soon(struct loop_timer *timer)
 {
 	(void)timer;
-	loop_stop(loop);
+	loop_stop(probe_loop);
 }
 
 static void a_cancelled_upload_forgets_its_body(void **state)
@@ -759,13 +565,13 @@ static void a_cancelled_upload_forgets_its_body(void **state)
 	};
 
 	(void)state;
-	start(&probe);
-	loop_set_timer(loop, &timer, clock_monotonic_ms() + 20);
-	run();
+	probe_start(&probe);
+	loop_set_timer(probe_loop, &timer, clock_monotonic_ms() + 20);
+	probe_run();
 	call_cancel(&probe.call);
 	free(value);
-	loop_set_timer(loop, &timer, clock_monotonic_ms() + 20);
-	run();
+	loop_set_timer(probe_loop, &timer, clock_monotonic_ms() + 20);
+	probe_run();
 	assert_int_equal(probe.dones, 0);
 	fake_server_stop(server);
 	seen_deinit(&seen);
@@ -779,15 +585,15 @@ static void a_client_may_be_freed_with_calls_under_way(void **state)
 	struct probe probe = { .url = fake_server_url(server) };
 
 	(void)state;
-	start(&probe);
-	loop_set_timer(loop, &timer, clock_monotonic_ms() + 20);
-	run();
-	client = http_client_free(client);
+	probe_start(&probe);
+	loop_set_timer(probe_loop, &timer, clock_monotonic_ms() + 20);
+	probe_run();
+	probe_client = http_client_free(probe_client);
 	assert_null(probe.call.transport_state);
 	call_cancel(&probe.call);
 	assert_int_equal(probe.dones, 0);
 	fake_server_stop(server);
-	assert_int_equal(http_client_new(loop, &client), 0);
+	assert_int_equal(http_client_new(probe_loop, &probe_client), 0);
 	seen_deinit(&seen);
 }
 
@@ -799,117 +605,14 @@ static void interim_answers_are_skipped(void **state)
 	struct probe probe = { 0 };
 
 	(void)state;
-	ask(&probe, fake_server_url(server));
+	probe_ask(&probe, fake_server_url(server));
 	fake_server_stop(server);
 	assert_int_equal(probe.heads, 1);
 	assert_int_equal(probe.status, 200);
 	assert_null(fields_get(&probe.fields, FIELD_ETAG, NULL));
-	assert_body(&probe, "ok");
+	probe_assert_body(&probe, "ok");
 	probe_deinit(&probe);
 	seen_deinit(&seen);
-}
-
-/* With our own server at the other end. */
-
-static void ask_server(struct probe *probe, struct net_server *server, const char *target)
-{
-	probe->call.target = target;
-	ask(probe, server->url);
-	assert_int_equal(probe->result, OUTCOME_OK);
-}
-
-static void our_server_streams_to_a_reader_that_pauses(void **state)
-{
-	struct net_server server = { 0 };
-	const size_t parts[] = { 0, 7000 };
-
-	(void)state;
-	net_server_start(&server, NULL, 0);
-	for (int i = 0; i < 2; i++) {
-		struct probe probe = { .take_at_most = parts[i] };
-
-		ask_server(&probe, &server, "/stream?size=3000000");
-		assert_int_equal(probe.content_length, 3000000);
-		assert_int_equal(probe.body.len, 3000000);
-		for (size_t at = 0; at < probe.body.len; at++) {
-			if (probe.body.data[at] != net_pattern(at))
-				fail_msg("byte %zu differs", at);
-		}
-		probe_deinit(&probe);
-	}
-	net_server_stop(&server);
-}
-
-static void our_server_takes_uploads_of_either_framing(void **state)
-{
-	struct net_server server = { 0 };
-	size_t len = 500000;
-	char *value = malloc(len);
-	const int64_t announced[] = { (int64_t)len, -1 };
-
-	(void)state;
-	for (size_t at = 0; at < len; at++)
-		value[at] = (char)net_pattern(at);
-	net_server_start(&server, NULL, 0);
-	for (int i = 0; i < 2; i++) {
-		struct probe probe = { .call = { .method = METHOD_PUT, .upload_len = announced[i] },
-				       .upload = value,
-				       .upload_len = len,
-				       .upload_piece = 33333 };
-
-		ask_server(&probe, &server, "/echo");
-		assert_int_equal(probe.body.len, len);
-		assert_memory_equal(probe.body.data, value, len);
-		probe_deinit(&probe);
-	}
-	net_server_stop(&server);
-	free(value);
-}
-
-static void our_server_slows_an_upload_down(void **state)
-{
-	struct net_server server = { 0 };
-	size_t len = 100000;
-	char *value = calloc(len, 1);
-	struct probe probe = { .call = { .method = METHOD_PUT, .upload_len = (int64_t)len },
-			       .upload = value,
-			       .upload_len = len };
-
-	(void)state;
-	net_server_start(&server, NULL, 0);
-	ask_server(&probe, &server, "/slow-body");
-	assert_body(&probe, "100000");
-	probe_deinit(&probe);
-	net_server_stop(&server);
-	free(value);
-}
-
-static void our_server_refuses_early_and_breaks_off(void **state)
-{
-	struct net_server server = { 0 };
-	size_t len = 10000000;
-	char *value = calloc(len, 1);
-	struct probe refused = { .call = { .method = METHOD_PUT, .upload_len = (int64_t)len },
-				 .upload = value,
-				 .upload_len = len };
-	struct probe broken = { .call = { .target = "/stream?size=1000000&fail=500000" } };
-
-	(void)state;
-	net_server_start(&server, NULL, 0);
-	refused.call.target = "/early";
-	ask(&refused, server.url);
-	if (refused.result == OUTCOME_OK)
-		assert_int_equal(refused.status, 413);
-	else
-		assert_int_equal(refused.result, OUTCOME_BAD_GATEWAY);
-	ask(&broken, server.url);
-	assert_int_equal(broken.result, OUTCOME_BAD_GATEWAY);
-	assert_int_equal(broken.status, 200);
-	assert_true(broken.body.len < 1000000);
-	probe_deinit(&refused);
-	probe_deinit(&broken);
-	net_server_stop(&server);
-	free(value);
 }
 
 int main(void)
@@ -936,13 +639,9 @@ int main(void)
 		cmocka_unit_test(a_cancelled_upload_forgets_its_body),
 		cmocka_unit_test(a_client_may_be_freed_with_calls_under_way),
 		cmocka_unit_test(interim_answers_are_skipped),
-		cmocka_unit_test(our_server_streams_to_a_reader_that_pauses),
-		cmocka_unit_test(our_server_takes_uploads_of_either_framing),
-		cmocka_unit_test(our_server_slows_an_upload_down),
-		cmocka_unit_test(our_server_refuses_early_and_breaks_off),
 	};
 
 	if (http_client_global_init() < 0)
 		return 1;
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, probe_set_up, probe_tear_down);
 }

@@ -359,6 +359,9 @@ void lsm_stats(struct lsm *lsm, struct lsm_stats *ret_stats)
 	mutex_unlock(&lsm->lock);
 	stats.memtable_bytes = memtable_bytes(view->active);
 	stats.sealed_memtables = view->sealed_count;
+	stats.entries = memtable_count(view->active);
+	for (size_t i = 0; i < view->sealed_count; i++)
+		stats.entries += memtable_count(view->sealed[i]);
 	stats.segments = stats.runs = view->run_count;
 	for (size_t i = 0; i < view->run_count; i++) {
 		const struct segment *segment = view->runs[i].segment;

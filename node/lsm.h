@@ -76,7 +76,7 @@ int lsm_list(struct lsm *lsm, const struct key *after, size_t limit,
 struct lsm_stats {
 	uint64_t memtable_bytes, sealed_memtables, sealed_bytes;
 	uint64_t segments, runs, segment_bytes;
-	uint64_t entries; /* in segments, replaced ones and tombstones included */
+	uint64_t entries; /* replaced ones and tombstones included */
 	uint64_t filter_bytes, index_bytes;
 	uint64_t flushes, flushed_bytes, compactions, compacted_bytes;
 	uint64_t cache_hits, cache_misses;

@@ -54,7 +54,7 @@ int store_metrics(const struct store_stats *stats, struct buf *out)
 		{ "hexkv_store_runs", GAUGE, "Sorted runs.", lsm->runs },
 		{ "hexkv_store_segment_bytes", GAUGE, "Bytes of live segment files.",
 		  lsm->segment_bytes },
-		{ "hexkv_store_entries", GAUGE, "Entries in segments, replaced ones included.",
+		{ "hexkv_store_entries", GAUGE, "Entries, replaced ones and tombstones included.",
 		  lsm->entries },
 		{ "hexkv_store_filter_bytes", GAUGE, "Memory of Bloom filters.",
 		  lsm->filter_bytes },

@@ -64,7 +64,7 @@ status_mount()
 	local state pid
 	state=$(mount_state)
 	pid=$(daemon_pid mount) || pid=-
-	status_row mount mount "$pid" - "$state" - "-  $MOUNT"
+	status_row mount mount "$pid" - "$state" - -
 	[[ $state == up || $state == 'no /dev/fuse' ]]
 }
 
@@ -81,5 +81,6 @@ status()
 		status_member "$name" "$role" || all=1
 	done < <(node_names)
 	status_mount || all=1
+	printf 'mount point: %s\n' "$MOUNT"
 	return "$all"
 }

@@ -24,7 +24,7 @@ up_prints_what_to_try_and_status_is_good()
 	put 01 first
 	! fuse_is_usable || expect_contains "$OUTPUT" "cat $MNT/90219201f2"
 	expect_exit 0 status_of one
-	expect_equal 5 "$(grep -c . <<<"$OUTPUT")" 'rows of status'
+	expect_equal 6 "$(grep -c . <<<"$OUTPUT")" 'rows of status'
 	expect_contains "$OUTPUT" "$ONE_PORT"
 }
 

@@ -86,8 +86,9 @@ a_stuck_node_is_504_within_the_deadline_and_the_other_shard_is_quick()
 	wait "${pids[@]}"
 	took=$(($(now_ms) - start))
 	for i in 1 2 3 4 5 6 7 8; do
-		expect_equal 504 "$(<"$TMP/status.$i")"
-		expect_equal unknown "$(jq -r .outcome "$TMP/stuck.$i")"
+		# A worker that had no connection yet could not send its write.
+		expect_contains '504 unknown, 503 not-applied' \
+			"$(<"$TMP/status.$i") $(jq -r .outcome "$TMP/stuck.$i")"
 	done
 	((took >= 1400 && took < 4000 * PATIENCE)) || fail "took $took ms"
 	# By now its connection may have been given up.

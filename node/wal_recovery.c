@@ -215,7 +215,8 @@ static int replay_record(struct file_scan *scan, const struct wal_reader_record 
 	if (scan->closed)
 		return damaged(ret_why, record.file_id, record.offset,
 			       "a record stands behind the mark of a clean close");
-	if (record.first_position != scan->info.last_position + 1 || record.count == 0)
+	if (record.first_position != scan->info.last_position + 1 || record.count == 0 ||
+	    record.payload_len == 0)
 		return damaged(ret_why, record.file_id, record.offset,
 			       "the record does not continue the one before");
 	scan->info.last_position += record.count;

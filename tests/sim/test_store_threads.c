@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Many threads write, read and list one store at once. Each key belongs to one writer, so that the
+ * writer knows what it must read back; built with -Db_sanitize=thread this is the race test.
+ */
+#include "node/store.h"
+#include "tests/sim/crash_vfs.h"
+
+#include "lib/bytes.h"
+#include "lib/clock.h"
+#include "lib/mutex.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define WRITERS 4
+#define READERS 2
+#define KEYS    32 /* of each writer */
+#define ROUNDS  400
+#define WINDOW  8 /* writes of one writer under way at once */
+
+struct shared {
+	struct store *store;
+	_Atomic bool stop;
+	_Atomic unsigned faults;
+	struct mutex lock;
+	struct condition answered;
+};
+
+struct call {
+	struct store_write write;
+	struct shared *shared;
+	uint64_t data[16];
+	bool answered;
+};
+
+struct worker {
+	struct shared *shared;
+	unsigned number;
+	uint64_t written[KEYS];
+};
+
+static struct key key_of(unsigned writer, unsigned number)
+{
+	struct key key = { .len = 3, .bytes = { 'k', (uint8_t)writer, (uint8_t)number } };
+
+	return key;
+}
+
+static void on_done(struct store_write *write)
+{
+	struct call *call = write->state;
+	struct shared *shared = call->shared;
+
+	mutex_lock(&shared->lock);
+	call->answered = true;
+	condition_broadcast(&shared->answered);
+	mutex_unlock(&shared->lock);
+}
+
+static void call_wait(struct call *call)
+{
+	struct shared *shared = call->shared;
+	uint64_t deadline = clock_monotonic_ms() + 60000;
+	int r = 0;
+
+	mutex_lock(&shared->lock);
+	while (!call->answered && r == 0)
+		r = condition_wait_until(&shared->answered, &shared->lock, deadline);
+	mutex_unlock(&shared->lock);
+	if (r < 0 || !outcome_is_success(call->write.outcome))
+		shared->faults++;
+}
+
+static void submit(struct worker *worker, struct call *call, unsigned number, uint64_t value)
+{
+	*call = (struct call){ .shared = worker->shared };
+	for (unsigned i = 0; i < 16; i++)
+		call->data[i] = value;
+	call->write.kind = WRITE_PUT;
+	call->write.key = key_of(worker->number, number);
+	call->write.value = call->data;
+	call->write.value_len = sizeof(call->data);
+	call->write.request.durability = value % 4 ? DURABILITY_MEMORY : DURABILITY_DISK;
+	request_id_generate(&call->write.request.request_id);
+	call->write.done = on_done;
+	call->write.state = call;
+	store_submit(worker->shared->store, &call->write);
+}
+
+/* All bytes of a value are one write's, and no older than what was acknowledged. */
+static void check_key(struct shared *shared, unsigned writer, unsigned number, uint64_t at_least)
+{
+	struct key key = key_of(writer, number);
+	struct store_record record;
+	const uint8_t *data;
+	int r = store_get(shared->store, &key, 0, &record);
+
+	if (r == STORE_NOT_FOUND && at_least == 0)
+		return;
+	if (r != 0) {
+		shared->faults++;
+		return;
+	}
+	data = store_record_inline(&record);
+	for (size_t i = 0; data && i < 16; i++)
+		if (get_u64(data + 8 * i) != get_u64(data) || get_u64(data) < at_least)
+			shared->faults++;
+	if (!data)
+		shared->faults++;
+	store_record_release(&record);
+}
+
+static void *write_keys(void *state)
+{
+	struct worker *worker = state;
+	struct call calls[WINDOW];
+
+	for (uint64_t round = 1; round <= ROUNDS; round++) {
+		for (unsigned i = 0; i < WINDOW; i++)
+			submit(worker, &calls[i], (unsigned)(round * 5 + i) % KEYS, round);
+		for (unsigned i = 0; i < WINDOW; i++) {
+			unsigned number = (unsigned)(round * 5 + i) % KEYS;
+
+			call_wait(&calls[i]);
+			worker->written[number] = round;
+			check_key(worker->shared, worker->number, number, round);
+		}
+	}
+	return NULL;
+}
+
+static int count_one(const struct entry *entry, void *state)
+{
+	(void)entry;
+	++*(unsigned *)state;
+	return 0;
+}
+
+static void *read_keys(void *state)
+{
+	struct shared *shared = state;
+	struct store_stats stats;
+
+	for (unsigned i = 0; !shared->stop; i++) {
+		unsigned count = 0;
+		struct key last = { 0 };
+		bool more;
+
+		check_key(shared, i % WRITERS, i / WRITERS % KEYS, 0);
+		if (i % 50 != 0)
+			continue;
+		if (store_list(shared->store, &last, WRITERS * KEYS, count_one, &count, &more,
+			       &last) < 0)
+			shared->faults++;
+		store_stats(shared->store, &stats);
+	}
+	return NULL;
+}
+
+static void run_threads(struct shared *shared, struct worker *workers)
+{
+	pthread_t writers[WRITERS], readers[READERS];
+
+	for (unsigned i = 0; i < READERS; i++)
+		assert_int_equal(pthread_create(&readers[i], NULL, read_keys, shared), 0);
+	for (unsigned i = 0; i < WRITERS; i++) {
+		workers[i] = (struct worker){ .shared = shared, .number = i };
+		assert_int_equal(pthread_create(&writers[i], NULL, write_keys, &workers[i]), 0);
+	}
+	for (unsigned i = 0; i < WRITERS; i++)
+		pthread_join(writers[i], NULL);
+	shared->stop = true;
+	for (unsigned i = 0; i < READERS; i++)
+		pthread_join(readers[i], NULL);
+}
+
+static void writers_read_back_what_they_wrote_while_others_work(void **state)
+{
+	struct crash_vfs *crash = crash_vfs_new(1);
+	struct store_options options = {
+		.vfs = crash_vfs_base(crash),
+		.dir = "/data",
+		.cluster = "sim",
+		.node = "n1",
+		.node_index = 1,
+		.memtable_bytes = 32 * 1024,
+		.cache_bytes = 256 * 1024,
+		.inline_bytes = 4096,
+		.log_retain_bytes = 256 * 1024,
+		.log_retain_s = 600,
+		.threads = true,
+	};
+	struct worker workers[WRITERS];
+	struct shared shared = { 0 };
+	char *why = NULL;
+
+	(void)state;
+	mutex_init(&shared.lock);
+	condition_init(&shared.answered);
+	assert_int_equal(store_open(&options, &shared.store, &why), 0);
+	run_threads(&shared, workers);
+	shared.store = store_close(shared.store);
+	assert_int_equal(store_open(&options, &shared.store, &why), 0);
+	for (unsigned i = 0; i < WRITERS; i++)
+		for (unsigned number = 0; number < KEYS; number++)
+			check_key(&shared, i, number, workers[i].written[number]);
+	store_close(shared.store);
+	assert_int_equal(shared.faults, 0);
+	condition_deinit(&shared.answered);
+	mutex_deinit(&shared.lock);
+	crash_vfs_free(crash);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(writers_read_back_what_they_wrote_while_others_work),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -30,7 +30,7 @@ static void resume_expired(struct loop_timer *timer)
 
 static void resume_soon(struct probe *probe)
 {
-	loop_set_timer(probe_loop, &probe->resume, clock_monotonic_ms());
+	loop_set_timer(probe_loop, &probe->resume, clock_monotonic_ms() + probe->resume_after_ms);
 }
 
 static void on_head(struct call *call, unsigned status, struct fields *fields,
@@ -103,7 +103,7 @@ static void on_done(struct call *call, enum outcome result, bool maybe_applied)
 	probe->maybe_applied = maybe_applied;
 	if (probe->next)
 		probe_start(probe->next);
-	else
+	else if (!probe->keep_running)
 		loop_stop(probe_loop);
 }
 

@@ -31,6 +31,8 @@ struct probe {
 	size_t upload_piece; /* at most at once; then a pause */
 	bool upload_paused;
 	bool upload_breaks_off;
+	bool keep_running; /* its end does not stop the loop */
+	unsigned resume_after_ms;
 	struct loop_timer resume;
 	struct probe *next; /* called from done() */
 	const char *url;

@@ -302,6 +302,93 @@ static void a_body_that_is_taken_in_parts_arrives_whole(void **state)
 	}
 }
 
+static void answer_chunked(int fd, unsigned number, void *state)
+{
+	struct buf *value = state;
+	struct buf request = { 0 };
+
+	(void)number;
+	fake_read_request(fd, &request);
+	fake_write(fd, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+	for (size_t at = 0; at < value->len;) {
+		size_t len = 1 + at % 30000;
+		char head[20];
+
+		len = len < value->len - at ? len : value->len - at;
+		snprintf(head, sizeof(head), "%zx\r\n", len);
+		fake_write(fd, head);
+		fake_write_bytes(fd, value->data + at, len);
+		fake_write(fd, "\r\n");
+		at += len;
+	}
+	fake_write(fd, "0\r\nETag: \"9-9\"\r\n\r\n");
+	fake_drain(fd, &request);
+	buf_deinit(&request);
+}
+
+static void a_chunked_body_that_is_taken_in_parts_arrives_whole(void **state)
+{
+	struct buf value = { 0 };
+	struct probe probe = { .take_at_most = 700 };
+	struct fake_server *server;
+
+	(void)state;
+	for (unsigned n = 0; n < 100000; n++)
+		buf_append_u32(&value, n);
+	server = fake_server_start(answer_chunked, &value);
+	probe_ask(&probe, fake_server_url(server));
+	assert_int_equal(probe.result, OUTCOME_OK);
+	assert_int_equal(probe.content_length, -1);
+	assert_int_equal(probe.body.len, value.len);
+	assert_memory_equal(probe.body.data, value.data, value.len);
+	assert_null(fields_get(&probe.fields, FIELD_ETAG, NULL));
+	fake_server_stop(server);
+	probe_deinit(&probe);
+	buf_deinit(&value);
+}
+
+static void waiting_for_its_user_does_not_time_a_call_out(void **state)
+{
+	struct seen seen = { .answer = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789" };
+	struct fake_server *server = fake_server_start(answer_once, &seen);
+	struct probe probe = { .call = { .method = METHOD_PUT, .upload_len = 6, .timeout_ms = 150 },
+			       .upload = "upload",
+			       .upload_len = 6,
+			       .upload_piece = 1,
+			       .take_at_most = 1,
+			       .resume_after_ms = 40 };
+	uint64_t begin = clock_monotonic_ms();
+
+	(void)state;
+	probe_ask(&probe, fake_server_url(server));
+	fake_server_stop(server);
+	assert_int_equal(probe.result, OUTCOME_OK);
+	probe_assert_body(&probe, "0123456789");
+	assert_true(clock_monotonic_ms() - begin > 300);
+	probe_deinit(&probe);
+	seen_deinit(&seen);
+}
+
+static void one_long_pause_is_longer_than_the_timeout(void **state)
+{
+	struct seen seen = { .answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok" };
+	struct fake_server *server = fake_server_start(answer_once, &seen);
+	struct probe probe = { .call = { .method = METHOD_PUT, .upload_len = 2, .timeout_ms = 60 },
+			       .upload = "up",
+			       .upload_len = 2,
+			       .upload_piece = 2,
+			       .take_at_most = 1,
+			       .resume_after_ms = 200 };
+
+	(void)state;
+	probe_ask(&probe, fake_server_url(server));
+	fake_server_stop(server);
+	assert_int_equal(probe.result, OUTCOME_OK);
+	probe_assert_body(&probe, "ok");
+	probe_deinit(&probe);
+	seen_deinit(&seen);
+}
+
 static void nobody_listening_means_not_applied(void **state)
 {
 	struct probe probe = { .call = { .method = METHOD_PUT, .has_body = true } };
@@ -627,6 +714,9 @@ int main(void)
 		cmocka_unit_test(an_upload_that_breaks_off_closes_the_connection),
 		cmocka_unit_test(an_early_refusal_ends_the_upload),
 		cmocka_unit_test(a_body_that_is_taken_in_parts_arrives_whole),
+		cmocka_unit_test(a_chunked_body_that_is_taken_in_parts_arrives_whole),
+		cmocka_unit_test(waiting_for_its_user_does_not_time_a_call_out),
+		cmocka_unit_test(one_long_pause_is_longer_than_the_timeout),
 		cmocka_unit_test(nobody_listening_means_not_applied),
 		cmocka_unit_test(a_broken_answer_means_maybe_applied),
 		cmocka_unit_test(a_connection_that_breaks_off_is_a_bad_gateway),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The libcurl client with our own server at the other end. */
+#include "lib/clock.h"
 #include "tests/unit/net_fixture.h"
 #include "tests/unit/probe.h"
 
@@ -111,6 +112,95 @@ static void our_server_refuses_early_and_breaks_off(void **state)
 	free(value);
 }
 
+/* A crowd of calls that pause, are cancelled, and run into timeouts, all at once. */
+
+#define CROWD       40
+#define CROWD_TURNS 400
+
+static struct probe crowd[CROWD];
+static unsigned crowd_turns, crowd_started, crowd_cancelled, crowd_ended;
+static struct loop_timer crowd_timer;
+static unsigned crowd_seed;
+
+static unsigned random_below(unsigned bound)
+{
+	return (unsigned)rand_r(&crowd_seed) % bound;
+}
+
+static bool is_under_way(const struct probe *probe)
+{
+	return probe->url && probe->dones == 0;
+}
+
+static void crowd_start(struct probe *probe, const char *url)
+{
+	static const char *const targets[] = { "/hello", "/later", "/never", "/stream?size=200000",
+					       "/stream?size=200000&fail=100000" };
+	static char value[100000];
+
+	*probe = (struct probe){ .url = url, .keep_running = true };
+	probe->call.target = targets[random_below(5)];
+	probe->call.timeout_ms = 100 + random_below(200);
+	probe->take_at_most = random_below(2) ? 1 + random_below(20000) : 0;
+	if (random_below(3) == 0) {
+		probe->call.method = METHOD_PUT;
+		probe->call.target = random_below(2) ? "/echo" : "/early";
+		probe->call.upload_len = random_below(2) ? (int64_t)sizeof(value) : -1;
+		probe->upload = value;
+		probe->upload_len = sizeof(value);
+		probe->upload_piece = 1 + random_below(50000);
+	}
+	probe_start(probe);
+	crowd_started++;
+}
+
+static void crowd_turn(struct loop_timer *timer)
+{
+	const char *url = crowd[0].url;
+	bool over = ++crowd_turns >= CROWD_TURNS;
+	unsigned under_way = 0;
+
+	for (unsigned i = 0; i < CROWD; i++) {
+		struct probe *probe = &crowd[i];
+
+		if (is_under_way(probe) && probe->call.handler && random_below(20) == 0) {
+			call_cancel(&probe->call);
+			crowd_cancelled++;
+			probe_deinit(probe);
+			*probe = (struct probe){ .url = url, .dones = 1 };
+		} else if (probe->dones == 1 && probe->call.handler) {
+			crowd_ended++;
+			probe_deinit(probe);
+			*probe = (struct probe){ .url = url, .dones = 1 };
+		}
+		assert_true(probe->dones <= 1);
+		if (!over && !is_under_way(probe) && random_below(3) == 0)
+			crowd_start(probe, url);
+		under_way += is_under_way(probe);
+	}
+	if (over && under_way == 0)
+		loop_stop(probe_loop);
+	else
+		loop_set_timer(probe_loop, timer, clock_monotonic_ms() + 1);
+}
+
+static void every_call_of_a_crowd_ends_once(void **state)
+{
+	struct net_server server = { 0 };
+
+	(void)state;
+	crowd_seed = 20;
+	net_server_start(&server, NULL, 0);
+	for (unsigned i = 0; i < CROWD; i++)
+		crowd[i] = (struct probe){ .url = server.url, .dones = 1 };
+	crowd_timer.expired = crowd_turn;
+	loop_set_timer(probe_loop, &crowd_timer, clock_monotonic_ms());
+	probe_run();
+	assert_int_equal(crowd_started, crowd_cancelled + crowd_ended);
+	assert_true(crowd_ended > CROWD && crowd_cancelled > CROWD);
+	net_server_stop(&server);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -118,6 +208,7 @@ int main(void)
 		cmocka_unit_test(our_server_takes_uploads_of_either_framing),
 		cmocka_unit_test(our_server_slows_an_upload_down),
 		cmocka_unit_test(our_server_refuses_early_and_breaks_off),
+		cmocka_unit_test(every_call_of_a_crowd_ends_once),
 	};
 
 	if (http_client_global_init() < 0)

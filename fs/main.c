@@ -9,7 +9,7 @@
  *   ops.c            table of operations, attributes; ops_name.c, ops_attr.c, ops_data.c,
  *                    ops_xattr.c, ops_dir.c: the operations
  *   listing.c        the names of the directory, page by page
- *   handle.c         an open file
+ *   handle.c         an open file; still_open.c: whether its process goes on with it
  *   create.c, unlink.c, rename.c  files by name
  *   content.c        a file's content: reading, changing, storing
  *   meta.c           content_type, encoding, mtime
@@ -34,6 +34,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define CONNECTIONS_MAX     72 /* a thread of the session each, and the prefetching ones */
@@ -47,6 +48,17 @@ static struct mount mount;
 static void close_inherited(void)
 {
 	close_range(3, ~0U, 0);
+}
+
+/* Every file with unsaved content needs a descriptor. */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 static int open_log(const char *path)
@@ -153,6 +165,7 @@ int main(int argc, char **argv)
 	if (mount_options_parse(argc, argv, &options, &status) != 0)
 		return status;
 	close_inherited();
+	raise_file_limit();
 	if (open_log(options.log_file) < 0) {
 		mount_options_deinit(&options);
 		return 2;

@@ -4,9 +4,12 @@
 #include "fs/handle.h"
 #include "fs/ops.h"
 #include "fs/resolve.h"
+#include "fs/still_open.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 static struct handle *handle_of(const struct fuse_file_info *fi)
@@ -98,6 +101,23 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, of
 		fuse_reply_write(req, size);
 }
 
+/* A shell opens the target of a redirection, duplicates the descriptor and closes the first: that
+ * says nothing about the content, and an empty version must not show up on the way to the real one.
+ */
+static bool is_only_begun(fuse_req_t req, struct mount *mount, struct inode *inode)
+{
+	char path[PATH_MAX];
+	int len;
+
+	mutex_lock(&mount->inodes.lock);
+	len = inode->unsaved && inode_size_locked(inode) == 0
+		      ? snprintf(path, sizeof(path), "%s/%s", mount->options->mountpoint,
+				 inode->name)
+		      : -1;
+	mutex_unlock(&mount->inodes.lock);
+	return len >= 0 && (size_t)len < sizeof(path) && still_open(fuse_req_ctx(req)->pid, path);
+}
+
 void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	const struct interrupt interrupt = ops_interrupt(req);
@@ -105,8 +125,8 @@ void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	int r = 0;
 
 	(void)ino;
-	if (handle->writable)
-		r = content_flush(ops_mount(req), handle->inode, DURABILITY_MEMORY, &interrupt);
+	if (handle->writable && !is_only_begun(req, handle->mount, handle->inode))
+		r = content_flush(handle->mount, handle->inode, DURABILITY_MEMORY, &interrupt);
 	ops_reply_error(req, r);
 }
 

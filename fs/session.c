@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <linux/fuse.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,8 +30,9 @@ struct session {
 
 /* INIT is the first request and is answered before any other is read. */
 static struct {
-	uint64_t unique;
-	uint32_t offered;
+	_Atomic uint64_t unique;
+	_Atomic uint32_t offered;
+	atomic_bool answered;
 } init_request;
 
 static ssize_t session_read(int fd, void *data, size_t len, void *userdata)
@@ -64,12 +66,11 @@ static ssize_t write_init(int fd, const struct iovec *iov, int count)
 
 static ssize_t session_writev(int fd, struct iovec *iov, int count, void *userdata)
 {
-	static bool initialised;
 	const struct fuse_out_header *header = iov[0].iov_base;
 
 	(void)userdata;
-	if (!initialised && header->unique == init_request.unique) {
-		initialised = true;
+	if (!init_request.answered && header->unique == init_request.unique) {
+		init_request.answered = true;
 		return write_init(fd, iov, count);
 	}
 	return writev(fd, iov, count);

@@ -85,6 +85,24 @@ readers_of_this_mount_see_what_is_not_stored_yet()
 	expect_equal 'begun and ended' "$(value_of 00ae)"
 }
 
+a_redirection_never_shows_an_empty_version()
+{
+	local reader
+	put 00b1 old
+	(
+		while [[ ! -e $TMP/stop ]]; do
+			[[ -n $(value_of 00b1) ]] || touch "$TMP/was-empty"
+		done
+	) &
+	reader=$!
+	for _ in {1..50}; do
+		echo new >"$MNT/00b1"
+	done
+	touch "$TMP/stop"
+	wait "$reader"
+	[[ ! -e $TMP/was-empty ]] || fail 'an empty version was seen'
+}
+
 two_mounts_see_each_other()
 {
 	local first=$MNT second i
@@ -147,6 +165,6 @@ store_start
 mount_start
 run_cases each_open_sees_the_current_version an_absent_name_is_found_as_soon_as_it_is_written \
 	names_and_sizes_follow_within_a_second an_open_file_never_mixes_two_versions \
-	readers_of_this_mount_see_what_is_not_stored_yet two_mounts_see_each_other \
-	one_of_many_exclusive_creators_wins few_requests_do
+	readers_of_this_mount_see_what_is_not_stored_yet a_redirection_never_shows_an_empty_version \
+	two_mounts_see_each_other one_of_many_exclusive_creators_wins few_requests_do
 mount_stop

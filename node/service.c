@@ -14,6 +14,8 @@
 #define READ_THREADS  4
 #define WRITE_THREADS 4
 
+#define STREAM_WAIT_MS 5000
+
 static int find_place(struct service *service, const struct service_options *options,
 		      char **ret_why)
 {
@@ -81,6 +83,7 @@ int service_open(const struct service_options *options, struct service **ret_ser
 		return 1;
 	service->listing = !options->no_listing;
 	service->inline_bytes = options->inline_bytes;
+	service->stream_wait_ms = STREAM_WAIT_MS;
 	service->started_ms = clock_monotonic_ms();
 	status = find_place(service, options, ret_why);
 	if (status == 0)
@@ -143,7 +146,7 @@ static bool worker_is_busy(struct worker *worker)
 {
 	const struct service_worker *state = worker->state;
 
-	return state && state->in_flight > 0;
+	return state && (state->in_flight > 0 || state->waiting);
 }
 
 const struct server_service service_callbacks = {

@@ -35,6 +35,7 @@ struct service {
 	uint64_t inline_bytes;
 	uint64_t started_ms; /* monotonic */
 	struct store *store;
+	unsigned stream_wait_ms; /* how long a value waits for memory to be sent with */
 	struct pool *read_pool; /* reads, so that they never queue behind a sync */
 	struct pool *write_pool; /* value files being written */
 	struct traffic traffic;
@@ -45,11 +46,14 @@ struct service {
 /* Values that one worker takes in at once beyond inline_bytes. */
 #define SERVICE_UPLOADS_MAX 64
 
+struct value_stream;
+
 struct service_worker {
 	struct service *service;
 	struct worker *worker;
 	unsigned in_flight; /* jobs and writes that will post to the loop */
 	uint64_t stream_bytes;
+	struct value_stream *waiting; /* for stream_bytes, oldest first */
 	unsigned uploads;
 };
 

@@ -1,23 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A stream is in one of three states. STARTING: it owns itself, the answer waits for the first
- * chunk. SENDING: the answer owns it, and asks through read(). CLOSED: the answer is gone and a
- * read was under way: the last job's done() frees it. One job runs at a time, so a buffer that is
+ * A stream is in one of four states. WAITING: there is no memory for it yet; it stands in the
+ * worker's queue, for a bounded time. STARTING: the answer waits for the first chunk. In both it
+ * owns itself. SENDING: the answer owns it, and asks through read(). CLOSED: the answer is gone and
+ * a read was under way: the last job's done() frees it. One job runs at a time, so a buffer that is
  * being filled is never the one that read() looks at.
  */
 #include "node/value_stream.h"
 
+#include "lib/clock.h"
 #include "lib/container_of.h"
 
 #include "lib/frame.h"
 #include "lib/log.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum stream_state { STREAM_STARTING, STREAM_SENDING, STREAM_CLOSED };
+enum stream_state { STREAM_WAITING, STREAM_STARTING, STREAM_SENDING, STREAM_CLOSED };
 
 struct chunk {
 	uint8_t *data; /* NULL: no memory yet */
@@ -28,7 +31,7 @@ struct chunk {
 
 struct value_stream {
 	struct request request;
-	struct answer answer; /* STREAM_STARTING */
+	struct answer answer; /* until STREAM_SENDING */
 	struct store_record record;
 	enum stream_state state;
 	uint64_t offset; /* in the value, of the answer's first byte */
@@ -36,6 +39,8 @@ struct value_stream {
 	struct chunk chunks[2];
 	struct chunk *loading; /* NULL: no job is under way */
 	struct pool_job job;
+	struct loop_timer patience; /* STREAM_WAITING */
+	struct value_stream *next_waiting;
 };
 
 static uint64_t file_bytes(const struct value_stream *stream)
@@ -69,13 +74,18 @@ static int chunk_reserve(struct value_stream *stream, struct chunk *chunk, uint6
 	return 0;
 }
 
+static void start_waiting(struct service_worker *worker);
+
 static void stream_free(struct value_stream *stream)
 {
+	struct service_worker *worker = stream->request.worker;
+
 	chunk_release(stream, &stream->chunks[0]);
 	chunk_release(stream, &stream->chunks[1]);
 	answer_deinit(&stream->answer);
 	store_record_release(&stream->record);
 	free(stream);
+	start_waiting(worker);
 }
 
 static struct value_stream *from_job(struct pool_job *job)
@@ -223,6 +233,9 @@ static void load_done(struct pool_job *job)
 	if (chunk->len < 0)
 		log_damage(stream, chunk);
 	switch (stream->state) {
+	case STREAM_WAITING:
+		assert(!"nothing is read for a stream that waits");
+		break;
 	case STREAM_STARTING:
 		begin_sending(stream, chunk);
 		break;
@@ -236,17 +249,88 @@ static void load_done(struct pool_job *job)
 	exchange_unref(ex);
 }
 
-static int stream_new(const struct request *request, struct store_record *record, uint64_t offset,
-		      struct answer *answer, struct value_stream **ret_stream)
+static void start(struct value_stream *stream)
+{
+	stream->state = STREAM_STARTING;
+	load(stream, &stream->chunks[0], stream->offset / VALUE_CHUNK_BYTES);
+}
+
+/* Memory has become free: the oldest goes first. */
+static void start_waiting(struct service_worker *worker)
 {
 	struct value_stream *stream;
+
+	while ((stream = worker->waiting) &&
+	       chunk_reserve(stream, &stream->chunks[0], SERVICE_STREAM_BYTES_MAX) == 0) {
+		worker->waiting = stream->next_waiting;
+		loop_clear_timer(worker->worker->loop, &stream->patience);
+		start(stream);
+		exchange_unref(stream->request.ex);
+	}
+}
+
+static void refuse_crowd(const struct request *request)
+{
+	request_problem(request, OUTCOME_UNAVAILABLE,
+			"too many large values are being read at once; try again");
+}
+
+static void patience_ended(struct loop_timer *timer)
+{
+	struct value_stream *stream = container_of(timer, struct value_stream, patience);
+	struct value_stream **at = &stream->request.worker->waiting;
+	struct exchange *ex = stream->request.ex;
+
+	while (*at != stream)
+		at = &(*at)->next_waiting;
+	*at = stream->next_waiting;
+	refuse_crowd(&stream->request);
+	stream_free(stream);
+	exchange_unref(ex);
+}
+
+static int wait_for_memory(struct value_stream *stream)
+{
+	struct service_worker *worker = stream->request.worker;
+	struct value_stream **at = &worker->waiting;
 	int r;
 
-	stream = calloc(1, sizeof(*stream));
+	stream->patience.expired = patience_ended;
+	r = loop_set_timer(worker->worker->loop, &stream->patience,
+			   clock_monotonic_ms() + worker->service->stream_wait_ms);
+	if (r < 0)
+		return r;
+	while (*at)
+		at = &(*at)->next_waiting;
+	*at = stream;
+	exchange_ref(stream->request.ex);
+	return 0;
+}
+
+/* Starts to read, now or once there is memory. */
+static int start_or_wait(struct value_stream *stream)
+{
+	int r = -EBUSY;
+
+	/* Nobody overtakes those who wait. */
+	if (!stream->request.worker->waiting)
+		r = chunk_reserve(stream, &stream->chunks[0], SERVICE_STREAM_BYTES_MAX);
+	if (r == 0)
+		start(stream);
+	else if (r == -EBUSY)
+		r = wait_for_memory(stream);
+	return r;
+}
+
+static struct value_stream *stream_new(const struct request *request, struct store_record *record,
+				       uint64_t offset, struct answer *answer)
+{
+	struct value_stream *stream = calloc(1, sizeof(*stream));
+
 	if (!stream) {
 		store_record_release(record);
 		answer_deinit(answer);
-		return -ENOMEM;
+		return NULL;
 	}
 	stream->request = *request;
 	stream->record = *record;
@@ -255,13 +339,7 @@ static int stream_new(const struct request *request, struct store_record *record
 	stream->end = offset + answer->stream_bytes;
 	stream->job.run = load_run;
 	stream->job.done = load_done;
-	r = chunk_reserve(stream, &stream->chunks[0], SERVICE_STREAM_BYTES_MAX);
-	if (r < 0) {
-		stream_free(stream);
-		return r;
-	}
-	*ret_stream = stream;
-	return 0;
+	return stream;
 }
 
 static ssize_t announce_read(void *state, struct exchange *ex, uint64_t offset, void *data,
@@ -290,7 +368,6 @@ void value_stream_respond(const struct request *request, struct store_record *re
 			  uint64_t offset, struct answer *answer)
 {
 	struct value_stream *stream;
-	int r;
 
 	/* Only its head is used: the client asks again, over a connection of its own. */
 	if (request->ex->over_frame && answer->stream_bytes > FRAME_BODY_MAX) {
@@ -300,12 +377,14 @@ void value_stream_respond(const struct request *request, struct store_record *re
 		return;
 	}
 
-	r = stream_new(request, record, offset, answer, &stream);
-	if (r < 0) {
-		request_problem(request, OUTCOME_UNAVAILABLE,
-				"too many large values are being read at once; try again");
+	stream = stream_new(request, record, offset, answer);
+	if (!stream) {
+		request_problem(request, OUTCOME_UNAVAILABLE, "memory is out; try again");
 		return;
 	}
 	request->ex->handler = &request_waits;
-	load(stream, &stream->chunks[0], offset / VALUE_CHUNK_BYTES);
+	if (start_or_wait(stream) < 0) {
+		stream_free(stream);
+		refuse_crowd(request);
+	}
 }

@@ -4,7 +4,8 @@
  * is fed from them. At most two chunks of an answer are in memory, the one being sent and the next.
  *
  * The first chunk is read before the head of the answer goes out, so that damage there is a 500;
- * damage found later closes the connection short of the announced length.
+ * damage found later closes the connection short of the announced length. When a worker has no more
+ * memory for streams (SERVICE_STREAM_BYTES_MAX), the next waits a while, then it is a 503.
  */
 #pragma once
 

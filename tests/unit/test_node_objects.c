@@ -161,11 +161,12 @@ static void a_reader_may_leave_at_any_time(void **state)
 	client_deinit(&reader);
 }
 
-static void more_readers_than_memory_are_told_to_come_back(void **state)
+static void more_readers_than_memory_wait_or_are_told_to_come_back(void **state)
 {
 	struct test *test = *state;
 	unsigned most = SERVICE_STREAM_BYTES_MAX / MIB;
 	struct client *readers = calloc(most, sizeof(*readers));
+	struct client left, late;
 
 	assert_non_null(readers);
 	assert_int_equal(client_ask(&test->node, METHOD_PUT, "/kv/06", test->value, test->size),
@@ -176,7 +177,13 @@ static void more_readers_than_memory_are_told_to_come_back(void **state)
 		client_wait_head(&readers[i]);
 		assert_int_equal(readers[i].status, 200);
 	}
+	test->node.service->stream_wait_ms = 50;
 	assert_int_equal(client_ask(&test->node, METHOD_GET, "/kv/06", NULL, 0), 503);
+	test->node.service->stream_wait_ms = 60000;
+	client_begin(&left, &test->node, METHOD_GET, "/kv/06", NULL, 0, 0);
+	client_finish(&left);
+	client_begin(&late, &test->node, METHOD_GET, "/kv/06", NULL, 0, 0);
+	assert_int_equal(late.status, 0);
 	/* Those who were let in get all of it, with one chunk of memory each. */
 	for (unsigned i = 0; i < most; i++) {
 		readers[i].reads = true;
@@ -186,7 +193,12 @@ static void more_readers_than_memory_are_told_to_come_back(void **state)
 		client_finish(&readers[i]);
 		client_deinit(&readers[i]);
 	}
-	assert_int_equal(client_ask(&test->node, METHOD_GET, "/kv/06", NULL, 0), 200);
+	client_deinit(&left);
+	client_wait(&late);
+	assert_int_equal(late.status, 200);
+	assert_int_equal(late.result, 1);
+	client_finish(&late);
+	client_deinit(&late);
 	free(readers);
 }
 
@@ -424,7 +436,7 @@ int main(void)
 		cmocka_unit_test(a_client_that_leaves_after_its_body_has_written),
 		cmocka_unit_test(a_reader_keeps_its_version),
 		cmocka_unit_test(a_reader_may_leave_at_any_time),
-		cmocka_unit_test(more_readers_than_memory_are_told_to_come_back),
+		cmocka_unit_test(more_readers_than_memory_wait_or_are_told_to_come_back),
 		cmocka_unit_test(more_uploads_than_allowed_are_told_to_come_back),
 		cmocka_unit_test(a_precondition_is_checked_before_a_large_body),
 		cmocka_unit_test(a_body_that_no_frame_carries_is_only_announced),

@@ -41,7 +41,8 @@ struct block *block_new(uint64_t file_id, uint64_t offset, size_t size)
 	block->file_id = file_id;
 	block->offset = offset;
 	block->len = size;
-	block->chain = block->newer = block->older = NULL;
+	block->chain = block->newer = NULL;
+	block->used = false;
 	return block;
 }
 
@@ -108,10 +109,10 @@ struct block_cache *block_cache_free(struct block_cache *cache)
 		struct shard *shard = &cache->shards[i];
 
 		mutex_lock(&shard->lock);
-		while (shard->newest) {
-			struct block *block = shard->newest;
+		while (shard->oldest) {
+			struct block *block = shard->oldest;
 
-			shard->newest = block->older;
+			shard->oldest = block->newer;
 			block_unref(block);
 		}
 		free(shard->buckets);
@@ -127,18 +128,21 @@ static uint64_t charge(const struct block *block)
 	return sizeof(*block) + block->len;
 }
 
-static void list_remove(struct shard *shard, struct block *block) REQUIRES(shard->lock)
-{
-	*(block->newer ? &block->newer->older : &shard->newest) = block->older;
-	*(block->older ? &block->older->newer : &shard->oldest) = block->newer;
-}
-
 static void list_add(struct shard *shard, struct block *block) REQUIRES(shard->lock)
 {
 	block->newer = NULL;
-	block->older = shard->newest;
 	*(shard->newest ? &shard->newest->newer : &shard->oldest) = block;
 	shard->newest = block;
+}
+
+static struct block *take_oldest(struct shard *shard) REQUIRES(shard->lock)
+{
+	struct block *block = shard->oldest;
+
+	shard->oldest = block->newer;
+	if (!shard->oldest)
+		shard->newest = NULL;
+	return block;
 }
 
 static struct block *find(struct block *block, uint64_t file_id, uint64_t offset)
@@ -161,10 +165,7 @@ struct block *block_cache_get(struct block_cache *cache, uint64_t file_id, uint6
 	block = find(shard->buckets[hash / SHARDS & cache->bucket_mask], file_id, offset);
 	if (block) {
 		block_ref(block);
-		if (block->newer) {
-			list_remove(shard, block);
-			list_add(shard, block);
-		}
+		block->used = true;
 	}
 	shard->hits += block != NULL;
 	shard->misses += block == NULL;
@@ -172,16 +173,23 @@ struct block *block_cache_get(struct block_cache *cache, uint64_t file_id, uint6
 	return block;
 }
 
-static void evict_oldest(struct block_cache *cache, struct shard *shard) REQUIRES(shard->lock)
+/* The oldest block that was not used since it was looked at last. */
+static void evict_one(struct block_cache *cache, struct shard *shard) REQUIRES(shard->lock)
 {
-	struct block *block = shard->oldest;
-	uint64_t hash = spread(block->file_id, block->offset);
-	struct block **link = &shard->buckets[hash / SHARDS & cache->bucket_mask];
+	struct block *block = take_oldest(shard);
+	struct block **link;
+	uint64_t hash;
 
+	while (block->used) {
+		block->used = false;
+		list_add(shard, block);
+		block = take_oldest(shard);
+	}
+	hash = spread(block->file_id, block->offset);
+	link = &shard->buckets[hash / SHARDS & cache->bucket_mask];
 	while (*link != block)
 		link = &(*link)->chain;
 	*link = block->chain;
-	list_remove(shard, block);
 	shard->bytes -= charge(block);
 	block_unref(block);
 }
@@ -199,7 +207,7 @@ void block_cache_put(struct block_cache *cache, struct block *block)
 	bucket = &shard->buckets[hash / SHARDS & cache->bucket_mask];
 	if (!find(*bucket, block->file_id, block->offset)) {
 		while (shard->oldest && shard->bytes + charge(block) > cache->shard_bytes)
-			evict_oldest(cache, shard);
+			evict_one(cache, shard);
 		block->chain = *bucket;
 		*bucket = block_ref(block);
 		list_add(shard, block);

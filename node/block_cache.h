@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Verified blocks of segments in memory, by file id and offset; the least recently used go first.
+ * Verified blocks of segments in memory, by file id and offset. The oldest go first, but one that
+ * was used since it was looked at last gets a second chance: so a hit writes to the block alone.
  *
  * Ownership: blocks are reference-counted; the cache holds one reference, each reader another.
  * Threads: everything from any thread; sharded, so that readers seldom meet.
@@ -10,6 +11,7 @@
 #include "node/pin.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,7 +24,8 @@ struct block {
 	uint64_t offset;
 	size_t len;
 	struct block *chain; /* the cache's */
-	struct block *newer, *older;
+	struct block *newer;
+	bool used;
 	uint8_t data[];
 };
 

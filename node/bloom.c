@@ -58,3 +58,8 @@ bool bloom_may_contain(const uint8_t *filter, size_t size, uint64_t hash)
 	}
 	return true;
 }
+
+void bloom_prefetch(const uint8_t *filter, size_t size, uint64_t hash)
+{
+	__builtin_prefetch(filter + line_offset(size, hash));
+}

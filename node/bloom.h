@@ -18,3 +18,5 @@ size_t bloom_size(uint64_t keys);
 /* @filter has @size zeroed bytes from bloom_size(). */
 void bloom_add(uint8_t *filter, size_t size, uint64_t hash);
 bool bloom_may_contain(const uint8_t *filter, size_t size, uint64_t hash);
+/* Begins to load the line that bloom_may_contain() will read. */
+void bloom_prefetch(const uint8_t *filter, size_t size, uint64_t hash);

@@ -55,14 +55,16 @@ int lsm_get(struct lsm *lsm, const void *key, size_t key_len, unsigned flags,
 	    struct lsm_entry *ret_entry)
 {
 	_cleanup_(view_unrefp) struct view *view = lsm_view(lsm);
-	uint64_t hash;
+	uint64_t hash = hash64(key, key_len, 0);
 
+	/* Their filters arrive while the memtables are searched. */
+	for (size_t i = 0; i < view->run_count; i++)
+		segment_prefetch(view->runs[i].segment, hash);
 	if (get_from_memtable(view->active, key, key_len, ret_entry))
 		return 0;
 	for (size_t i = 0; i < view->sealed_count; i++)
 		if (get_from_memtable(view->sealed[i], key, key_len, ret_entry))
 			return 0;
-	hash = hash64(key, key_len, 0);
 	for (size_t i = 0; i < view->run_count; i++) {
 		int r = get_from_segment(view->runs[i].segment, key, key_len, hash, flags,
 					 ret_entry);

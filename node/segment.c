@@ -301,6 +301,11 @@ int segment_read_apart(struct segment *segment, const struct entry *head,
 	return 0;
 }
 
+void segment_prefetch(const struct segment *segment, uint64_t hash)
+{
+	bloom_prefetch(segment->filter->data, segment->filter->len, hash);
+}
+
 int segment_get(struct segment *segment, const void *key, size_t key_len, uint64_t hash,
 		unsigned flags, struct entry *ret_entry, struct block **ret_block)
 {

@@ -46,6 +46,8 @@ struct value_file *segment_value(const struct segment *segment, uint64_t file_id
 
 enum segment_result { SEGMENT_NOT_FOUND = 1 };
 
+/* Begins to load what segment_get() looks at first. */
+void segment_prefetch(const struct segment *segment, uint64_t hash);
 /* 0 and a reference to the block that *ret_entry points into; SEGMENT_NOT_FOUND; -EAGAIN with
  * VFS_NOWAIT. @hash is XXH3-64 of the key. */
 int segment_get(struct segment *segment, const void *key, size_t key_len, uint64_t hash,

@@ -11,10 +11,14 @@
 #include "node/entry.h"
 
 /* A block is closed once it has this much. */
-#define SEGMENT_BLOCK_BYTES 4096
+#define SEGMENT_BLOCK_BYTES 4608
 /* A larger entry is stored in a block of its own; its head stands in the block of its neighbours,
  * so that listing reads no values. */
 #define SEGMENT_APART_BYTES 2048
+/* Bounds that the index relies on: a block of entries holds at most one above SEGMENT_BLOCK_BYTES,
+ * and that is no larger than SEGMENT_APART_BYTES or an entry without a value. */
+#define SEGMENT_INDEXED_BYTES_MAX UINT16_MAX
+#define SEGMENT_OFFSET_MAX        (((uint64_t)1 << 40) - 1)
 /* No block is larger: an entry is at most one inline value of 16 MiB, its labels and key. */
 #define SEGMENT_BLOCK_BYTES_MAX (17 * 1024 * 1024)
 /* Behind each block and section: codec, checksum of bytes and codec. */

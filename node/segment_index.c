@@ -7,24 +7,46 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* One allocation holds all nodes, each followed by its separator. */
+/* One allocation holds all nodes. A separator is seldom longer than its prefix; the rest of one
+ * that is follows its node. */
 struct index_node {
 	struct rbnode node;
-	uint64_t offset;
-	uint32_t len;
-	uint8_t key_len;
-	uint8_t key[];
+	uint64_t prefix; /* key_prefix() of the separator */
+	uint64_t place; /* offset: 40 bits, length: 16, length of the separator: 8 */
+	uint8_t rest[];
 };
 
-static size_t node_size(uint8_t key_len)
+static size_t rest_len(size_t key_len)
 {
-	return (offsetof(struct index_node, key) + key_len + 7) & ~(size_t)7;
+	return key_len > sizeof(uint64_t) ? key_len - sizeof(uint64_t) : 0;
+}
+
+static size_t node_size(size_t key_len)
+{
+	return (sizeof(struct index_node) + rest_len(key_len) + 7) & ~(size_t)7;
 }
 
 static const struct index_node *node_of(const struct rbnode *node)
 {
 	return (const struct index_node *)(const void *)((const char *)node -
 							 offsetof(struct index_node, node));
+}
+
+static size_t separator_len(const struct index_node *node)
+{
+	return (size_t)(node->place & 0xff);
+}
+
+/* Order of the separator against the key. */
+static int order(const struct index_node *node, uint64_t prefix, const uint8_t *key, size_t key_len)
+{
+	size_t len = separator_len(node);
+
+	if (node->prefix != prefix)
+		return node->prefix < prefix ? -1 : 1;
+	if (len <= sizeof(prefix) || key_len <= sizeof(prefix))
+		return (len > key_len) - (len < key_len);
+	return key_order(node->rest, rest_len(len), key + sizeof(prefix), rest_len(key_len));
 }
 
 /* One block as the section has it. */
@@ -54,7 +76,8 @@ static int measure(struct bytes_reader reader, uint64_t count, uint64_t blocks_e
 
 	for (uint64_t i = 0; i < count; i++) {
 		if (!read_reference(&reader, &next) || next.offset < from ||
-		    next.offset > blocks_end || next.len > SEGMENT_BLOCK_BYTES_MAX ||
+		    next.offset > blocks_end || next.offset > SEGMENT_OFFSET_MAX ||
+		    next.len > SEGMENT_INDEXED_BYTES_MAX ||
 		    (uint64_t)next.len + SEGMENT_TRAILER_BYTES > blocks_end - next.offset)
 			return -EBADMSG;
 		if (i > 0 && key_order(last.key, last.key_len, next.key, next.key_len) >= 0)
@@ -82,12 +105,11 @@ static struct rbnode *next_node(void *state)
 
 	/* measure() has seen it. */
 	read_reference(&build->reader, &reference);
-	node->offset = reference.offset;
-	node->len = reference.len;
-	node->key_len = reference.key_len;
-	if (node->key_len > 0)
-		memcpy(node->key, reference.key, node->key_len);
-	build->at += node_size(node->key_len);
+	node->prefix = key_prefix(reference.key, reference.key_len);
+	node->place = reference.offset << 24 | (uint64_t)reference.len << 8 | reference.key_len;
+	if (rest_len(reference.key_len) > 0)
+		memcpy(node->rest, reference.key + sizeof(uint64_t), rest_len(reference.key_len));
+	build->at += node_size(reference.key_len);
 	return &node->node;
 }
 
@@ -121,10 +143,10 @@ const struct rbnode *segment_index_find(const struct segment_index *index, const
 					size_t key_len)
 {
 	const struct rbnode *node = index->tree.root, *found = NULL;
+	uint64_t prefix = key_prefix(key, key_len);
 
 	while (node) {
-		const struct index_node *block = node_of(node);
-		bool right = key_order(block->key, block->key_len, key, key_len) <= 0;
+		bool right = order(node_of(node), prefix, key, key_len) <= 0;
 
 		if (right)
 			found = node;
@@ -136,11 +158,7 @@ const struct rbnode *segment_index_find(const struct segment_index *index, const
 
 struct segment_range segment_index_range(const struct rbnode *node)
 {
-	return (struct segment_range){ .offset = node_of(node)->offset, .len = node_of(node)->len };
-}
+	uint64_t place = node_of(node)->place;
 
-const uint8_t *segment_index_key(const struct rbnode *node, size_t *ret_len)
-{
-	*ret_len = node_of(node)->key_len;
-	return node_of(node)->key;
+	return (struct segment_range){ .offset = place >> 24, .len = place >> 8 & UINT16_MAX };
 }

@@ -24,5 +24,3 @@ void segment_index_deinit(struct segment_index *index);
 const struct rbnode *segment_index_find(const struct segment_index *index, const void *key,
 					size_t key_len);
 struct segment_range segment_index_range(const struct rbnode *node);
-/* The separator. */
-const uint8_t *segment_index_key(const struct rbnode *node, size_t *ret_len);

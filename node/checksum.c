@@ -18,6 +18,10 @@ uint64_t checksum(uint64_t file_id, uint64_t place, const void *data, size_t len
 {
 	uint8_t name[16];
 
+#ifdef HEXKV_FUZZ_CHECKSUM
+	/* So that a fuzzer gets past the door; no program is built like this. */
+	return 0;
+#endif
 	put_u64(name, file_id);
 	put_u64(name + 8, place);
 	return hash64(data, len, hash64(name, sizeof(name), 0));

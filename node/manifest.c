@@ -30,12 +30,6 @@ struct manifest {
 	bool broken;
 };
 
-void manifest_state_deinit(struct manifest_state *state)
-{
-	free(state->segments);
-	*state = (struct manifest_state){ 0 };
-}
-
 struct manifest *manifest_free(struct manifest *manifest)
 {
 	if (!manifest)

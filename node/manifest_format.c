@@ -17,6 +17,12 @@
 
 const struct file_kind manifest_kind = { .name = "manifest", .magic = "hexkvMAN", .version = 1 };
 
+void manifest_state_deinit(struct manifest_state *state)
+{
+	free(state->segments);
+	*state = (struct manifest_state){ 0 };
+}
+
 int manifest_edit_encode(const struct manifest_edit *edit, struct buf *out)
 {
 	int r;

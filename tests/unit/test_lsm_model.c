@@ -18,7 +18,7 @@
 #include <cmocka.h>
 
 #define KEYS      400
-#define STEPS     6000
+#define STEPS     3000
 #define HISTORY   (STEPS * 4)
 #define BYTES_MAX 9000
 
@@ -322,14 +322,14 @@ static uint64_t first_seed(void)
 static void a_tree_without_threads_agrees_with_an_array(void **state)
 {
 	(void)state;
-	for (uint64_t seed = first_seed(); seed < first_seed() + 4; seed++)
+	for (uint64_t seed = first_seed(); seed < first_seed() + 3; seed++)
 		run(seed, false);
 }
 
 static void a_tree_with_threads_agrees_with_an_array(void **state)
 {
 	(void)state;
-	for (uint64_t seed = first_seed(); seed < first_seed() + 4; seed++)
+	for (uint64_t seed = first_seed(); seed < first_seed() + 3; seed++)
 		run(seed + 1000, true);
 }
 

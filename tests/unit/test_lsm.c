@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT */
+/* The merge tree as threads see it, and what it says when files are damaged. Agreement with a model
+ * is test_lsm_model.c's part, power cuts and failing calls tests/sim/test_lsm.c's. */
+#include "lib/bytes.h"
+#include "lib/clock.h"
+#include "node/lsm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define KEYS 500
+
+struct fixture {
+	char dir[64];
+	struct lsm_options options;
+	struct lsm *lsm;
+	uint64_t position;
+	uint64_t flushed;
+	_Atomic uint64_t newest[KEYS]; /* at least this position is visible */
+	atomic_bool stop;
+	atomic_int sync_error;
+};
+
+static int sync_log(void *state, uint64_t position)
+{
+	struct fixture *f = state;
+
+	(void)position;
+	return atomic_load(&f->sync_error);
+}
+
+static void open_tree(struct fixture *f)
+{
+	assert_int_equal(value_files_open(f->options.vfs, f->dir, &f->options.values), 0);
+	assert_int_equal(lsm_open(&f->options, &f->lsm, &f->flushed), 0);
+	assert_int_equal(lsm_sweep(f->lsm), 0);
+	assert_int_equal(value_files_sweep(f->options.values), 0);
+}
+
+static void close_tree(struct fixture *f)
+{
+	f->lsm = lsm_free(f->lsm);
+	f->options.values = value_files_free(f->options.values);
+}
+
+static int set_up(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	assert_non_null(f);
+	snprintf(f->dir, sizeof(f->dir), "/tmp/test_lsm.XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	f->options = (struct lsm_options){ .vfs = vfs_posix(),
+					   .dir = f->dir,
+					   .memtable_bytes = 16384,
+					   .cache_bytes = 1 << 18,
+					   .threads = true,
+					   .sync_log = sync_log,
+					   .state = f };
+	open_tree(f);
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+	char command[96];
+
+	close_tree(f);
+	snprintf(command, sizeof(command), "rm -rf %s", f->dir);
+	assert_int_equal(system(command), 0);
+	free(f);
+	return 0;
+}
+
+static uint8_t key_of(unsigned number, char key[16])
+{
+	return (uint8_t)snprintf(key, 16, "%05u", number);
+}
+
+/* The value repeats the position. */
+static int put(struct fixture *f, unsigned number, size_t words)
+{
+	uint64_t value[1024];
+	char key[16];
+	struct entry entry = { .kind = ENTRY_INLINE,
+			       .key = (uint8_t *)key,
+			       .key_len = key_of(number, key),
+			       .position = ++f->position,
+			       .content_type = "a/b",
+			       .content_type_len = 3,
+			       .encoding = "x",
+			       .encoding_len = 1,
+			       .size_bytes = words * 8,
+			       .value = (uint8_t *)value };
+	int r;
+
+	for (size_t i = 0; i < words; i++)
+		value[i] = entry.position;
+	r = lsm_apply(f->lsm, &entry, 1);
+	if (r == 0)
+		atomic_store(&f->newest[number % KEYS], entry.position);
+	return r;
+}
+
+/* What is read is whole and not older than what was visible before the question. */
+static void check_one(struct fixture *f, unsigned number)
+{
+	uint64_t visible = atomic_load(&f->newest[number]);
+	struct lsm_entry found;
+	char key[16];
+	int r = lsm_get(f->lsm, key, key_of(number, key), 0, &found);
+
+	if (r == LSM_NOT_FOUND) {
+		assert_int_equal(visible, 0);
+		return;
+	}
+	assert_int_equal(r, 0);
+	assert_true(found.entry.position >= visible);
+	for (size_t i = 0; i < found.entry.size_bytes; i += 8) {
+		uint64_t word;
+
+		memcpy(&word, found.entry.value + i, sizeof(word));
+		assert_int_equal(word, found.entry.position);
+	}
+	lsm_entry_release(&found);
+}
+
+static void *read_until_stopped(void *state)
+{
+	struct fixture *f = state;
+	unsigned seed = 1;
+
+	while (!atomic_load(&f->stop)) {
+		seed = seed * 1103515245 + 12345;
+		check_one(f, seed / 65536 % KEYS);
+	}
+	return NULL;
+}
+
+struct listing {
+	char last[16];
+	unsigned names;
+};
+
+static int see(const struct entry *entry, void *state)
+{
+	struct listing *listing = state;
+
+	assert_int_equal(entry->key_len, 5);
+	assert_true(memcmp(listing->last, entry->key, 5) < 0);
+	memcpy(listing->last, entry->key, 5);
+	listing->names++;
+	return 0;
+}
+
+static unsigned list_all(struct fixture *f)
+{
+	struct listing listing = { .names = 0 };
+	struct key last = { 0 };
+	bool more = true;
+
+	while (more)
+		assert_int_equal(lsm_list(f->lsm, &last, 40, see, &listing, &more, &last), 0);
+	return listing.names;
+}
+
+static void *list_until_stopped(void *state)
+{
+	struct fixture *f = state;
+	struct lsm_stats stats;
+	unsigned names = 0;
+
+	while (!atomic_load(&f->stop)) {
+		unsigned now = list_all(f);
+
+		assert_true(now >= names);
+		names = now;
+		lsm_stats(f->lsm, &stats);
+	}
+	return NULL;
+}
+
+static void readers_and_listers_see_every_write_whole(void **state)
+{
+	struct fixture *f = *state;
+	pthread_t threads[3];
+	struct lsm_stats stats;
+
+	assert_int_equal(pthread_create(&threads[0], NULL, read_until_stopped, f), 0);
+	assert_int_equal(pthread_create(&threads[1], NULL, read_until_stopped, f), 0);
+	assert_int_equal(pthread_create(&threads[2], NULL, list_until_stopped, f), 0);
+	for (unsigned i = 0; i < 12000; i++)
+		assert_int_equal(put(f, i * 7919 % KEYS, i % 97 == 0 ? 1000 : i % 20), 0);
+	assert_int_equal(lsm_flush(f->lsm), 0);
+	atomic_store(&f->stop, true);
+	for (int i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(list_all(f), KEYS);
+	lsm_stats(f->lsm, &stats);
+	assert_true(stats.flushes > 0 && stats.compactions > 0);
+	assert_int_equal(stats.background_error, 0);
+	assert_true(stats.runs <= 24);
+}
+
+static void a_tree_without_room_answers_and_recovers(void **state)
+{
+	struct fixture *f = *state;
+	struct lsm_stats stats;
+	int r = 0;
+
+	atomic_store(&f->sync_error, -EIO);
+	for (unsigned i = 0; i < 100000 && r == 0; i++)
+		r = put(f, i % KEYS, 20);
+	assert_int_equal(r, -EIO);
+	lsm_stats(f->lsm, &stats);
+	assert_int_equal(stats.background_error, -EIO);
+	assert_true(stats.sealed_bytes >= 64 * f->options.memtable_bytes);
+	for (unsigned i = 0; i < KEYS; i++)
+		check_one(f, i);
+	atomic_store(&f->sync_error, 0);
+	assert_int_equal(lsm_flush(f->lsm), 0);
+	assert_int_equal(put(f, 1, 20), 0);
+	lsm_stats(f->lsm, &stats);
+	assert_int_equal(stats.background_error, 0);
+	assert_int_equal(stats.sealed_memtables, 0);
+	for (unsigned i = 0; i < KEYS; i++)
+		check_one(f, i);
+}
+
+static void a_record_that_is_held_outlives_its_tree_of_files(void **state)
+{
+	struct fixture *f = *state;
+	struct lsm_entry in_memory, in_segment;
+	char key[16];
+
+	assert_int_equal(put(f, 1, 10), 0);
+	assert_int_equal(lsm_get(f->lsm, key, key_of(1, key), 0, &in_memory), 0);
+	assert_int_equal(lsm_flush(f->lsm), 0);
+	assert_int_equal(lsm_get(f->lsm, key, key_of(1, key), 0, &in_segment), 0);
+	for (unsigned i = 0; i < 5000; i++)
+		assert_int_equal(put(f, i % KEYS, 20), 0);
+	assert_int_equal(lsm_flush(f->lsm), 0);
+	assert_int_equal(in_memory.entry.position, 1);
+	assert_int_equal(in_segment.entry.position, 1);
+	assert_memory_equal(in_memory.entry.value, in_segment.entry.value, 80);
+	lsm_entry_release(&in_memory);
+	lsm_entry_release(&in_segment);
+}
+
+static int keep_segment(const char *name, void *state)
+{
+	if (strstr(name, ".seg"))
+		snprintf(state, 64, "%s", name);
+	return 0;
+}
+
+static void ignore(const char *sentence, void *state)
+{
+	(void)sentence;
+	++*(int *)state;
+}
+
+static void a_damaged_block_is_an_error_and_never_an_absent_record(void **state)
+{
+	struct fixture *f = *state;
+	char name[64] = "", path[160], key[16];
+	struct lsm_entry found;
+	struct lsm_stats stats;
+	int errors = 0, faults = 0, fd;
+
+	f->options.cache_bytes = 0;
+	close_tree(f);
+	open_tree(f);
+	for (unsigned i = 0; i < 60; i++)
+		assert_int_equal(put(f, i, 20), 0);
+	assert_int_equal(lsm_flush(f->lsm), 0);
+	assert_int_equal(vfs_list(f->options.vfs, f->dir, keep_segment, name), 0);
+	snprintf(path, sizeof(path), "%s/%s", f->dir, name);
+	fd = open(path, O_RDWR);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, "oops", 4, 300), 4);
+	close(fd);
+	for (unsigned i = 0; i < 60; i++) {
+		int r = lsm_get(f->lsm, key, key_of(i, key), 0, &found);
+
+		assert_true(r == 0 || r == -EBADMSG);
+		errors += r < 0;
+		if (r == 0)
+			lsm_entry_release(&found);
+	}
+	assert_true(errors > 0);
+	lsm_stats(f->lsm, &stats);
+	assert_true(stats.damaged_blocks > 0);
+	assert_int_equal(lsm_check(f->lsm, ignore, &faults), 1);
+	assert_true(faults > 0);
+	/* Writing goes on, and what is written is read. */
+	for (unsigned i = 0; i < 4000; i++)
+		assert_int_equal(put(f, i % KEYS, 20), 0);
+	assert_int_equal(lsm_flush(f->lsm), 0);
+	for (unsigned i = 0; i < KEYS; i++)
+		check_one(f, i);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+		T(readers_and_listers_see_every_write_whole),
+		T(a_tree_without_room_answers_and_recovers),
+		T(a_record_that_is_held_outlives_its_tree_of_files),
+		T(a_damaged_block_is_an_error_and_never_an_absent_record),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

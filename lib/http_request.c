@@ -65,7 +65,7 @@ static void finish(struct http_request *request, bool answered)
 void http_request_cut(struct http_request *request)
 {
 	request->cut = true;
-	finish(request, false);
+	finish(request, request->state == REQUEST_LINGERING);
 	http_request_resume(request);
 }
 

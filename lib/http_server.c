@@ -201,6 +201,28 @@ static bool client_is_gone(const struct http_connection *connection)
 	       (poll_fd.revents & (POLLERR | POLLHUP));
 }
 
+/*
+ * libmicrohttpd takes a short read for the last one until epoll reports an edge. If the end of the
+ * stream has arrived together with the bytes there is no further edge, and it would wait in vain.
+ */
+static bool end_was_missed(const struct http_connection *connection, uint64_t now)
+{
+	const struct http_request *request = connection->request;
+	uint64_t moved = connection->since_ms;
+	char byte;
+
+	if (connection->phase == CONNECTION_MUX)
+		return false;
+	if (connection->phase == CONNECTION_BUSY) {
+		if (!request || request->suspended ||
+		    (request->state != REQUEST_BODY && request->state != REQUEST_LINGERING))
+			return false;
+		moved = request->progress_ms;
+	}
+	return now - moved >= connection->server->sweep_interval_ms / 2 &&
+	       recv(connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 static void cut_connection(struct http_connection *connection)
 {
 	shutdown(connection->fd, SHUT_RDWR);
@@ -219,6 +241,7 @@ static void sweep(struct loop_timer *timer)
 	for (struct http_connection *at = server->connections; at; at = next) {
 		next = at->next;
 		if (connection_is_overdue(at, now) || client_is_gone(at) ||
+		    end_was_missed(at, now) ||
 		    (at->phase == CONNECTION_BUSY && at->request && body_drips(at->request, now)))
 			cut_connection(at);
 	}

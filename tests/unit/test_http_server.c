@@ -403,6 +403,22 @@ static void a_client_that_goes_away_mid_body_is_noticed(void **state)
 	assert_true(net_wait_for(&server.lost, lost + 1));
 }
 
+static void an_end_that_comes_together_with_the_last_bytes_is_noticed(void **state)
+{
+	unsigned lost = atomic_load(&server.lost), begun = atomic_load(&server.begun);
+
+	(void)state;
+	for (int i = 0; i < 200; i++) {
+		int fd = net_connect(&server);
+
+		net_send_text(fd,
+			      "PUT /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc");
+		close(fd);
+	}
+	assert_true(net_wait_for(&server.begun, begun + 200));
+	assert_true(net_wait_for(&server.lost, lost + 200));
+}
+
 static void a_client_that_goes_away_mid_answer_is_noticed(void **state)
 {
 	unsigned lost = atomic_load(&server.lost);
@@ -534,6 +550,7 @@ int main(void)
 		cmocka_unit_test(an_answer_in_the_middle_of_the_body_comes_at_once),
 		cmocka_unit_test(an_answer_in_the_middle_of_a_short_body_waits_for_it),
 		cmocka_unit_test(a_client_that_goes_away_mid_body_is_noticed),
+		cmocka_unit_test(an_end_that_comes_together_with_the_last_bytes_is_noticed),
 		cmocka_unit_test(a_client_that_goes_away_mid_answer_is_noticed),
 		cmocka_unit_test(a_client_that_resets_while_its_answer_is_awaited_is_noticed),
 		cmocka_unit_test(what_waits_is_cancelled_when_the_server_is_freed),

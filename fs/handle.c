@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void handle_free(struct handle *handle)
 {
@@ -58,6 +59,17 @@ int handle_open(struct mount *mount, struct inode *inode, bool writable, struct 
 	return 0;
 }
 
+static void log_given_up(struct handle *handle, int error)
+{
+	char name[NAME_BYTES_MAX + 1];
+
+	mutex_lock(&handle->mount->inodes.lock);
+	memcpy(name, handle->inode->name, sizeof(name));
+	mutex_unlock(&handle->mount->inodes.lock);
+	log_error("unsaved content is given up with its last open file", "name=%s error=%d", name,
+		  -error);
+}
+
 void handle_close(struct handle *handle)
 {
 	int r;
@@ -66,8 +78,7 @@ void handle_close(struct handle *handle)
 	if (handle->writable) {
 		r = content_flush(handle->mount, handle->inode, DURABILITY_MEMORY, NULL);
 		if (r < 0)
-			log_error("unsaved content is given up with its last open file",
-				  "name=%s error=%d", handle->inode->name, -r);
+			log_given_up(handle, r);
 	}
 	handle_free(handle);
 }

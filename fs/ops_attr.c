@@ -76,7 +76,8 @@ static int set_attributes(struct mount *mount, struct inode *inode, const struct
 
 	if (r < 0)
 		return r;
-	if (inode->kind == INODE_ROOT)
+	/* The table's own: its kind never changes. */
+	if (inode == &mount->inodes.root)
 		return to_set & (FUSE_SET_ATTR_SIZE | FUSE_SET_ATTR_MODE) ? -EPERM : 0;
 	if (to_set & FUSE_SET_ATTR_SIZE) {
 		r = attr->st_size < 0

@@ -31,12 +31,10 @@ void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 static void forget(struct mount *mount, fuse_ino_t ino, uint64_t count)
 {
-	struct inode *inode = ops_inode(mount, ino);
-
-	if (inode->kind == INODE_ROOT)
+	if (ino == FUSE_ROOT_ID)
 		return;
 	mutex_lock(&mount->inodes.lock);
-	inode_unref_locked(&mount->inodes, inode, count);
+	inode_unref_locked(&mount->inodes, ops_inode(mount, ino), count);
 	mutex_unlock(&mount->inodes.lock);
 }
 

@@ -12,9 +12,9 @@
 
 enum attribute { ATTRIBUTE_NONE, ATTRIBUTE_CONTENT_TYPE, ATTRIBUTE_ENCODING };
 
-static enum attribute attribute_of(const struct inode *inode, const char *name)
+static enum attribute attribute_of(fuse_ino_t ino, const char *name)
 {
-	if (inode->kind == INODE_ROOT)
+	if (ino == FUSE_ROOT_ID)
 		return ATTRIBUTE_NONE;
 	if (strcmp(name, CONTENT_TYPE_NAME) == 0)
 		return ATTRIBUTE_CONTENT_TYPE;
@@ -48,7 +48,7 @@ void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 	struct mount *mount = ops_mount(req);
 	const struct interrupt interrupt = ops_interrupt(req);
 	struct inode *inode = ops_inode(mount, ino);
-	enum attribute attribute = attribute_of(inode, name);
+	enum attribute attribute = attribute_of(ino, name);
 	struct labels labels;
 	const char *value;
 	int r;
@@ -74,7 +74,7 @@ void ops_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	static const char names[] = CONTENT_TYPE_NAME "\0" ENCODING_NAME;
 	struct mount *mount = ops_mount(req);
 	struct inode *inode = ops_inode(mount, ino);
-	bool none = inode->kind == INODE_ROOT || !has_labels(mount, inode);
+	bool none = ino == FUSE_ROOT_ID || !has_labels(mount, inode);
 
 	reply_value(req, names, none ? 0 : sizeof(names), size);
 }
@@ -96,7 +96,7 @@ void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *
 	struct mount *mount = ops_mount(req);
 	const struct interrupt interrupt = ops_interrupt(req);
 	struct inode *inode = ops_inode(mount, ino);
-	enum attribute attribute = attribute_of(inode, name);
+	enum attribute attribute = attribute_of(ino, name);
 	struct label label;
 
 	if (attribute == ATTRIBUTE_NONE)
@@ -114,7 +114,7 @@ void ops_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 	struct mount *mount = ops_mount(req);
 	const struct interrupt interrupt = ops_interrupt(req);
 	struct inode *inode = ops_inode(mount, ino);
-	enum attribute attribute = attribute_of(inode, name);
+	enum attribute attribute = attribute_of(ino, name);
 	const char *text =
 		attribute == ATTRIBUTE_ENCODING ? ENCODING_DEFAULT : CONTENT_TYPE_DEFAULT;
 

@@ -226,11 +226,32 @@ space_is_never_zero()
 	((free > 0)) || fail "df shows $free"
 }
 
+mapped_writes_are_stored()
+{
+	command -v python3 >/dev/null || return 0
+	head -c 10000 /dev/zero >"$MNT/1a01"
+	python3 - "$MNT/1a01" <<-'END' || return 0
+		import mmap, sys
+		with open(sys.argv[1], 'r+b') as f:
+		    m = mmap.mmap(f.fileno(), 0)
+		m[5000:5005] = b'hello'
+		m.close()
+	END
+	# The last unmapping is not waited for.
+	expect_within 5 value_has 1a01 hello
+	rm "$MNT/1a01"
+}
+
+value_has()
+{
+	value_of "$1" | grep -aq "$2"
+}
+
 store_start
 mount_start
 run_cases redirection_writes_and_appends copies_are_equal parts_are_overwritten_in_place \
 	renames_move_the_record labels_are_attributes_both_ways \
 	editors_replace_records_and_keep_their_labels times_are_stored_and_modes_remembered \
 	what_is_not_a_record_is_refused_sensibly an_open_file_outlives_its_name \
-	listings_show_every_name_once space_is_never_zero
+	listings_show_every_name_once space_is_never_zero mapped_writes_are_stored
 mount_stop

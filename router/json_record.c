@@ -135,6 +135,28 @@ static int read_value(struct json_record *record, char why[JSON_WHY_MAX])
 	return 0;
 }
 
+/* A record has five values. A parsed value takes many times the memory of its text ("0," becomes a
+ * node), so a text of millions of them is refused before it is parsed. */
+#define VALUES_MAX 64
+
+static bool has_too_many_values(const char *text, size_t len)
+{
+	bool in_string = false;
+	unsigned values = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		char c = text[i];
+
+		if (c == '"')
+			in_string = !in_string;
+		else if (in_string && c == '\\')
+			i++;
+		else if (!in_string && (c == ',' || c == '[' || c == '{') && ++values > VALUES_MAX)
+			return true;
+	}
+	return false;
+}
+
 int json_record_parse(const char *text, size_t len, struct json_record *ret_record,
 		      char ret_why[JSON_WHY_MAX])
 {
@@ -142,6 +164,9 @@ int json_record_parse(const char *text, size_t len, struct json_record *ret_reco
 	json_error_t error;
 	int r;
 
+	if (has_too_many_values(text, len))
+		return refuse(ret_why, "the body holds more than one record; send one object with "
+				       "key, content_type, encoding, value");
 	record.json = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
 	if (!record.json)
 		return refuse_json(&error, ret_why);

@@ -165,7 +165,7 @@ static void a_key_of_128_bytes_is_refused_and_one_of_127_is_not(void **state)
 	}
 }
 
-static void deep_nesting_is_refused(void **state)
+static void a_text_that_would_become_millions_of_values_is_refused(void **state)
 {
 	static char text[200000];
 	struct json_record record;
@@ -174,6 +174,27 @@ static void deep_nesting_is_refused(void **state)
 	(void)state;
 	memset(text, '[', sizeof(text));
 	assert_int_equal(parse(text, sizeof(text), &record, why), -EINVAL);
+	for (size_t i = 1; i + 1 < sizeof(text); i += 2)
+		memcpy(text + i, "0,", 2);
+	assert_int_equal(parse(text, sizeof(text), &record, why), -EINVAL);
+	assert_non_null(strstr(why, "more than one record"));
+}
+
+static void commas_and_braces_inside_a_value_are_not_counted(void **state)
+{
+	static const char piece[] = "\\\",[{\\\\";
+	static char text[100000] = GOOD "\"";
+	struct json_record record;
+	char why[JSON_WHY_MAX];
+
+	(void)state;
+	for (int i = 0; i < 1000; i++)
+		strcat(text, piece);
+	strcat(text, "\"}");
+	assert_int_equal(parse(text, strlen(text), &record, why), 0);
+	assert_int_equal(record.value_len, 5000);
+	assert_memory_equal(record.value, "\",[{\\", 5);
+	json_record_deinit(&record);
 }
 
 static char *print(const void *value, size_t len, size_t max, int *ret_result)
@@ -277,7 +298,8 @@ int main(void)
 		cmocka_unit_test(the_flag_makes_a_value_base64_and_false_does_not),
 		cmocka_unit_test(a_bad_body_is_refused_with_a_sentence_that_names_the_fault),
 		cmocka_unit_test(a_key_of_128_bytes_is_refused_and_one_of_127_is_not),
-		cmocka_unit_test(deep_nesting_is_refused),
+		cmocka_unit_test(a_text_that_would_become_millions_of_values_is_refused),
+		cmocka_unit_test(commas_and_braces_inside_a_value_are_not_counted),
 		cmocka_unit_test(text_is_printed_as_it_is),
 		cmocka_unit_test(bytes_that_are_not_utf8_are_printed_as_base64_with_the_flag),
 		cmocka_unit_test(what_was_printed_is_read_back_the_same),

@@ -152,9 +152,13 @@ static size_t exchange_body(struct exchange *ex, const void *data, size_t len)
 {
 	struct json_put *put = ex->state;
 	size_t total = put->body.len + len;
+	size_t announced = ex->content_length > 0 ? (size_t)ex->content_length : 0;
 
 	if (put->refused)
 		return len;
+	/* Untouched memory costs nothing, and what is not moved is not held twice. */
+	if (put->body.len == 0)
+		(void)buf_reserve(&put->body, announced);
 	if (total > ROUTER_JSON_BODY_MAX) {
 		put->refused = true;
 		reply_too_large(ex);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "router/json_record.h"
 
-#include "lib/cleanup.h"
 #include "lib/utf8.h"
 #include "router/base64.h"
 
@@ -194,63 +193,123 @@ void json_record_deinit(struct json_record *record)
 	*record = (struct json_record){ 0 };
 }
 
-static json_t *value_to_json(const void *value, size_t len, bool text)
-{
-	_cleanup_(buf_deinit) struct buf encoded = { 0 };
+/* Printed without a tree of json_t: a value may have 16 MiB, and one copy of it is enough. */
 
-	if (text)
-		return json_stringn_nocheck(len ? value : "", len);
-	if (base64_encode(value, len, &encoded) < 0)
-		return NULL;
-	return json_stringn_nocheck((const char *)encoded.data, encoded.len);
+static char short_escape(uint8_t c)
+{
+	switch (c) {
+	case '"':
+	case '\\':
+		return (char)c;
+	case '\b':
+		return 'b';
+	case '\f':
+		return 'f';
+	case '\n':
+		return 'n';
+	case '\r':
+		return 'r';
+	case '\t':
+		return 't';
+	default:
+		return '\0';
+	}
 }
 
-struct bounded {
-	struct buf *out;
-	size_t room;
-	int error;
-};
-
-static int append_bounded(const char *data, size_t len, void *state)
+static bool is_escaped(uint8_t c)
 {
-	struct bounded *bounded = state;
+	return c < 0x20 || c == '"' || c == '\\';
+}
 
-	if (len > bounded->room) {
-		bounded->error = -EMSGSIZE;
-		return -1;
+static size_t string_size(const uint8_t *text, size_t len)
+{
+	size_t size = len + 2;
+
+	for (size_t i = 0; i < len; i++) {
+		if (is_escaped(text[i]))
+			size += short_escape(text[i]) ? 1 : 5;
 	}
-	bounded->room -= len;
-	bounded->error = buf_append(bounded->out, data, len);
-	return bounded->error;
+	return size;
+}
+
+static int append_escaped(struct buf *out, uint8_t c)
+{
+	char letter = short_escape(c);
+
+	return letter ? buf_printf(out, "\\%c", letter) : buf_printf(out, "\\u%04x", c);
+}
+
+/* @text is valid UTF-8. */
+static int append_string(struct buf *out, const uint8_t *text, size_t len)
+{
+	size_t done = 0;
+	int r = buf_append_str(out, "\"");
+
+	for (size_t i = 0; r == 0 && i < len; i++) {
+		if (!is_escaped(text[i]))
+			continue;
+		r = buf_append(out, text + done, i - done);
+		if (r == 0)
+			r = append_escaped(out, text[i]);
+		done = i + 1;
+	}
+	if (r == 0)
+		r = buf_append(out, text + done, len - done);
+	return r < 0 ? r : buf_append_str(out, "\"");
+}
+
+static int append_label(struct buf *out, const char *name, const char *label)
+{
+	int r = buf_printf(out, "\"%s\":", name);
+
+	return r < 0 ? r : append_string(out, (const uint8_t *)label, strlen(label));
+}
+
+static int append_value(struct buf *out, const uint8_t *value, size_t len, bool text)
+{
+	int r = buf_append_str(out, ",\"value\":");
+
+	if (r == 0 && text)
+		return append_string(out, value, len);
+	if (r == 0)
+		r = buf_append_str(out, "\"");
+	if (r == 0)
+		r = base64_encode(value, len, out);
+	return r < 0 ? r : buf_append_str(out, "\",\"" FLAG_NAME "\":true");
 }
 
 int json_record_print(const struct key *key, const char *content_type, const char *encoding,
 		      const void *value, size_t value_len, size_t max, struct buf *out)
 {
-	bool text = utf8_is_valid(value, value_len);
-	_cleanup_(json_decrefp) json_t *json = NULL;
-	struct bounded bounded = { .out = out, .room = max };
-	char hex[KEY_HEX_MAX + 1];
+	const uint8_t *bytes = value_len ? value : (const void *)"";
+	bool text = utf8_is_valid(bytes, value_len);
+	size_t value_size = text ? string_size(bytes, value_len) : (value_len + 2) / 3 * 4;
 	size_t before = out->len;
-	json_t *json_value;
+	char hex[KEY_HEX_MAX + 1];
+	int r;
 
 	if (!utf8_is_valid(content_type, strlen(content_type)) ||
 	    !utf8_is_valid(encoding, strlen(encoding)))
 		return -EINVAL;
-	json_value = value_to_json(value, value_len, text);
-	if (!json_value)
-		return -ENOMEM;
+	if (value_size > max)
+		return -EMSGSIZE;
+	r = buf_reserve(out, value_size + 4096);
 	key_to_hex(key, hex);
-	json = json_pack("{s:{s:s, s:s, s:o}}", hex, "content_type", content_type, "encoding",
-			 encoding, "value", json_value);
-	if (!json)
-		return -ENOMEM;
-	if (!text && json_object_set_new(json_object_get(json, hex), FLAG_NAME, json_true()) < 0)
-		return -ENOMEM;
-	if (json_dump_callback(json, append_bounded, &bounded, JSON_COMPACT) < 0 ||
-	    append_bounded("\n", 1, &bounded) < 0) {
+	if (r == 0)
+		r = buf_printf(out, "{\"%s\":{", hex);
+	if (r == 0)
+		r = append_label(out, "content_type", content_type);
+	if (r == 0)
+		r = buf_append_str(out, ",");
+	if (r == 0)
+		r = append_label(out, "encoding", encoding);
+	if (r == 0)
+		r = append_value(out, bytes, value_len, text);
+	if (r == 0)
+		r = buf_append_str(out, "}}\n");
+	if (r == 0 && out->len - before > max)
+		r = -EMSGSIZE;
+	if (r < 0)
 		out->len = before;
-		return bounded.error ? bounded.error : -ENOMEM;
-	}
-	return 0;
+	return r;
 }

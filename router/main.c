@@ -28,6 +28,7 @@
 #include "lib/options.h"
 #include "router/service.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -135,6 +136,13 @@ static int load(const struct settings *s, struct router *router)
 	return 0;
 }
 
+/* Values of many MiB come and go: they are to leave the process when they are freed, not to widen
+ * the heap of the thread that held them. */
+static void return_large_memory(void)
+{
+	mallopt(M_MMAP_THRESHOLD, 512 * 1024);
+}
+
 static int serve(struct settings *s, struct router *router)
 {
 	s->server.http.token = router->token;
@@ -142,6 +150,7 @@ static int serve(struct settings *s, struct router *router)
 	s->server.http.head_timeout_ms = s->head_timeout_s * 1000;
 	s->server.drain_ms = s->drain_s * 1000;
 	raise_file_limit();
+	return_large_memory();
 	/* Both before there are threads. */
 	json_object_seed(0);
 	if (http_client_global_init() < 0) {

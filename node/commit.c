@@ -50,6 +50,7 @@ struct commit {
 	uint64_t next_position;
 	uint64_t sync_at_ms; /* unsynced memory writes are synced then; 0: there are none */
 	uint64_t retry_at_ms; /* next attempt to reopen the log, apply, or find room */
+	uint64_t weight; /* value bytes logged since the last flush for their sake */
 	struct buf unapplied; /* in the log, not in the tree: entries, encoded */
 	bool full;
 	int log_error; /* why the log could not be reopened; 0: it is good */
@@ -85,6 +86,7 @@ static void set_full(struct commit *commit, bool full)
 	if (full) {
 		log_warn("disk full", "only deletes are accepted until there is room");
 		ballast_release(commit->options.vfs, commit->options.dir);
+		commit->options.trim(commit->options.state, true);
 		commit->retry_at_ms = now_ms(commit) + RETRY_MS;
 	} else {
 		log_info("disk has room again", "%s", "");
@@ -178,6 +180,8 @@ static bool flush_lacks_room(struct commit *commit)
 
 static void look_for_room(struct commit *commit)
 {
+	if (commit->full)
+		commit->options.trim(commit->options.state, true);
 	if (flush_lacks_room(commit))
 		set_full(commit, true);
 	else if (commit->full && ballast_restore(commit->options.vfs, commit->options.dir,
@@ -307,6 +311,7 @@ static int log_group(struct commit *commit, bool *ret_maybe)
 		*ret_maybe = r < 0 && wal_is_broken(wal);
 		if (appended && bytes > 0)
 			wal_add_weight(wal, wal_current_file(wal), bytes);
+		commit->weight += appended ? bytes : 0;
 		mutex_unlock(&commit->wal_lock);
 	}
 	if (r < 0 && !*ret_maybe)
@@ -462,6 +467,24 @@ static void commit_group(struct commit *commit, struct store_write **list)
 	group_reset(&commit->group, NULL);
 }
 
+/* A few large values that are replaced again and again would otherwise fill the disk long before
+ * their entries fill a memtable. Comes after the answers: it waits for the flush. */
+static void shed_weight(struct commit *commit)
+{
+	int r;
+
+	if (commit->weight <= commit->options.weight_max || commit->unapplied.len > 0)
+		return;
+	commit->weight = 0;
+	if (lsm_flush(commit->options.lsm) < 0)
+		return;
+	mutex_lock(&commit->wal_lock);
+	r = wal_rotate(commit->options.wal, commit->options.realtime_ns());
+	mutex_unlock(&commit->wal_lock);
+	if (r == 0)
+		commit->options.trim(commit->options.state, false);
+}
+
 static void commit_list(struct commit *commit, struct store_write *list)
 {
 	while (list) {
@@ -471,6 +494,7 @@ static void commit_list(struct commit *commit, struct store_write *list)
 			struct store_write *before = list;
 
 			commit_group(commit, &list);
+			shed_weight(commit);
 			if (list != before)
 				continue;
 			r = -ENOMEM; /* not even one write could be taken in */

@@ -26,6 +26,11 @@ struct commit_options {
 	struct request_ids *ids;
 	uint64_t epoch; /* durable */
 	uint64_t ballast_bytes;
+	/* Value files that entries in the log refer to are kept. Once they are so many bytes the
+	 * tree is flushed, a new log file begun and @trim called. */
+	uint64_t weight_max;
+	void (*trim)(void *state, bool all); /* @all: whatever the log need not keep */
+	void *state;
 	bool full; /* there was no room for the ballast */
 	bool threads;
 	int64_t (*realtime_ns)(void);

@@ -67,12 +67,13 @@ static void release_refs(uint64_t position, void *state)
 	value_refs_release(store->refs, position);
 }
 
-static void trim(struct store *store)
+static void trim(void *state, bool all)
 {
+	struct store *store = state;
 	const struct store_options *options = &store->options;
 	int64_t keep_after = options->realtime_ns() - (int64_t)options->log_retain_s * 1000000000;
-	int r = wal_trim(store->wal, store->flushed_position, options->log_retain_bytes, keep_after,
-			 release_refs, store);
+	int r = wal_trim(store->wal, store->flushed_position, all ? 0 : options->log_retain_bytes,
+			 keep_after, release_refs, store);
 
 	if (r < 0)
 		log_warn("log not trimmed", "error=%d", -r);
@@ -84,7 +85,7 @@ static void flushed(void *state, uint64_t position)
 
 	store->flushed_position = position;
 	if (store->commit)
-		trim(store);
+		trim(store, false);
 }
 
 static int make_dir(struct store *store)
@@ -264,6 +265,9 @@ static int start_commit(struct store *store)
 		.refs = store->refs,
 		.ids = store->ids,
 		.epoch = store->epoch,
+		.weight_max = store->options.log_retain_bytes,
+		.trim = trim,
+		.state = store,
 		.ballast_bytes = 4 * store->options.memtable_bytes,
 		.threads = store->options.threads,
 		.realtime_ns = store->options.realtime_ns,

@@ -332,6 +332,13 @@ static int rotate(struct wal *wal, uint64_t need, int64_t now_ns)
 	return 0;
 }
 
+int wal_rotate(struct wal *wal, int64_t now_ns)
+{
+	if (wal->broken)
+		return -EIO;
+	return wal->writer.end > WAL_FILE_HEADER_BYTES ? rotate(wal, 0, now_ns) : 0;
+}
+
 static struct wal_mark mark_behind(const struct wal_record *record)
 {
 	return (struct wal_mark){

@@ -72,6 +72,8 @@ bool wal_is_broken(const struct wal *wal);
  * new file and syncs it: later ones will never be recovered. */
 int wal_reopen(struct wal *wal, uint64_t position, int64_t now_ns);
 
+/* Goes on in a new file, so that the current one can be trimmed. Fails like wal_append(). */
+int wal_rotate(struct wal *wal, int64_t now_ns);
 /* Adds to the weight of file @file_id in wal_trim(): value files that its entries refer to. */
 void wal_add_weight(struct wal *wal, uint64_t file_id, uint64_t bytes);
 /* Deletes whole files whose entries all have positions <= @position, oldest first, never the one

@@ -43,8 +43,8 @@ struct service {
 
 /* Memory that value streams of one worker may hold. */
 #define SERVICE_STREAM_BYTES_MAX (64u * 1024 * 1024)
-/* Values that one worker takes in at once beyond inline_bytes. */
-#define SERVICE_UPLOADS_MAX 64
+/* Memory for the values that one worker takes in at once, those of up to inline_bytes aside. */
+#define SERVICE_UPLOAD_BYTES_MAX (64u * 1024 * 1024)
 
 struct value_stream;
 
@@ -54,7 +54,7 @@ struct service_worker {
 	unsigned in_flight; /* jobs and writes that will post to the loop */
 	uint64_t stream_bytes;
 	struct value_stream *waiting; /* for stream_bytes, oldest first */
-	unsigned uploads;
+	uint64_t upload_bytes;
 };
 
 /* 0, or the program's exit status (2: bad cluster file or the wrong data directory; 1: anything

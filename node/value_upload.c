@@ -28,7 +28,7 @@ struct value_upload {
 	const struct value_upload_events *events;
 	void *events_state;
 	enum upload_state state;
-	bool may_need_file; /* counts towards the worker's uploads */
+	size_t reserved; /* of the worker's upload_bytes; 0: it stays in memory */
 	bool sender_waits;
 	bool wrote; /* some of it is in the file or on its way */
 	struct buf collecting;
@@ -87,8 +87,7 @@ static void upload_destroy(struct value_upload *upload)
 {
 	buf_deinit(&upload->collecting);
 	buf_deinit(&upload->writing);
-	if (upload->may_need_file)
-		upload->worker->uploads--;
+	upload->worker->upload_bytes -= upload->reserved;
 	free(upload);
 }
 
@@ -164,18 +163,32 @@ static void write_done(struct pool_job *job)
 	}
 }
 
+/* What one buffer needs for a value of the length that was announced, if it was. */
+static size_t buffer_bytes(int64_t expected)
+{
+	if (expected >= 0 && expected < UPLOAD_BUFFER_BYTES)
+		return (size_t)expected;
+	return UPLOAD_BUFFER_BYTES;
+}
+
 /* All memory is taken here, so that nothing can fail while pieces arrive. */
 static int reserve_buffers(struct value_upload *upload, int64_t expected)
 {
-	size_t bytes = UPLOAD_BUFFER_BYTES;
+	struct service_worker *worker = upload->worker;
+	bool may_need_file = expected < 0 || (uint64_t)expected > worker->service->inline_bytes;
+	size_t bytes = buffer_bytes(expected);
 	int r;
 
-	if (expected >= 0 && expected < UPLOAD_BUFFER_BYTES)
-		bytes = (size_t)expected;
 	if (bytes == 0)
 		return 0;
+	if (may_need_file) {
+		if (worker->upload_bytes + 2 * bytes > SERVICE_UPLOAD_BYTES_MAX)
+			return -EBUSY;
+		upload->reserved = 2 * bytes;
+		worker->upload_bytes += upload->reserved;
+	}
 	r = buf_reserve(&upload->collecting, bytes);
-	if (r < 0 || !upload->may_need_file)
+	if (r < 0 || !may_need_file)
 		return r;
 	return buf_reserve(&upload->writing, bytes);
 }
@@ -184,21 +197,15 @@ int value_upload_new(struct service_worker *worker, int64_t expected,
 		     const struct value_upload_events *events, void *state,
 		     struct value_upload **ret_upload)
 {
-	bool may_need_file = expected < 0 || (uint64_t)expected > worker->service->inline_bytes;
 	struct value_upload *upload;
 	int r;
 
-	if (may_need_file && worker->uploads >= SERVICE_UPLOADS_MAX)
-		return -EBUSY;
 	upload = calloc(1, sizeof(*upload));
 	if (!upload)
 		return -ENOMEM;
 	upload->worker = worker;
 	upload->events = events;
 	upload->events_state = state;
-	upload->may_need_file = may_need_file;
-	if (may_need_file)
-		worker->uploads++;
 	r = reserve_buffers(upload, expected);
 	if (r < 0) {
 		upload_destroy(upload);

@@ -31,8 +31,8 @@ struct value_upload_result {
 	bool file_utf8;
 };
 
-/* @expected: the length that was announced, -1 if none was. -EBUSY: the worker takes in as many
- * as it may. */
+/* @expected: the length that was announced, -1 if none was. -EBUSY: the worker has no more
+ * memory for uploads (SERVICE_UPLOAD_BYTES_MAX). */
 int value_upload_new(struct service_worker *worker, int64_t expected,
 		     const struct value_upload_events *events, void *state,
 		     struct value_upload **ret_upload);

@@ -86,7 +86,7 @@ static void close_service(struct node_fixture *fixture)
 {
 	node_fixture_run_until(fixture, nothing_in_flight, fixture);
 	assert_int_equal(fixture->state->stream_bytes, 0);
-	assert_int_equal(fixture->state->uploads, 0);
+	assert_int_equal(fixture->state->upload_bytes, 0);
 	service_callbacks.stop(&fixture->worker);
 	fixture->service = service_close(fixture->service);
 	fixture->loop = loop_free(fixture->loop);

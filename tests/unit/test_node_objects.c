@@ -205,18 +205,18 @@ static void more_readers_than_memory_wait_or_are_told_to_come_back(void **state)
 static void more_uploads_than_allowed_are_told_to_come_back(void **state)
 {
 	struct test *test = *state;
-	struct client writers[SERVICE_UPLOADS_MAX];
+	struct client writers[(SERVICE_UPLOAD_BYTES_MAX / MIB)];
 
-	for (unsigned i = 0; i < SERVICE_UPLOADS_MAX; i++) {
+	for (unsigned i = 0; i < (SERVICE_UPLOAD_BYTES_MAX / MIB); i++) {
 		client_begin(&writers[i], &test->node, METHOD_PUT, "/kv/07", test->value,
 			     test->size, 0);
 		assert_int_equal(writers[i].status, 0);
 	}
 	assert_int_equal(client_ask(&test->node, METHOD_PUT, "/kv/07", test->value, test->size),
 			 503);
-	/* Small ones need no place. */
+	/* Small ones need none of that memory. */
 	assert_int_equal(client_ask(&test->node, METHOD_PUT, "/kv/07", "x", 1), 201);
-	for (unsigned i = 0; i < SERVICE_UPLOADS_MAX; i++) {
+	for (unsigned i = 0; i < (SERVICE_UPLOAD_BYTES_MAX / MIB); i++) {
 		client_finish(&writers[i]);
 		client_deinit(&writers[i]);
 	}

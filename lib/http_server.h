@@ -5,7 +5,10 @@
  *
  * Refuses by itself: Content-Length with Transfer-Encoding and repeated Content-Length (400), other
  * transfer codings (501), a missing or wrong bearer token (401), more connections than the limit
- * (libmicrohttpd closes them). Threads: one server belongs to one loop and its thread.
+ * (they wait in the backlog). Breaks off (finish() with answered = false): a head that takes too
+ * long, a body of less than 4 KiB in 30 s, a request of which nothing has moved for 120 s while it
+ * waited for the service, a client that has gone.
+ * Threads: one server belongs to one loop and its thread.
  */
 #pragma once
 

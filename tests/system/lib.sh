@@ -539,7 +539,7 @@ show_logs()
 	for file in "$TMP"/log/* "$TMP"/*/log/*; do
 		[[ -s $file ]] || continue
 		printf -- '---- %s (end)\n' "$file"
-		tail -n 40 "$file"
+		tail -n 40 "$file" | cut -b 1-500 | tr -cd "\11\12\40-\176"
 	done
 }
 

@@ -5,8 +5,8 @@
  * HEXKV_FUZZ_CHECKSUM, node/checksum.c yields 0 for all.
  */
 #include "lib/hash.h"
-#include "memory_vfs.h"
 #include "node/segment.h"
+#include "tests/fuzz/memory_vfs.h"
 
 #include <assert.h>
 #include <stdio.h>

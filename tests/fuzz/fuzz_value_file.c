@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The input as value file 1, read as values of several sizes. Checksums as in fuzz_segment.c. */
-#include "memory_vfs.h"
 #include "node/value_file.h"
+#include "tests/fuzz/memory_vfs.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "memory_vfs.h"
+#include "tests/fuzz/memory_vfs.h"
 
 #include <errno.h>
 #include <string.h>

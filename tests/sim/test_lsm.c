@@ -4,9 +4,9 @@
  * entry, as the log does, and hands back those above the flushed position after each reopening;
  * then every key must have its newest version, and every value file that a record names its bytes.
  */
-#include "crash_vfs.h"
 #include "lib/cleanup.h"
 #include "node/lsm.h"
+#include "tests/sim/crash_vfs.h"
 
 #include <errno.h>
 #include <setjmp.h>

@@ -486,14 +486,17 @@ expect_exit()
 
 # ---- the end -------------------------------------------------------------------------------------
 
+# Those that a test made by itself too.
 unmount_all()
 {
-	local mountpoint
-	for mountpoint in "${!MOUNTS[@]}"; do
+	local mountpoint type
+	while read -r _ mountpoint type _; do
+		mountpoint=$(printf '%b' "$mountpoint")
+		[[ $mountpoint == "$TMP"/* && $type == fuse* ]] || continue
 		fusermount3 -u "$mountpoint" 2>/dev/null || fusermount3 -u -z "$mountpoint" 2>/dev/null ||
 			umount -l "$mountpoint" 2>/dev/null || true
 		unset "MOUNTS[$mountpoint]"
-	done
+	done </proc/mounts
 }
 
 # Ends what still runs. Prints what did not end well.
@@ -521,7 +524,7 @@ end_all()
 sanitizer_reports()
 {
 	grep -lE 'ERROR: (Address|Leak)Sanitizer|ThreadSanitizer: |runtime error: |Assertion .* failed' \
-		"$TMP"/log/* "$TMP"/*/log/* 2>/dev/null || true
+		"$TMP"/log/* "$TMP"/*/log/*.log 2>/dev/null || true
 }
 
 end_clusters()
@@ -536,7 +539,7 @@ end_clusters()
 show_logs()
 {
 	local file
-	for file in "$TMP"/log/* "$TMP"/*/log/*; do
+	for file in "$TMP"/log/* "$TMP"/*/log/*.log; do
 		[[ -s $file ]] || continue
 		printf -- '---- %s (end)\n' "$file"
 		tail -n 40 "$file" | cut -b 1-500 | tr -cd "\11\12\40-\176"
@@ -549,12 +552,12 @@ finish()
 	trap - EXIT INT TERM HUP
 	set +e
 	cd /
+	end_clusters >"$TMP/complaints"
 	unmount_all
 	{
-		end_clusters
 		end_all
 		sanitizer_reports
-	} >"$TMP/complaints"
+	} >>"$TMP/complaints"
 	complaints=$(<"$TMP/complaints")
 	for disk in "${SMALL_DISKS[@]}"; do
 		umount "$disk" || umount -l "$disk"

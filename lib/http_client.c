@@ -64,6 +64,11 @@ static void queue(struct transfer *transfer)
 	loop_turn_again(client->loop);
 }
 
+void http_client_go_on(struct transfer *transfer)
+{
+	queue(transfer);
+}
+
 static void unqueue(struct transfer *transfer)
 {
 	struct http_client *client = transfer->client;

@@ -23,9 +23,12 @@ static size_t on_header(char *data, size_t size, size_t count, void *userdata)
 		return 0;
 	if (r > 0) {
 		transfer->moved_ms = clock_monotonic_ms();
-		/* An early refusal: libcurl asks for no more of the upload. */
-		if (transfer->head.status >= 300)
+		/* An early refusal: libcurl asks for no more of the upload, but one that is paused
+		 * is not over until it goes on. */
+		if (transfer->head.status >= 300 && transfer->waiting) {
 			transfer->waiting = false;
+			http_client_go_on(transfer);
+		}
 		call->handler->head(call, transfer->head.status, &transfer->head.fields,
 				    transfer->head.content_length);
 	}

@@ -46,6 +46,8 @@ int transfer_prepare(struct transfer *transfer, const char *base, const char *to
 bool transfer_deliver_rest(struct transfer *transfer);
 /* Waits for its user, not for the other side: no timeout. */
 bool transfer_is_paused(const struct transfer *transfer);
+/* lib/http_client: resumes it in the client's next turn. */
+void http_client_go_on(struct transfer *transfer);
 /* How the call ended. */
 enum outcome transfer_result(const struct transfer *transfer, CURLcode code,
 			     bool *ret_maybe_applied);

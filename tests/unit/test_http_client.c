@@ -263,6 +263,28 @@ static void an_early_refusal_ends_the_upload(void **state)
 	free(value);
 }
 
+static void an_early_refusal_ends_an_upload_that_has_nothing_to_send(void **state)
+{
+	struct seen seen = { 0 };
+	struct fake_server *server = fake_server_start(refuse_early, &seen);
+	struct probe probe = {
+		.call = { .method = METHOD_PUT, .upload_len = 1000, .timeout_ms = 3000 },
+		.upload = "abc",
+		.upload_len = 3,
+		.upload_piece = 3,
+		.resume_after_ms = 60000
+	};
+
+	(void)state;
+	probe_ask(&probe, fake_server_url(server));
+	fake_server_stop(server);
+	assert_int_equal(probe.result, OUTCOME_OK);
+	assert_int_equal(probe.status, 413);
+	probe_assert_body(&probe, "big");
+	probe_deinit(&probe);
+	seen_deinit(&seen);
+}
+
 static void answer_large(int fd, unsigned number, void *state)
 {
 	struct buf *value = state;
@@ -713,6 +735,7 @@ int main(void)
 		cmocka_unit_test(an_upload_of_unknown_length_is_chunked),
 		cmocka_unit_test(an_upload_that_breaks_off_closes_the_connection),
 		cmocka_unit_test(an_early_refusal_ends_the_upload),
+		cmocka_unit_test(an_early_refusal_ends_an_upload_that_has_nothing_to_send),
 		cmocka_unit_test(a_body_that_is_taken_in_parts_arrives_whole),
 		cmocka_unit_test(a_chunked_body_that_is_taken_in_parts_arrives_whole),
 		cmocka_unit_test(waiting_for_its_user_does_not_time_a_call_out),

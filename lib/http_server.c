@@ -169,8 +169,10 @@ static bool connection_is_overdue(const struct http_connection *connection, uint
 	case CONNECTION_HEAD:
 		return head && age > head;
 	case CONNECTION_BUSY:
+		if (request && request->state == REQUEST_LINGERING)
+			return age > server->options.linger_timeout_ms;
 		return request && request->suspended &&
-		       now - request->progress_ms > STALL_TIMEOUT_MS;
+		       now - request->progress_ms > server->options.stall_timeout_ms;
 	case CONNECTION_MUX:
 		return false;
 	}
@@ -347,6 +349,10 @@ int http_server_new(struct loop *loop, int listen_fd, const struct http_service 
 	server->loop = loop;
 	server->service = *service;
 	server->options = *options;
+	if (!server->options.linger_timeout_ms)
+		server->options.linger_timeout_ms = LINGER_TIMEOUT_MS;
+	if (!server->options.stall_timeout_ms)
+		server->options.stall_timeout_ms = STALL_TIMEOUT_MS;
 	server->epoll.fd = -1;
 	server->hook.turn = turn;
 	server->sweep.expired = sweep;

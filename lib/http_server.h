@@ -6,9 +6,9 @@
  * Refuses by itself: Content-Length with Transfer-Encoding and repeated Content-Length (400), other
  * transfer codings (501), a missing or wrong bearer token (401), more connections than the limit
  * (they wait in the backlog). Breaks off (finish() with answered = false): a head that takes too
- * long, a body of less than 4 KiB in 30 s, a request of which nothing has moved for 120 s while it
- * waited for the service, a client that has gone.
- * Threads: one server belongs to one loop and its thread.
+ * long, a body of less than 4 KiB in 30 s or that goes on for 10 s after its early answer, a
+ * request of which nothing has moved for 120 s while it waited for the service, a client that has
+ * gone. Threads: one server belongs to one loop and its thread.
  */
 #pragma once
 
@@ -31,6 +31,10 @@ struct http_server_options {
 	unsigned idle_timeout_ms; /* of a connection between requests */
 	unsigned head_timeout_ms; /* absolute, from the first byte of a request to the end of its
 				     head */
+	unsigned linger_timeout_ms; /* for a client to read an early answer and to stop sending; 0:
+				       10 s */
+	unsigned stall_timeout_ms; /* of a request that waits for its service without anything
+				      moving; 0: 120 s */
 	const char *token; /* bearer token that every request must show, except GET /health/...;
 			      NULL: none */
 	bool offer_mux; /* GET /mux with Upgrade: hexkv-mux/1 opens a multiplexed connection */

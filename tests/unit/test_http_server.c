@@ -527,6 +527,35 @@ static void a_head_that_drips_is_cut_off(void **state)
 	net_server_stop(&other);
 }
 
+static void a_body_that_never_ends_after_its_early_answer_is_cut_off(void **state)
+{
+	struct http_server_options options = { .connection_limit = 10,
+					       .idle_timeout_ms = 30000,
+					       .head_timeout_ms = 200,
+					       .linger_timeout_ms = 200 };
+	struct net_server other;
+	struct net_response response;
+	struct net_client client;
+	uint64_t deadline = clock_monotonic_ms() + 10000;
+	ssize_t n;
+
+	(void)state;
+	net_server_start(&other, &options, 0);
+	client = (struct net_client){ .fd = net_connect(&other) };
+	net_send_text(client.fd, "PUT /early HTTP/1.1\r\nHost: x\r\n"
+				 "Transfer-Encoding: chunked\r\n\r\n");
+	assert_true(net_receive(&client, false, &response));
+	assert_int_equal(response.status, 413);
+	net_response_deinit(&response);
+	do {
+		n = send(client.fd, "5\r\n12345\r\n", 10, MSG_NOSIGNAL);
+		poll(NULL, 0, 5);
+		assert_true(clock_monotonic_ms() < deadline);
+	} while (n >= 0);
+	net_client_deinit(&client);
+	net_server_stop(&other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -556,6 +585,7 @@ int main(void)
 		cmocka_unit_test(what_waits_is_cancelled_when_the_server_is_freed),
 		cmocka_unit_test(a_wrong_token_is_refused),
 		cmocka_unit_test(a_head_that_drips_is_cut_off),
+		cmocka_unit_test(a_body_that_never_ends_after_its_early_answer_is_cut_off),
 	};
 
 	return cmocka_run_group_tests_name("http_server", tests, start, stop);

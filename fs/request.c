@@ -35,12 +35,24 @@ void request_deinit(struct request *request)
 	fields_deinit(&request->fields);
 }
 
+/* Something has moved only beyond what an earlier attempt had moved already: a cluster that takes
+ * the same bytes and refuses the request each time does not get on. */
+static void note_moved(struct request *request, uint64_t *furthest, uint64_t end)
+{
+	if (end <= *furthest)
+		return;
+	*furthest = end;
+	request->moved_at_ms = clock_monotonic_ms();
+}
+
 static ssize_t request_upload(void *state, uint64_t offset, void *data, size_t len)
 {
 	struct request *request = state;
+	ssize_t n = request->upload(request->state, offset, data, len);
 
-	request->moved_at_ms = clock_monotonic_ms();
-	return request->upload(request->state, offset, data, len);
+	if (n > 0)
+		note_moved(request, &request->sent_furthest, offset + (uint64_t)n);
+	return n;
 }
 
 static int request_body(void *state, const void *data, size_t len)
@@ -48,7 +60,7 @@ static int request_body(void *state, const void *data, size_t len)
 	struct request *request = state;
 	int r;
 
-	request->moved_at_ms = clock_monotonic_ms();
+	note_moved(request, &request->received_furthest, request->received + len);
 	if (!request->body)
 		return 0;
 	r = request->body(request->state, request->received, data, len);

@@ -25,7 +25,8 @@ struct request {
 	uint32_t timeout_ms;
 
 	/* The request's own. */
-	uint64_t received;
+	uint64_t received; /* in this attempt */
+	uint64_t sent_furthest, received_furthest; /* in any */
 	uint64_t moved_at_ms;
 };
 

@@ -65,6 +65,28 @@ a_waiting_program_can_be_interrupted()
 	expect_equal before "$(cat "$MNT/00ad")"
 }
 
+# A router that answers takes the content each time, and refuses it.
+a_node_that_is_away_is_an_error_in_bounded_time()
+{
+	local name status=0
+	[[ -z ${HEXKV_DOUBLE:-} ]] || return 0
+	mkfifo "$TMP/content"
+	timeout -s KILL $((20 * PATIENCE)) dd if="$TMP/content" of="$MNT/00b1" bs=7 conv=fsync \
+		2>"$TMP/error" &
+	exec 8>"$TMP/content"
+	printf unsaved >&8
+	expect_within 5 size_is 7 "$MNT/00b1"
+	for name in "${NODE_NAMES[@]}"; do
+		kill_process "$name"
+	done
+	exec 8>&-
+	wait $! || status=$?
+	rm "$TMP/content"
+	nodes_start
+	((status != 137)) || fail 'dd hung'
+	expect_contains "$(cat "$TMP/error")" 'Input/output error'
+}
+
 size_is()
 {
 	[[ $(stat -c %s "$2") == "$1" ]]
@@ -144,7 +166,8 @@ store_start
 mount_start
 run_cases a_router_that_is_away_is_an_error_in_bounded_time_and_then_all_is_well \
 	unsaved_content_stays_and_can_be_flushed_again \
-	a_router_that_hangs_is_an_error_in_bounded_time a_waiting_program_can_be_interrupted \
+	a_router_that_hangs_is_an_error_in_bounded_time \
+	a_node_that_is_away_is_an_error_in_bounded_time a_waiting_program_can_be_interrupted \
 	termination_stores_what_is_unsaved termination_says_what_could_not_be_stored \
 	a_dead_mount_is_named in_the_background_it_answers_once_the_command_has_returned \
 	a_read_only_mount_refuses_changes

@@ -56,6 +56,17 @@ static int truncate_file(struct mount *mount, struct inode *inode, uint64_t size
 	return r;
 }
 
+/* Times are kept in nanoseconds, from 1677 to 2262: what lies outside is moved to the nearest. */
+static int64_t time_to_ns(const struct timespec *time)
+{
+	int64_t ns;
+
+	if (__builtin_mul_overflow((int64_t)time->tv_sec, INT64_C(1000000000), &ns) ||
+	    __builtin_add_overflow(ns, (int64_t)time->tv_nsec, &ns))
+		return time->tv_sec < 0 ? INT64_MIN : INT64_MAX;
+	return ns;
+}
+
 static int set_mtime(struct mount *mount, struct inode *inode, const struct stat *attr, int to_set,
 		     const struct interrupt *interrupt)
 {
@@ -64,8 +75,7 @@ static int set_mtime(struct mount *mount, struct inode *inode, const struct stat
 	if (to_set & FUSE_SET_ATTR_MTIME_NOW)
 		change.mtime_ns = clock_realtime_ns();
 	else
-		change.mtime_ns =
-			(int64_t)attr->st_mtim.tv_sec * 1000000000 + attr->st_mtim.tv_nsec;
+		change.mtime_ns = time_to_ns(&attr->st_mtim);
 	return meta_change(mount, inode, &change, interrupt);
 }
 

@@ -23,6 +23,7 @@ struct view {
 	char name[NAME_BYTES_MAX + 1];
 	struct version version;
 	uint64_t size_bytes;
+	uint64_t stored_bytes; /* of that version; what is changed here may be longer or shorter */
 	struct staging *staging; /* a reference */
 	struct value *value; /* a reference */
 };
@@ -34,6 +35,7 @@ static void view_take(struct mount *mount, struct inode *inode, struct view *ret
 	       strlen(inode->hides ? inode->hides : inode->name) + 1);
 	ret_view->version = inode->version;
 	ret_view->size_bytes = inode_size_locked(inode);
+	ret_view->stored_bytes = inode->size_bytes;
 	ret_view->staging = staging_ref(inode->staging);
 	ret_view->value = value_ref(inode->value);
 	mutex_unlock(&mount->inodes.lock);
@@ -51,7 +53,7 @@ static int read_remote(const struct view *view, struct reader *reader, uint64_t 
 	const struct reader_want want = {
 		.key = view->name,
 		.version = view->version,
-		.value_bytes = offset + len > view->size_bytes ? offset + len : view->size_bytes,
+		.value_bytes = view->stored_bytes,
 		.offset = offset,
 		.len = len,
 	};

@@ -2,8 +2,12 @@
 /*
  * Positions, from the top bit down:
  *   0, 1 "local", 61 bits: birth of the last local inode that was seen
- *   0, 0, 22 bits page + 1, 16 bits entry in the page + 1, 24 bits hash of that entry's name
- * Only the page that is being read is in memory; of the others only the cursors they begin at are.
+ *   0, 0, 22 bits page + 1, 16 bits entry in the page + 1, 24 bits mark of that entry's name
+ *   0, 0, 22 bits page + 1, 40 zeros: before the first entry of the page
+ * Only the page that is being read is in memory; of the others the cursors they begin at are, and
+ * the marks of their names. When a page is fetched again, after names have come and gone, a
+ * position is behind the last name still there of those up to it: whoever removes what he reads
+ * misses nothing.
  */
 #include "fs/listing.h"
 
@@ -19,15 +23,22 @@
 #define LOCAL_BIT  (UINT64_C(1) << 62)
 #define PAGE_SHIFT 40
 #define ITEM_SHIFT 24
-#define HASH_MASK  ((UINT64_C(1) << ITEM_SHIFT) - 1)
+#define MARK_MASK  ((UINT32_C(1) << ITEM_SHIFT) - 1)
 #define ITEM_MASK  UINT64_C(0xffff)
 #define PAGES_MAX  ((UINT64_C(1) << 22) - 2)
 
 struct item {
 	char *key;
+	uint32_t mark;
 	struct version version;
 	uint64_t size_bytes;
 	int64_t mtime_ns;
+};
+
+struct page {
+	char *cursor; /* where it begins; NULL: at the first name */
+	uint32_t *marks; /* hashes of its names when it was last read */
+	size_t mark_count;
 };
 
 struct listing {
@@ -35,12 +46,12 @@ struct listing {
 	struct opened opened;
 	struct mutex lock;
 
-	/* cursors[n] begins page n; cursors[0] is NULL. */
-	char **cursors;
-	uint64_t cursor_count;
+	struct page *pages; /* those that are known to be there */
+	uint64_t page_count;
 
 	/* The page that is in memory. */
 	bool loaded;
+	bool marked; /* the page's marks are those of the items */
 	uint64_t page;
 	bool last_page;
 	struct item *items;
@@ -65,12 +76,12 @@ int listing_new(struct mount *mount, struct listing **ret_listing)
 
 	if (!listing)
 		return -ENOMEM;
-	listing->cursors = calloc(1, sizeof(*listing->cursors));
-	if (!listing->cursors) {
+	listing->pages = calloc(1, sizeof(*listing->pages));
+	if (!listing->pages) {
 		free(listing);
 		return -ENOMEM;
 	}
-	listing->cursor_count = 1;
+	listing->page_count = 1;
 	listing->mount = mount;
 	mutex_init(&listing->lock);
 	listing->opened.free = listing_abandon;
@@ -110,9 +121,11 @@ struct listing *listing_free(struct listing *listing)
 	drop_page(listing);
 	drop_locals(listing);
 	free(listing->items);
-	for (uint64_t i = 0; i < listing->cursor_count; i++)
-		free(listing->cursors[i]);
-	free(listing->cursors);
+	for (uint64_t i = 0; i < listing->page_count; i++) {
+		free(listing->pages[i].cursor);
+		free(listing->pages[i].marks);
+	}
+	free(listing->pages);
 	mutex_deinit(&listing->lock);
 	free(listing);
 	return NULL;
@@ -137,6 +150,7 @@ static int add_item(void *state, const struct remote_name *name)
 	item = &listing->items[listing->item_count];
 	*item = (struct item){
 		.key = strdup(name->key),
+		.mark = (uint32_t)hash64(name->key, strlen(name->key), 0) & MARK_MASK,
 		.version = name->version,
 		.size_bytes = name->size_bytes,
 		.mtime_ns = name->mtime_ns,
@@ -147,23 +161,24 @@ static int add_item(void *state, const struct remote_name *name)
 	return 0;
 }
 
+/* Page @page begins at @cursor, which is taken on success. */
 static int keep_cursor(struct listing *listing, uint64_t page, char *cursor)
 {
-	char **cursors;
+	struct page *pages;
 
 	if (page >= PAGES_MAX)
 		return -EOVERFLOW;
-	if (page < listing->cursor_count) {
-		free(listing->cursors[page]);
-		listing->cursors[page] = cursor;
+	if (page < listing->page_count) {
+		free(listing->pages[page].cursor);
+		listing->pages[page].cursor = cursor;
 		return 0;
 	}
-	cursors = realloc(listing->cursors, (page + 1) * sizeof(*cursors));
-	if (!cursors)
+	pages = realloc(listing->pages, (page + 1) * sizeof(*pages));
+	if (!pages)
 		return -ENOMEM;
-	listing->cursors = cursors;
-	cursors[page] = cursor;
-	listing->cursor_count = page + 1;
+	listing->pages = pages;
+	pages[page] = (struct page){ .cursor = cursor };
+	listing->page_count = page + 1;
 	return 0;
 }
 
@@ -176,14 +191,14 @@ static int load_page(struct listing *listing, uint64_t page, bool anew,
 
 	if (listing->loaded && listing->page == page && !anew)
 		return 0;
-	if (page >= listing->cursor_count)
+	if (page >= listing->page_count)
 		return -EINVAL;
 	drop_page(listing);
 	mutex_lock(&listing->mount->inodes.lock);
 	listing->removals = listing->mount->inodes.removals;
 	mutex_unlock(&listing->mount->inodes.lock);
 	listing->fetched_ms = clock_monotonic_ms();
-	r = remote_list(listing->mount->remote, listing->cursors[page], interrupt, add_item,
+	r = remote_list(listing->mount->remote, listing->pages[page].cursor, interrupt, add_item,
 			listing, &cursor);
 	if (r < 0)
 		return r;
@@ -195,39 +210,83 @@ static int load_page(struct listing *listing, uint64_t page, bool anew,
 		(void)take_ptr(cursor);
 	}
 	listing->loaded = true;
+	listing->marked = false;
 	listing->page = page;
 	return 0;
 }
 
-static uint64_t item_hash(const struct item *item)
+/* Once the old marks of a page that was read have been used. */
+static int mark_page(struct listing *listing)
 {
-	return hash64(item->key, strlen(item->key), 0) & HASH_MASK;
+	struct page *page = &listing->pages[listing->page];
+	uint32_t *marks;
+
+	if (listing->marked)
+		return 0;
+	marks = malloc((listing->item_count + 1) * sizeof(*marks));
+	if (!marks)
+		return -ENOMEM;
+	for (size_t i = 0; i < listing->item_count; i++)
+		marks[i] = listing->items[i].mark;
+	free(page->marks);
+	page->marks = marks;
+	page->mark_count = listing->item_count;
+	listing->marked = true;
+	return 0;
 }
 
-static uint64_t position_behind(uint64_t page, size_t item, uint64_t hash)
+/* The end of a page is the beginning of the next, so that it need not be fetched again. */
+static uint64_t position_behind(const struct listing *listing, size_t item)
 {
-	return (page + 1) << PAGE_SHIFT | (uint64_t)(item + 1) << ITEM_SHIFT | hash;
+	if (item + 1 == listing->item_count && !listing->last_page)
+		return (listing->page + 2) << PAGE_SHIFT;
+	return (listing->page + 1) << PAGE_SHIFT | (uint64_t)(item + 1) << ITEM_SHIFT |
+	       listing->items[item].mark;
 }
 
-/* The entry behind the one that @position names, which may have moved, or gone, in a page that was
- * fetched anew. */
+/* Index of the name marked @mark, nearest to @near; @count if there is none. */
+static size_t find_mark(const uint32_t *marks, size_t count, uint32_t mark, size_t near)
+{
+	for (size_t distance = 0; distance < count + near; distance++) {
+		if (near + distance < count && marks[near + distance] == mark)
+			return near + distance;
+		if (distance <= near && near - distance < count && marks[near - distance] == mark)
+			return near - distance;
+	}
+	return count;
+}
+
+static size_t find_item(const struct listing *listing, uint32_t mark)
+{
+	size_t i = 0;
+
+	while (i < listing->item_count && listing->items[i].mark != mark)
+		i++;
+	return i;
+}
+
+/* The entry behind the one that @position names. The page's marks are those of its last reading,
+ * the items may be newer. A page that has been read twice since tells nothing: all of it comes
+ * again. */
 static size_t item_behind(const struct listing *listing, uint64_t position)
 {
+	const struct page *page = &listing->pages[listing->page];
 	size_t seen = (size_t)(position >> ITEM_SHIFT & ITEM_MASK); /* item + 1 */
-	uint64_t hash = position & HASH_MASK;
+	size_t at, item;
 
 	if (seen == 0)
 		return 0;
-	for (size_t distance = 0; distance < listing->item_count + seen; distance++) {
-		size_t up = seen - 1 + distance;
-
-		if (up < listing->item_count && item_hash(&listing->items[up]) == hash)
-			return up + 1;
-		if (distance < seen && seen - 1 - distance < listing->item_count &&
-		    item_hash(&listing->items[seen - 1 - distance]) == hash)
-			return seen - distance;
+	at = find_mark(page->marks, page->mark_count, (uint32_t)position & MARK_MASK, seen - 1);
+	if (at == page->mark_count)
+		return 0;
+	for (; at != SIZE_MAX; at--) {
+		if (at < listing->item_count && listing->items[at].mark == page->marks[at])
+			return at + 1;
+		item = find_item(listing, page->marks[at]);
+		if (item < listing->item_count)
+			return item + 1;
 	}
-	return seen - 1 < listing->item_count ? seen - 1 : listing->item_count;
+	return 0;
 }
 
 static bool is_hidden(struct mount *mount, const struct item *item)
@@ -250,7 +309,7 @@ static void give_item(struct listing *listing, size_t i, struct listing_entry *r
 			    .size_bytes = item->size_bytes,
 			    .mtime_ns = item->mtime_ns },
 		.listed_ms = listing->fetched_ms,
-		.position = position_behind(listing->page, i, item_hash(item)),
+		.position = position_behind(listing, i),
 	};
 	strncpy(ret_entry->name, item->key, NAME_BYTES_MAX);
 	mutex_lock(&listing->mount->inodes.lock);
@@ -272,6 +331,9 @@ static int next_record(struct listing *listing, uint64_t position,
 		return r;
 	i = position == LISTING_START ? 0 : item_behind(listing, position);
 	for (;;) {
+		r = mark_page(listing);
+		if (r < 0)
+			return r;
 		for (; i < listing->item_count; i++) {
 			if (is_hidden(listing->mount, &listing->items[i]))
 				continue;

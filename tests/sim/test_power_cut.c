@@ -19,7 +19,6 @@
 
 #define CUTS_PER_SEED 20
 #define BATCH_MAX     6
-#define INLINE_BYTES  256
 #define ORPHANS_MAX   256
 
 static uint64_t seeds = 60, first_seed = 1;
@@ -28,6 +27,7 @@ static int64_t simulated_ns = 1700000000000000000;
 struct sim {
 	uint64_t seed;
 	uint64_t random;
+	uint64_t memtable_bytes, inline_bytes, log_retain_bytes;
 	struct crash_vfs *crash;
 	struct store *store;
 	struct model model;
@@ -75,10 +75,10 @@ static struct store_options options_for(struct sim *sim)
 		.cluster = "sim",
 		.node = "n1",
 		.node_index = 1,
-		.memtable_bytes = 4096,
-		.cache_bytes = 65536,
-		.inline_bytes = INLINE_BYTES,
-		.log_retain_bytes = 128 * 1024,
+		.memtable_bytes = sim->memtable_bytes,
+		.cache_bytes = sim->seed % 3 ? 65536 : 0,
+		.inline_bytes = sim->inline_bytes,
+		.log_retain_bytes = sim->log_retain_bytes,
 		.log_retain_s = 600,
 		.threads = false,
 		.realtime_ns = simulated_clock,
@@ -231,7 +231,7 @@ static int make_put(struct sim *sim, struct call *call)
 
 	call->step = (struct model_step){ .count = 1, .key = { call->key }, .cell = { cell } };
 	set_type(call, cell);
-	if (len > INLINE_BYTES) {
+	if (len > sim->inline_bytes) {
 		sim->seen.files++;
 		return write_value_file(sim, &call->write, call->data, len);
 	}
@@ -429,12 +429,24 @@ static void close_store(struct sim *sim)
 	}
 }
 
+/* Small memtables make many runs and compactions, a low bound many value files, little retention
+ * many log files that are trimmed. */
+static void choose_sizes(struct sim *sim)
+{
+	static const uint64_t inline_bytes[] = { 256, 16, 1024, MODEL_VALUE_MAX };
+
+	sim->memtable_bytes = 1024u << sim->seed % 5;
+	sim->inline_bytes = inline_bytes[sim->seed / 5 % 4];
+	sim->log_retain_bytes = 16384u << sim->seed % 4;
+}
+
 static void run_seed(uint64_t seed, uint64_t *cuts)
 {
 	struct sim *sim = calloc(1, sizeof(*sim));
 
 	assert_non_null(sim);
 	sim->seed = sim->random = seed;
+	choose_sizes(sim);
 	sim->crash = crash_vfs_new(seed);
 	crash_vfs_set_again_percent(sim->crash, 20);
 	while (sim->seen.cuts < CUTS_PER_SEED) {

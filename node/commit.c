@@ -51,6 +51,8 @@ struct commit {
 	uint64_t sync_at_ms; /* unsynced memory writes are synced then; 0: there are none */
 	uint64_t retry_at_ms; /* next attempt to reopen the log, apply, or find room */
 	uint64_t weight; /* value bytes logged since the last flush for their sake */
+	/* Of values that were replaced or deleted since the last reclaim. */
+	uint64_t dead_file_bytes, dead_inline_bytes;
 	struct buf unapplied; /* in the log, not in the tree: entries, encoded */
 	bool full;
 	int log_error; /* why the log could not be reopened; 0: it is good */
@@ -178,8 +180,63 @@ static bool flush_lacks_room(struct commit *commit)
 	return space < 2 * stats.sealed_bytes + commit->options.ballast_bytes;
 }
 
+static uint64_t space_free(struct commit *commit)
+{
+	uint64_t space, total;
+
+	if (vfs_space(commit->options.vfs, commit->options.dir, &space, &total) < 0)
+		return UINT64_MAX;
+	return space;
+}
+
+/* Whether what is dead would give as much room as there is. */
+static bool room_is_short(struct commit *commit)
+{
+	uint64_t dead = commit->dead_file_bytes + commit->dead_inline_bytes;
+
+	return dead > 0 && dead >= space_free(commit);
+}
+
+/* Reclaiming may write the tree anew: it must be worth it. */
+static bool is_worth_reclaiming(struct commit *commit)
+{
+	struct lsm_stats stats;
+
+	if (commit->dead_file_bytes <= commit->options.weight_max)
+		return false;
+	lsm_stats(commit->options.lsm, &stats);
+	return commit->dead_file_bytes >= stats.segment_bytes;
+}
+
+/* Value files live while a memtable, a segment or the log names them. So the memtable goes to a
+ * segment, the log to a new file, and (with @reclaim) the segments are merged. */
+static void shed(struct commit *commit, bool reclaim, bool short_of_room)
+{
+	int r;
+
+	if (commit->unapplied.len > 0)
+		return;
+	commit->weight = 0;
+	r = lsm_flush(commit->options.lsm);
+	if (is_no_room(r))
+		set_full(commit, true);
+	if (r < 0)
+		return;
+	mutex_lock(&commit->wal_lock);
+	r = wal_rotate(commit->options.wal, commit->options.realtime_ns());
+	mutex_unlock(&commit->wal_lock);
+	if (r == 0)
+		commit->options.trim(commit->options.state, short_of_room);
+	if (!reclaim)
+		return;
+	lsm_reclaim(commit->options.lsm, space_free(commit));
+	commit->dead_file_bytes = commit->dead_inline_bytes = 0;
+}
+
 static void look_for_room(struct commit *commit)
 {
+	if (room_is_short(commit))
+		shed(commit, true, true);
 	if (commit->full)
 		commit->options.trim(commit->options.state, true);
 	if (flush_lacks_room(commit))
@@ -352,6 +409,8 @@ static int apply_group(struct commit *commit)
 	if (group->entry_count == 0)
 		return 0;
 	remember_ids(commit);
+	commit->dead_file_bytes += group->dead_file_bytes;
+	commit->dead_inline_bytes += group->dead_inline_bytes;
 	commit->next.sequence += group->entry_count;
 	commit->next_position += group->entry_count;
 	r = lsm_apply(commit->options.lsm, group->entries, group->entry_count);
@@ -467,22 +526,17 @@ static void commit_group(struct commit *commit, struct store_write **list)
 	group_reset(&commit->group, NULL);
 }
 
-/* A few large values that are replaced again and again would otherwise fill the disk long before
- * their entries fill a memtable. Comes after the answers: it waits for the flush. */
-static void shed_weight(struct commit *commit)
+/* A few large values that are replaced again and again, or deleted, would otherwise fill the disk
+ * long before their entries fill a memtable, let alone enough of them for a compaction. Comes after
+ * the answers: it waits for the flush. */
+static void shed_weight(struct commit *commit, uint64_t dead_before)
 {
-	int r;
+	bool died = commit->dead_file_bytes > dead_before;
+	bool short_of_room = died && room_is_short(commit);
+	bool reclaim = short_of_room || (died && is_worth_reclaiming(commit));
 
-	if (commit->weight <= commit->options.weight_max || commit->unapplied.len > 0)
-		return;
-	commit->weight = 0;
-	if (lsm_flush(commit->options.lsm) < 0)
-		return;
-	mutex_lock(&commit->wal_lock);
-	r = wal_rotate(commit->options.wal, commit->options.realtime_ns());
-	mutex_unlock(&commit->wal_lock);
-	if (r == 0)
-		commit->options.trim(commit->options.state, false);
+	if (reclaim || commit->weight > commit->options.weight_max)
+		shed(commit, reclaim, short_of_room);
 }
 
 static void commit_list(struct commit *commit, struct store_write *list)
@@ -492,9 +546,10 @@ static void commit_list(struct commit *commit, struct store_write *list)
 
 		if (r == 0) {
 			struct store_write *before = list;
+			uint64_t dead_before = commit->dead_file_bytes;
 
 			commit_group(commit, &list);
-			shed_weight(commit);
+			shed_weight(commit, dead_before);
 			if (list != before)
 				continue;
 			r = -ENOMEM; /* not even one write could be taken in */

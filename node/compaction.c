@@ -113,11 +113,27 @@ static bool pick_runs(const struct lsm *lsm, const struct view *view, struct pic
 	return view->run_count > LSM_RUNS_SOFT && pick_cheapest(view, ret_pick);
 }
 
+/* The newest ones, as many as fit into @room. */
+static bool pick_reclaim(const struct view *view, uint64_t room, struct pick *ret_pick)
+{
+	struct pick pick = { 0 };
+
+	for (; pick.count < view->run_count; pick.count++) {
+		struct pick more = { .count = pick.count + 1 };
+
+		if (total_bytes(view, more) > room || !is_sound(view, more))
+			break;
+	}
+	*ret_pick = pick;
+	return pick.count > 1;
+}
+
 bool lsm_compaction_is_due(const struct lsm *lsm, const struct view *view)
 {
 	struct pick pick;
 
-	return pick_runs(lsm, view, &pick);
+	return pick_reclaim(view, atomic_load(&lsm->reclaim_room), &pick) ||
+	       pick_runs(lsm, view, &pick);
 }
 
 static int merge_runs(struct lsm *lsm, const struct view *view, struct pick pick,
@@ -196,16 +212,22 @@ int lsm_compact(struct lsm *lsm)
 {
 	_cleanup_(segment_unrefp) struct segment *output = NULL;
 	_cleanup_(view_unrefp) struct view *view = lsm_view(lsm);
+	uint64_t room = atomic_exchange(&lsm->reclaim_room, 0);
+	bool reclaims;
 	struct pick pick;
 	int r;
 
-	if (!pick_runs(lsm, view, &pick))
+	reclaims = pick_reclaim(view, room, &pick);
+	if (!reclaims && !pick_runs(lsm, view, &pick))
 		return 0;
 	r = lsm_mend_manifest(lsm);
 	if (r == 0)
 		r = merge_runs(lsm, view, pick, &output);
 	if (r == 0)
 		r = commit(lsm, view, pick, output);
+	/* What fails is tried again with less, so that it ends. */
+	if (r < 0 && reclaims)
+		atomic_store(&lsm->reclaim_room, room / 2);
 	if (r < 0)
 		return r;
 	log_debug("runs compacted", "runs=%zu bytes=%" PRIu64 " result_bytes=%" PRIu64, pick.count,

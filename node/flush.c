@@ -213,9 +213,11 @@ void *lsm_flush_thread(void *state)
 			continue;
 		}
 		lsm->retry_now = false;
+		lsm->flushing = true;
 		mutex_unlock(&lsm->lock);
 		r = lsm_flush_sealed(lsm);
 		mutex_lock(&lsm->lock);
+		lsm->flushing = false;
 		note_result(lsm, r);
 		while (r < 0 && !lsm->retry_now && !atomic_load(&lsm->stop) &&
 		       condition_wait_until(&lsm->flush_work, &lsm->lock, deadline) == 0)

@@ -53,6 +53,7 @@ void group_reset(struct group *group, const struct group_base *base)
 		lsm_entry_release(&group->held[i]);
 	group->held_count = group->entry_count = group->write_count = 0;
 	group->wants_sync = false;
+	group->dead_file_bytes = group->dead_inline_bytes = 0;
 	buf_clear(&group->payload);
 	memset(group->buckets, 0, sizeof(group->buckets));
 	if (base)
@@ -167,6 +168,17 @@ static int push_entries(struct group *group, struct entry *entries, size_t count
 	return 0;
 }
 
+/* @current is no longer the record. */
+static void note_dead(struct group *group, const struct current *current)
+{
+	if (!current->exists)
+		return;
+	if (current->entry.kind == ENTRY_FILE)
+		group->dead_file_bytes += current->entry.size_bytes;
+	else
+		group->dead_inline_bytes += entry_encoded_size(&current->entry);
+}
+
 static bool passes(const struct store_write *write, const struct current *current)
 {
 	const struct precondition *pre = &write->request.pre;
@@ -240,6 +252,7 @@ static int add_put(struct group *group, struct store_write *write)
 	else
 		entry.value = write->value;
 	write->outcome = entry.replaced ? OUTCOME_NO_CONTENT : OUTCOME_CREATED;
+	note_dead(group, &current);
 	return push_entries(group, &entry, 1);
 }
 
@@ -291,6 +304,7 @@ static int add_delete(struct group *group, struct store_write *write)
 	}
 	entry = new_entry(write, &write->key, ENTRY_TOMBSTONE, true, group->base.now_ns);
 	write->outcome = OUTCOME_NO_CONTENT;
+	note_dead(group, &current);
 	return push_entries(group, &entry, 1);
 }
 
@@ -329,6 +343,7 @@ static int add_move(struct group *group, struct store_write *write)
 	set_labels(&entries[0], &write->request);
 	entries[1] = new_entry(write, &write->key, ENTRY_TOMBSTONE, true, group->base.now_ns);
 	write->outcome = destination.exists ? OUTCOME_NO_CONTENT : OUTCOME_CREATED;
+	note_dead(group, &destination);
 	return push_entries(group, entries, 2);
 }
 

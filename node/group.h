@@ -45,6 +45,8 @@ struct group {
 	size_t held_count, held_cap;
 	uint32_t buckets[GROUP_BUCKETS]; /* newest entry by key + 1 */
 	struct buf payload; /* the entries, encoded */
+	/* Of values that its writes replace or delete: in files, and inline. */
+	uint64_t dead_file_bytes, dead_inline_bytes;
 	bool wants_sync;
 };
 

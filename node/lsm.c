@@ -320,7 +320,8 @@ static int wait_for_flush(struct lsm *lsm)
 	failures = lsm->flush_failures;
 	lsm->retry_now = true;
 	condition_signal(&lsm->flush_work);
-	while (lsm->sealed_bytes > 0 && r == 0 && !atomic_load(&lsm->stop)) {
+	/* To the end of flushed(), which comes after the memtables are gone. */
+	while ((lsm->sealed_bytes > 0 || lsm->flushing) && r == 0 && !atomic_load(&lsm->stop)) {
 		if (lsm->flush_failures != failures)
 			r = lsm->flush_error;
 		else
@@ -345,6 +346,19 @@ int lsm_flush(struct lsm *lsm)
 	r = lsm->flush_error;
 	mutex_unlock(&lsm->lock);
 	return r;
+}
+
+void lsm_reclaim(struct lsm *lsm, uint64_t room)
+{
+	mutex_lock(&lsm->lock);
+	atomic_store(&lsm->reclaim_room, room);
+	if (!lsm->compacting && lsm_compaction_is_due(lsm, lsm->view)) {
+		lsm->compacting = true;
+		condition_signal(&lsm->compact_work);
+	}
+	mutex_unlock(&lsm->lock);
+	if (!lsm->options.threads)
+		lsm_work_inline(lsm);
 }
 
 void lsm_stats(struct lsm *lsm, struct lsm_stats *ret_stats)

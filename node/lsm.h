@@ -48,6 +48,9 @@ int lsm_sweep(struct lsm *lsm);
 int lsm_apply(struct lsm *lsm, const struct entry *entries, size_t count);
 /* Seals the memtable and waits until all is in segments. From the thread that applies. */
 int lsm_flush(struct lsm *lsm);
+/* Soon merges the newest segments, as many as fit into @room, so that what they hold of replaced
+ * and deleted records goes. Does not wait, unless there are no threads. */
+void lsm_reclaim(struct lsm *lsm, uint64_t room);
 /* Ends the threads. Does not flush. */
 struct lsm *lsm_free(struct lsm *lsm);
 

@@ -49,6 +49,8 @@ struct lsm {
 	uint64_t flush_failures GUARDED_BY(lock);
 	bool retry_now GUARDED_BY(lock);
 	bool compacting GUARDED_BY(lock); /* a compaction runs or is due */
+	bool flushing GUARDED_BY(lock);
+	_Atomic uint64_t reclaim_room; /* of the reclaim that is due; 0: none is */
 	struct lsm_stats counters GUARDED_BY(lock); /* flushes and compactions */
 
 	struct mutex view_lock; /* held for the pointer only */

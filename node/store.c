@@ -180,10 +180,13 @@ static int replay_one(const struct wal_record *record, void *state)
 	return r == 0 ? weigh(open, record) : r;
 }
 
+/* On a small disk what is preallocated must not be most of it. */
 static uint64_t log_file_bytes(const struct store_options *options)
 {
-	uint64_t bytes = options->log_retain_bytes / 4;
+	uint64_t bytes = options->log_retain_bytes / 4, space, total;
 
+	if (vfs_space(options->vfs, options->dir, &space, &total) == 0 && bytes > total / 32)
+		bytes = total / 32;
 	if (bytes < LOG_FILE_BYTES_MIN)
 		return LOG_FILE_BYTES_MIN;
 	return bytes < LOG_FILE_BYTES_MAX ? bytes : LOG_FILE_BYTES_MAX;

@@ -146,17 +146,18 @@ static int write_header(struct vfs_file *file, const struct wal_file_header *hea
 	return vfs_pwritev(file, &part, 1, 0);
 }
 
-/* A full disk may still have room for a small file. */
+/* A full disk may still have room for a small file; a few records more spare each of them a file of
+ * its own. */
 static int allocate(struct wal *wal, struct vfs_file *file, uint64_t need, uint64_t *ret_capacity)
 {
-	uint64_t capacity = need > wal->file_bytes ? need : wal->file_bytes;
-	int r = vfs_allocate(file, 0, capacity);
+	const uint64_t spare[] = { need < wal->file_bytes ? wal->file_bytes - need : 0,
+				   wal->file_bytes / 64, 0 };
+	int r = -ENOSPC;
 
-	if ((r == -ENOSPC || r == -EDQUOT) && need < capacity) {
-		capacity = need;
-		r = vfs_allocate(file, 0, capacity);
+	for (size_t i = 0; i < 3 && (r == -ENOSPC || r == -EDQUOT); i++) {
+		*ret_capacity = need + spare[i];
+		r = vfs_allocate(file, 0, *ret_capacity);
 	}
-	*ret_capacity = capacity;
 	return r;
 }
 

@@ -228,7 +228,7 @@ static void a_full_disk_refuses_puts_serves_deletes_and_recovers(void **state)
 	char *why = NULL;
 
 	(void)state;
-	crash_vfs_set_capacity(crash, 300 * 1024);
+	crash_vfs_set_capacity(crash, 170 * 1024);
 	assert_int_equal(store_open(&options, &store, &why), 0);
 	for (unsigned i = 0;; i++) {
 		enum fate fate = put(store, i % KEYS_MANY, DURABILITY_DISK);
@@ -284,6 +284,55 @@ static void a_large_value_replaced_often_does_not_pile_up(void **state)
 	crash_vfs_free(crash);
 }
 
+/* Keys whose values are files. */
+#define FILE_KEY(i) ((i)*7)
+#define FILE_KEYS   36
+
+static void large_values_that_are_deleted_give_their_room_back(void **state)
+{
+	struct crash_vfs *crash = crash_vfs_new(1);
+	struct store_options options = options_for(crash);
+	struct store_stats stats;
+	struct store *store;
+	char *why = NULL;
+
+	(void)state;
+	options.log_retain_bytes = 8 * FILE_LEN;
+	options.memtable_bytes = 1024 * 1024; /* tombstones alone never fill it */
+	assert_int_equal(store_open(&options, &store, &why), 0);
+	for (unsigned i = 0; i < FILE_KEYS; i++)
+		assert_int_equal(put(store, FILE_KEY(i), DURABILITY_DISK), PRESENT);
+	for (unsigned i = 0; i < FILE_KEYS; i++)
+		assert_int_equal(delete (store, FILE_KEY(i), PRESENT), ABSENT);
+	store_stats(store, &stats);
+	assert_true(stats.value_bytes < 20 * FILE_LEN);
+	store_close(store);
+	crash_vfs_free(crash);
+}
+
+static void deletes_make_room_on_a_full_disk(void **state)
+{
+	struct crash_vfs *crash = crash_vfs_new(1);
+	struct store_options options = options_for(crash);
+	struct store *store;
+	unsigned stored = 0;
+	char *why = NULL;
+
+	(void)state;
+	crash_vfs_set_capacity(crash, 100 * 1024);
+	assert_int_equal(store_open(&options, &store, &why), 0);
+	while (stored < FILE_KEYS && put(store, FILE_KEY(stored), DURABILITY_DISK) == PRESENT)
+		stored++;
+	assert_in_range(stored, 3, FILE_KEYS - 1);
+	for (unsigned i = 0; i < stored; i++)
+		assert_int_equal(delete (store, FILE_KEY(i), PRESENT), ABSENT);
+	simulated_ns += 5000000000;
+	for (unsigned i = 0; i < stored / 2; i++)
+		assert_int_equal(put(store, FILE_KEY(i), DURABILITY_DISK), PRESENT);
+	store_close(store);
+	crash_vfs_free(crash);
+}
+
 static void a_store_on_a_full_disk_still_opens(void **state)
 {
 	struct crash_vfs *crash = crash_vfs_new(1);
@@ -292,7 +341,7 @@ static void a_store_on_a_full_disk_still_opens(void **state)
 	char *why = NULL;
 
 	(void)state;
-	crash_vfs_set_capacity(crash, 300 * 1024);
+	crash_vfs_set_capacity(crash, 170 * 1024);
 	assert_int_equal(store_open(&options, &store, &why), 0);
 	for (unsigned i = 0; put(store, i % KEYS_MANY, DURABILITY_DISK) == PRESENT; i++)
 		assert_true(i < 5000);
@@ -346,6 +395,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(every_failing_call_loses_nothing),
 		cmocka_unit_test(a_full_disk_refuses_puts_serves_deletes_and_recovers),
 		cmocka_unit_test(a_large_value_replaced_often_does_not_pile_up),
+		cmocka_unit_test(large_values_that_are_deleted_give_their_room_back),
+		cmocka_unit_test(deletes_make_room_on_a_full_disk),
 		cmocka_unit_test(a_store_on_a_full_disk_still_opens),
 		cmocka_unit_test(
 			a_disk_that_stops_taking_syncs_acknowledges_nothing_until_it_works),

@@ -29,6 +29,7 @@ struct http_connection {
 	struct MHD_Connection *mhd;
 	int fd;
 	enum connection_phase phase;
+	bool closing; /* shut down because it was idle */
 	uint64_t since_ms; /* of the phase */
 	struct http_request *request; /* CONNECTION_HEAD, CONNECTION_BUSY */
 	struct http_connection *next;

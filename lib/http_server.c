@@ -37,6 +37,9 @@
 /* Of a suspended request, without anything moving. */
 #define STALL_TIMEOUT_MS 120000
 /* For a client to read an early answer and to stop sending. */
+/* How long a connection is silent before it counts as idle, and how often that is looked at. */
+#define DRAIN_IDLE_MS       100
+#define DRAIN_TURN_MS       10
 #define LINGER_TIMEOUT_MS   10000
 #define BODY_RATE_WINDOW_MS 30000
 #define BODY_RATE_MIN_BYTES 4096
@@ -260,6 +263,24 @@ static void epoll_ready(struct loop_fd *fd, uint32_t events)
 	(void)events;
 }
 
+/*
+ * Of a server that drains. A client that has just been answered may be sending its next request:
+ * that one is still served, and its answer says that the connection ends. Who has been silent for a
+ * while is expected to live with the end of an idle connection.
+ */
+static void close_idle(struct http_server *server)
+{
+	char byte;
+
+	for (struct http_connection *at = server->connections; at; at = at->next)
+		if (at->phase == CONNECTION_IDLE && !at->closing &&
+		    server->now_ms - at->since_ms >= DRAIN_IDLE_MS &&
+		    recv(at->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0) {
+			at->closing = true;
+			shutdown(at->fd, SHUT_RDWR);
+		}
+}
+
 static int turn(struct loop_hook *hook)
 {
 	struct http_server *server = container_of(hook, struct http_server, hook);
@@ -267,6 +288,8 @@ static int turn(struct loop_hook *hook)
 
 	server->now_ms = clock_monotonic_ms();
 	server->turns++;
+	if (server->draining)
+		close_idle(server);
 	server->running = true;
 	for (int i = 0; i < RUNS_PER_TURN; i++) {
 		server->progress = false;
@@ -280,6 +303,8 @@ static int turn(struct loop_hook *hook)
 		return 0;
 	if (server->waiting)
 		return WAITING_SLEEP_MS;
+	if (server->draining && server->connections)
+		return DRAIN_TURN_MS;
 	if (MHD_get_timeout(server->daemon, &timeout) != MHD_YES)
 		return -1;
 	return timeout > 60000 ? 60000 : (int)timeout;
@@ -375,12 +400,9 @@ void http_server_drain(struct http_server *server)
 		return;
 	server->draining = true;
 	MHD_quiesce_daemon(server->daemon);
-	for (struct http_connection *at = server->connections; at; at = at->next) {
-		if (at->phase == CONNECTION_IDLE)
-			shutdown(at->fd, SHUT_RDWR);
-		else if (at->mux)
+	for (struct http_connection *at = server->connections; at; at = at->next)
+		if (at->mux)
 			mux_server_drain(at->mux);
-	}
 	http_server_progress(server);
 }
 
@@ -388,9 +410,14 @@ unsigned http_server_busy(const struct http_server *server)
 {
 	unsigned busy = server->busy;
 
+	/* While it drains, a connection that is not closed yet may bring one more request. */
+	if (server->draining)
+		busy = 0;
 	for (const struct http_connection *at = server->connections; at; at = at->next)
 		if (at->mux)
 			busy += mux_server_busy(at->mux);
+		else if (server->draining)
+			busy++;
 	return busy;
 }
 

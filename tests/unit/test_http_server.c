@@ -2,6 +2,7 @@
 #include "tests/unit/net_fixture.h"
 
 #include "lib/clock.h"
+#include "lib/container_of.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -471,6 +472,53 @@ static void what_waits_is_cancelled_when_the_server_is_freed(void **state)
 		close(fds[i]);
 }
 
+struct late_request {
+	struct loop_task task;
+	struct net_server *server;
+	int fd;
+};
+
+/* In the server's thread: the request arrives, and is not yet seen, when the drain begins. */
+static void send_and_drain(struct loop_task *task)
+{
+	struct late_request *late = container_of(task, struct late_request, task);
+
+	net_send_text(late->fd, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+	http_server_drain(late->server->http);
+}
+
+static void a_request_that_arrives_as_the_drain_begins_is_answered(void **state)
+{
+	struct net_response response;
+	struct net_client client, idle;
+	struct late_request late;
+	struct net_server other;
+	char byte;
+
+	(void)state;
+	net_server_start(&other, NULL, 0);
+	client = (struct net_client){ .fd = net_connect(&other) };
+	idle = (struct net_client){ .fd = net_connect(&other) };
+	for (int i = 0; i < 2; i++) {
+		struct net_client *asks = i ? &idle : &client;
+
+		net_send_text(asks->fd, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+		assert_true(net_receive(asks, false, &response));
+		net_response_deinit(&response);
+	}
+	late = (struct late_request){ { .run = send_and_drain }, &other, client.fd };
+	loop_post(other.loop, &late.task);
+	assert_true(net_receive(&client, false, &response));
+	assert_int_equal(response.status, 200);
+	assert_non_null(strcasestr(response.head, "Connection: close"));
+	net_response_deinit(&response);
+	assert_int_equal(recv(client.fd, &byte, 1, 0), 0);
+	assert_int_equal(recv(idle.fd, &byte, 1, 0), 0);
+	net_client_deinit(&client);
+	net_client_deinit(&idle);
+	net_server_stop(&other);
+}
+
 static void a_wrong_token_is_refused(void **state)
 {
 	struct http_server_options options = { .connection_limit = 10,
@@ -583,6 +631,7 @@ int main(void)
 		cmocka_unit_test(a_client_that_goes_away_mid_answer_is_noticed),
 		cmocka_unit_test(a_client_that_resets_while_its_answer_is_awaited_is_noticed),
 		cmocka_unit_test(what_waits_is_cancelled_when_the_server_is_freed),
+		cmocka_unit_test(a_request_that_arrives_as_the_drain_begins_is_answered),
 		cmocka_unit_test(a_wrong_token_is_refused),
 		cmocka_unit_test(a_head_that_drips_is_cut_off),
 		cmocka_unit_test(a_body_that_never_ends_after_its_early_answer_is_cut_off),

@@ -297,6 +297,19 @@ static int run(struct server *server, const sigset_t *signals)
 	return r < 0 ? r : server->error;
 }
 
+void server_block_signals(sigset_t *ret_signals)
+{
+	sigset_t signals;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	if (ret_signals)
+		*ret_signals = signals;
+}
+
 int server_run(const struct server_options *options, const struct server_service *service,
 	       void *program)
 {
@@ -309,11 +322,7 @@ int server_run(const struct server_options *options, const struct server_service
 	sigset_t signals;
 	int r;
 
-	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGINT);
-	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	server_block_signals(&signals);
 	server.workers = calloc(server.worker_count, sizeof(server.workers[0]));
 	if (!server.workers) {
 		log_error("start failed", "reason=\"out of memory\"");

@@ -10,6 +10,7 @@
 
 #include "lib/http_server.h"
 
+#include <signal.h>
 #include <stdatomic.h>
 
 struct server;
@@ -42,6 +43,10 @@ struct server_options {
 	unsigned drain_ms;
 	struct http_server_options http;
 };
+
+/* What server_run() does first. A program with threads of its own calls it before they start, so
+ * that only the server takes SIGTERM and SIGINT. @ret_signals may be NULL. */
+void server_block_signals(sigset_t *ret_signals);
 
 /* Blocks the signals, binds, runs the workers and returns after a drain: the program's exit status
  * (0; 1 if the address is taken or a start failed, after a log line that names what to mend).

@@ -22,7 +22,7 @@
 struct router {
 	struct cluster *cluster;
 	unsigned node_count;
-	char *token; /* shown to the nodes; NULL: none */
+	const char *token; /* borrowed; shown to the nodes; NULL: none */
 	unsigned node_timeout_ms;
 	bool listing; /* false: GET /keys is refused */
 	uint64_t started_ms;

@@ -144,7 +144,9 @@ static int open_files(struct lsm *lsm, uint64_t *ret_flushed)
 	if (r < 0)
 		return r;
 	mutex_lock(&lsm->manifest_lock);
-	r = manifest_open(lsm->options.vfs, lsm->dir, &lsm->manifest);
+	r = lsm->options.read_only
+		    ? manifest_open_to_read(lsm->options.vfs, lsm->dir, &lsm->manifest)
+		    : manifest_open(lsm->options.vfs, lsm->dir, &lsm->manifest);
 	if (r == 0) {
 		state = manifest_state(lsm->manifest);
 		next_id = state->next_file_id;

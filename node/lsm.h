@@ -25,6 +25,7 @@ struct lsm_options {
 	uint64_t cache_bytes; /* block cache */
 	bool threads; /* false: flush and compaction run inside lsm_apply(), for replayable
 			 simulations */
+	bool read_only; /* nothing on disk is changed: there must be no flush and no sweep */
 	struct value_files *values;
 	/* From the flush thread, before a segment that reaches up to @position is installed:
 	 * returns 0 once the log is on stable storage up to there, so that segments never know

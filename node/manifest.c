@@ -182,7 +182,7 @@ static int load(struct manifest *manifest)
 	return read_state(manifest->vfs, manifest->dir, manifest->file_id, &manifest->state);
 }
 
-int manifest_open(struct vfs *vfs, const char *dir, struct manifest **ret_manifest)
+int manifest_open_to_read(struct vfs *vfs, const char *dir, struct manifest **ret_manifest)
 {
 	_cleanup_(manifest_freep) struct manifest *manifest = calloc(1, sizeof(*manifest));
 	int r;
@@ -194,6 +194,18 @@ int manifest_open(struct vfs *vfs, const char *dir, struct manifest **ret_manife
 	if (!manifest->dir)
 		return -ENOMEM;
 	r = load(manifest);
+	if (r < 0)
+		return r;
+	*ret_manifest = take_ptr(manifest);
+	return 0;
+}
+
+int manifest_open(struct vfs *vfs, const char *dir, struct manifest **ret_manifest)
+{
+	_cleanup_(manifest_freep) struct manifest *manifest = NULL;
+	int r;
+
+	r = manifest_open_to_read(vfs, dir, &manifest);
 	if (r == 0)
 		r = manifest_rewrite(manifest);
 	if (r < 0)

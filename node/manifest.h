@@ -39,6 +39,8 @@ struct manifest_edit {
 /* Reads it, or begins an empty one if the directory holds neither a manifest nor a segment, and
  * begins a new file. -EBADMSG damaged, -ENOTSUP of a newer program. */
 int manifest_open(struct vfs *vfs, const char *dir, struct manifest **ret_manifest);
+/* As manifest_open(), but changes nothing on disk; there can be no edits. */
+int manifest_open_to_read(struct vfs *vfs, const char *dir, struct manifest **ret_manifest);
 /* Reads only; for checks. *ret_state is to be given to manifest_state_deinit(). */
 int manifest_read(struct vfs *vfs, const char *dir, struct manifest_state *ret_state);
 void manifest_state_deinit(struct manifest_state *state);

@@ -209,29 +209,16 @@ static int replay_log(struct store *store, struct open_replay *open, char **ret_
 		return r;
 	for (size_t i = 0; i < open->count; i++)
 		wal_add_weight(store->wal, open->weights[i].file_id, open->weights[i].bytes);
-	if (options.flushed_position > wal_last(store->wal).position) {
-		wal_say(ret_why,
-			"the newest log file in %s is missing: segments hold more than "
-			"the log; restore the directory from a copy",
-			store->dir);
-		return -EBADMSG;
-	}
-	return 0;
+	return store_files_check_end(&store->files, store->dir, wal_last(store->wal),
+				     open->replay.last_epoch, options.flushed_position, ret_why);
 }
 
-static int begin_epoch(struct store *store, uint64_t log_epoch, char **ret_why)
+static int begin_epoch(struct store *store)
 {
 	struct history *history = &store->files.history;
 	uint64_t last = history_last_epoch(history);
 	struct wal_mark mark = wal_last(store->wal);
 
-	if (last < log_epoch) {
-		wal_say(ret_why,
-			"the log in %s knows a later epoch than HISTORY; restore the "
-			"directory from a copy",
-			store->dir);
-		return -EBADMSG;
-	}
 	store->epoch = ((last >> 16) + 1) << 16 | (store->options.node_index & 0xffff);
 	return history_begin(history, store->options.vfs, store->dir,
 			     store->files.identity.store_id, store->epoch, mark.sequence + 1);
@@ -251,7 +238,7 @@ static int open_log(struct store *store, char **ret_why)
 	int r = replay_log(store, &open, ret_why);
 
 	if (r == 0)
-		r = begin_epoch(store, open.replay.last_epoch, ret_why);
+		r = begin_epoch(store);
 	free(open.weights);
 	store_replay_deinit(&open.replay);
 	return r;

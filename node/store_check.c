@@ -150,7 +150,7 @@ static int check_log(struct check *check, uint64_t flushed)
 		.dir = check->dir,
 		.flushed_position = flushed,
 	};
-	uint64_t bytes;
+	struct wal_mark end;
 	char *why = NULL;
 	int r;
 
@@ -158,7 +158,10 @@ static int check_log(struct check *check, uint64_t flushed)
 	check->replay.lsm = check->lsm;
 	check->replay.flushed_position = flushed;
 	check->replay.values = check->values;
-	r = wal_verify(&options, see_record, check, &bytes, &why);
+	r = wal_verify(&options, see_record, check, &end, &why);
+	if (r == 0)
+		r = store_files_check_end(&check->files, check->dir, end, check->replay.last_epoch,
+					  flushed, &why);
 	if (r < 0 && r != -ENOMEM) {
 		report_why(check, &why, "the log can't be read", r);
 		r = 0;
@@ -173,6 +176,7 @@ static int check_tree(struct check *check)
 		.vfs = check->vfs,
 		.dir = check->dir,
 		.memtable_bytes = UINT64_MAX, /* nothing is flushed */
+		.read_only = true,
 		.values = check->values,
 	};
 	uint64_t flushed = 0;

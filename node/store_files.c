@@ -74,13 +74,17 @@ int store_files_open(struct vfs *vfs, const char *dir, bool create, const char *
 		     const char *node, struct store_files *ret_files, char **ret_why)
 {
 	struct store_files files = { 0 };
-	int r;
+	int r = 0;
 
-	r = identity_lock(vfs, dir, &files.lock);
+	/* The lock is a file too: none is made where no node lives. */
+	if (!create)
+		r = load_identity(vfs, dir, false, cluster, node, &files.identity, ret_why);
+	if (r == 0)
+		r = identity_lock(vfs, dir, &files.lock);
 	if (r == -EBUSY)
 		wal_say(ret_why, "%s is open in another process; stop that one first", dir);
-	if (r == 0)
-		r = load_identity(vfs, dir, create, cluster, node, &files.identity, ret_why);
+	if (r == 0 && create)
+		r = load_identity(vfs, dir, true, cluster, node, &files.identity, ret_why);
 	if (r == 0) {
 		r = history_read(vfs, dir, files.identity.store_id, &files.history);
 		if (r == -EBADMSG)
@@ -101,6 +105,28 @@ void store_files_close(struct store_files *files)
 	history_deinit(&files->history);
 	vfs_close(files->lock);
 	files->lock = NULL;
+}
+
+int store_files_check_end(const struct store_files *files, const char *dir, struct wal_mark end,
+			  uint64_t log_epoch, uint64_t flushed_position, char **ret_why)
+{
+	const struct history *history = &files->history;
+	const char *what = NULL;
+
+	/* It is durable before the first write, and begins each epoch behind what is durable. */
+	if (history->count == 0 && end.position > 0)
+		what = "the file HISTORY is missing";
+	else if (history_last_epoch(history) < log_epoch)
+		what = "the log knows a later epoch than HISTORY";
+	else if (flushed_position > end.position)
+		what = "the newest log file is missing: segments hold more than the log";
+	else if (history->count > 0 &&
+		 history->epochs[history->count - 1].first_sequence > end.sequence + 1)
+		what = "the newest log files are missing: HISTORY knows of later records";
+	if (!what)
+		return 0;
+	wal_say(ret_why, "%s: %s; restore the directory from a copy", dir, what);
+	return -EBADMSG;
 }
 
 static int decode_record(const struct wal_record *record, struct store_replay *replay)

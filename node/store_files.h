@@ -19,6 +19,11 @@ int store_files_open(struct vfs *vfs, const char *dir, bool create, const char *
 		     const char *node, struct store_files *ret_files, char **ret_why);
 void store_files_close(struct store_files *files);
 
+/* Whether the log, as it was replayed, ends where segments and history say that it must. @ret_why
+ * as for store_open(). */
+int store_files_check_end(const struct store_files *files, const char *dir, struct wal_mark end,
+			  uint64_t log_epoch, uint64_t flushed_position, char **ret_why);
+
 struct request_ids;
 struct value_refs;
 

@@ -662,14 +662,12 @@ int wal_open(const struct wal_options *options, wal_replay_fn replay, void *stat
 }
 
 int wal_verify(const struct wal_options *options, wal_replay_fn replay, void *state,
-	       uint64_t *ret_bytes, char **ret_why)
+	       struct wal_mark *ret_end, char **ret_why)
 {
 	struct wal_recovery recovery = { 0 };
 	int r = wal_recover(options, replay, state, &recovery, ret_why);
 
-	*ret_bytes = 0;
-	for (size_t i = 0; i < recovery.file_count; i++)
-		*ret_bytes += recovery.files[i].bytes;
+	*ret_end = recovery.end_mark;
 	wal_recovery_deinit(&recovery);
 	return r;
 }

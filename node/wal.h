@@ -54,9 +54,9 @@ typedef int (*wal_replay_fn)(const struct wal_record *record, void *state);
  * freed) if something that was promised is damaged or missing. */
 int wal_open(const struct wal_options *options, wal_replay_fn replay, void *state,
 	     struct wal **ret_wal, char **ret_why);
-/* As wal_open() without the new file: changes nothing. *ret_bytes: what the log holds. */
+/* As wal_open() without the new file: changes nothing. */
 int wal_verify(const struct wal_options *options, wal_replay_fn replay, void *state,
-	       uint64_t *ret_bytes, char **ret_why);
+	       struct wal_mark *ret_end, char **ret_why);
 
 /* Appends one record; not durable before wal_sync(). After a failure it is as if it had not been
  * called, or wal_is_broken(). */

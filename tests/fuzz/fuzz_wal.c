@@ -97,11 +97,11 @@ static void check(struct vfs *vfs)
 	};
 	unsigned verified = 0, opened = 0, again = 0;
 	struct wal *wal;
-	uint64_t bytes;
+	struct wal_mark end;
 	char *why;
 	int r;
 
-	r = wal_verify(&options, replay, &verified, &bytes, &why);
+	r = wal_verify(&options, replay, &verified, &end, &why);
 	free(why);
 	if (wal_open(&options, replay, &opened, &wal, &why) < 0) {
 		/* It may refuse what verifying can't see: a promise that is no record's end. */
@@ -110,7 +110,7 @@ static void check(struct vfs *vfs)
 	}
 	assert(r == 0 && opened == verified);
 	wal_close(wal);
-	r = wal_verify(&options, replay, &again, &bytes, &why);
+	r = wal_verify(&options, replay, &again, &end, &why);
 	assert(r == 0 && again == verified);
 }
 

@@ -5,6 +5,7 @@
 
 #include "lib/clock.h"
 #include "lib/mutex.h"
+#include "node/wal_format.h"
 
 #include <errno.h>
 #include <ftw.h>
@@ -152,6 +153,26 @@ static enum outcome put(struct fixture *fixture, const char *key, const char *va
 	call_init(call, fixture, WRITE_PUT, key);
 	call->write.value = value;
 	call->write.value_len = strlen(value);
+	return call_run(call);
+}
+
+/* A value of @len bytes 'v' in a file of its own. */
+static enum outcome put_file(struct fixture *fixture, const char *key, size_t len,
+			     struct call *call)
+{
+	struct store_write *write = &call->write;
+	struct value_writer *writer;
+	char *data = malloc(len);
+
+	assert_non_null(data);
+	memset(data, 'v', len);
+	call_init(call, fixture, WRITE_PUT, key);
+	assert_int_equal(value_writer_new(store_values(fixture->store), &writer), 0);
+	assert_int_equal(value_writer_append(writer, data, len), 0);
+	assert_int_equal(value_writer_finish(writer, &write->file, &write->file_size,
+					     &write->file_hash, &write->file_utf8),
+			 0);
+	free(data);
 	return call_run(call);
 }
 
@@ -362,20 +383,12 @@ static void large_values_live_in_files_until_nothing_refers_to_them(void **state
 {
 	struct fixture *fixture = *state;
 	struct store_record record;
-	struct value_writer *writer;
 	struct call call;
 	struct key key = key_of("a");
 	char *data = malloc(VALUE_CHUNK_BYTES);
 
 	assert_non_null(data);
-	memset(data, 'v', VALUE_CHUNK_BYTES);
-	assert_int_equal(value_writer_new(store_values(fixture->store), &writer), 0);
-	assert_int_equal(value_writer_append(writer, data, 100000), 0);
-	call_init(&call, fixture, WRITE_PUT, "a");
-	assert_int_equal(value_writer_finish(writer, &call.write.file, &call.write.file_size,
-					     &call.write.file_hash, &call.write.file_utf8),
-			 0);
-	assert_int_equal(call_run(&call), OUTCOME_CREATED);
+	assert_int_equal(put_file(fixture, "a", 100000, &call), OUTCOME_CREATED);
 	assert_null(call.write.file);
 	assert_int_equal(move(fixture, "a", "b", true, &call), OUTCOME_CREATED);
 	reopen(fixture);
@@ -414,13 +427,11 @@ static void problem(const char *sentence, void *state)
 	++*(int *)state;
 }
 
-static void a_sound_directory_passes_the_check(void **state)
+static void put_many(struct fixture *fixture, int count)
 {
-	struct fixture *fixture = *state;
-	int problems = 0;
 	struct call call;
 
-	for (int i = 0; i < 3000; i++) {
+	for (int i = 0; i < count; i++) {
 		char key[16];
 
 		snprintf(key, sizeof(key), "key%d", i);
@@ -430,12 +441,143 @@ static void a_sound_directory_passes_the_check(void **state)
 		call.write.value_len = 31;
 		assert_int_equal(call_run(&call), OUTCOME_CREATED);
 	}
+}
+
+static void a_sound_directory_passes_the_check(void **state)
+{
+	struct fixture *fixture = *state;
+	int problems = 0;
+
+	put_many(fixture, 3000);
 	fixture->store = store_close(fixture->store);
 	assert_int_equal(store_check(vfs_posix(), fixture->dir, problem, &problems), 0);
 	assert_int_equal(problems, 0);
 	open_store(fixture);
 	assert_value(fixture, "key2999", "some value that fills memtables");
 	assert_value(fixture, "key0", "some value that fills memtables");
+}
+
+static void what_the_log_refers_to_survives_a_reopening(void **state)
+{
+	struct fixture *fixture = *state;
+	uint64_t deadline = clock_monotonic_ms() + 20000;
+	struct store_stats stats;
+	int problems = 0;
+	struct call call;
+
+	assert_int_equal(put_file(fixture, "a", 100000, &call), OUTCOME_CREATED);
+	assert_int_equal(put(fixture, "a", "no file", &call), OUTCOME_NO_CONTENT);
+	put_many(fixture, 2000);
+	do {
+		store_stats(fixture->store, &stats);
+		assert_true(clock_monotonic_ms() < deadline);
+	} while (stats.flushed_position < 2);
+	reopen(fixture);
+	fixture->store = store_close(fixture->store);
+	assert_int_equal(store_check(vfs_posix(), fixture->dir, problem, &problems), 0);
+	open_store(fixture);
+	store_stats(fixture->store, &stats);
+	assert_in_range(stats.value_bytes, 100000, 101000);
+}
+
+static char *fingerprint(struct fixture *fixture)
+{
+	char command[200], *text = calloc(1, 65536);
+	FILE *pipe;
+
+	snprintf(command, sizeof(command), "cd %s && find . -type f | sort | xargs cksum",
+		 fixture->dir);
+	pipe = popen(command, "r");
+	assert_true(text && pipe);
+	assert_true(fread(text, 1, 65535, pipe) > 0);
+	assert_int_equal(pclose(pipe), 0);
+	return text;
+}
+
+static void a_check_changes_nothing(void **state)
+{
+	struct fixture *fixture = *state;
+	char *before, *after;
+	int problems = 0;
+	struct call call;
+
+	assert_int_equal(put(fixture, "key", "value", &call), OUTCOME_CREATED);
+	fixture->store = store_close(fixture->store);
+	before = fingerprint(fixture);
+	assert_int_equal(store_check(vfs_posix(), fixture->dir, problem, &problems), 0);
+	after = fingerprint(fixture);
+	assert_string_equal(before, after);
+	free(before);
+	free(after);
+	open_store(fixture);
+}
+
+static void a_check_of_another_directory_makes_nothing_in_it(void **state)
+{
+	char dir[] = "/tmp/hexkv-store-XXXXXX";
+	int problems = 0;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(store_check(vfs_posix(), dir, problem, &problems), 1);
+	assert_int_equal(problems, 1);
+	assert_int_equal(rmdir(dir), 0);
+}
+
+/* Neither opening nor the check may take the directory for sound. */
+static void assert_refused(struct fixture *fixture, const char *sentence)
+{
+	struct store_options options = options_for(fixture);
+	struct store *store;
+	char *why = NULL;
+	int problems = 0;
+
+	assert_int_equal(store_check(vfs_posix(), fixture->dir, problem, &problems), 1);
+	assert_int_equal(problems, 1);
+	assert_int_equal(store_open(&options, &store, &why), -EBADMSG);
+	assert_non_null(strstr(why, sentence));
+	free(why);
+}
+
+static void remove_file(struct fixture *fixture, const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", fixture->dir, name);
+	assert_int_equal(unlink(path), 0);
+}
+
+static void an_epoch_is_never_used_again_because_its_history_is_gone(void **state)
+{
+	struct fixture *fixture = *state;
+	uint64_t deadline = clock_monotonic_ms() + 20000;
+	struct store_stats stats;
+	struct call call;
+
+	/* More than the log may weigh: all of it goes to segments, and the log is empty. */
+	assert_int_equal(put_file(fixture, "key", 2 * 1024 * 1024, &call), OUTCOME_CREATED);
+	do {
+		store_stats(fixture->store, &stats);
+		assert_true(clock_monotonic_ms() < deadline);
+	} while (stats.log_bytes != WAL_FILE_HEADER_BYTES);
+	fixture->store = store_close(fixture->store);
+	remove_file(fixture, "HISTORY");
+	assert_refused(fixture, "HISTORY is missing");
+}
+
+static void a_log_that_lost_its_newest_files_is_refused(void **state)
+{
+	struct fixture *fixture = *state;
+	struct call call;
+
+	assert_int_equal(put(fixture, "key", "1", &call), OUTCOME_CREATED);
+	reopen(fixture);
+	assert_int_equal(put(fixture, "key", "2", &call), OUTCOME_NO_CONTENT);
+	reopen(fixture);
+	fixture->store = store_close(fixture->store);
+	remove_file(fixture, "log/00000003.wal");
+	remove_file(fixture, "log/00000002.wal");
+	assert_refused(fixture, "HISTORY knows of later records");
 }
 
 int main(void)
@@ -452,6 +594,11 @@ int main(void)
 		TEST(large_values_live_in_files_until_nothing_refers_to_them),
 		TEST(a_directory_belongs_to_one_node_and_one_process),
 		TEST(a_sound_directory_passes_the_check),
+		TEST(what_the_log_refers_to_survives_a_reopening),
+		TEST(a_check_changes_nothing),
+		TEST(a_check_of_another_directory_makes_nothing_in_it),
+		TEST(an_epoch_is_never_used_again_because_its_history_is_gone),
+		TEST(a_log_that_lost_its_newest_files_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -281,7 +281,7 @@ static ssize_t staging_source(void *state, uint64_t offset, void *data, size_t l
 }
 
 /* The content has been stored as @stored under its name. */
-static void saved_locked(struct mount *mount, struct inode *inode,
+static void saved_locked(struct mount *mount, struct inode *inode, uint64_t question,
 			 const struct remote_stored *stored) REQUIRES(&mount->inodes.lock)
 {
 	inode->stored = true;
@@ -291,6 +291,7 @@ static void saved_locked(struct mount *mount, struct inode *inode,
 	inode->unsaved = false;
 	inode->mtime_set = false;
 	inode->labels_set = false;
+	inode->known_by = question;
 	inode->asked_at_ms = 0;
 	inode->fresh_until_ms = clock_monotonic_ms() + mount->options->attr_timeout_ms;
 	/* It is the newest version, also if one from elsewhere had taken its name. */
@@ -305,6 +306,7 @@ static int store_content(struct mount *mount, struct inode *inode, enum durabili
 	struct remote_put put = { .durability = durability, .source = staging_source };
 	struct remote_stored stored;
 	struct labels labels = { 0 };
+	uint64_t question = inode_ask(&mount->inodes);
 	struct view view;
 	int r;
 
@@ -328,7 +330,7 @@ static int store_content(struct mount *mount, struct inode *inode, enum durabili
 	if (r == 0) {
 		mutex_lock(&mount->inodes.lock);
 		r = meta_set_labels_locked(inode, labels.content_type, labels.encoding);
-		saved_locked(mount, inode, &stored);
+		saved_locked(mount, inode, question, &stored);
 		mutex_unlock(&mount->inodes.lock);
 	}
 	view_drop(&view);
@@ -431,6 +433,7 @@ int content_store_as(struct mount *mount, struct inode *inode, const char *key, 
 	struct remote_stored stored;
 	struct record_meta replaced;
 	struct labels labels = { 0 };
+	uint64_t question = inode_ask(&mount->inodes);
 	bool own_labels;
 	int r;
 
@@ -470,7 +473,7 @@ int content_store_as(struct mount *mount, struct inode *inode, const char *key, 
 	mutex_lock(&mount->inodes.lock);
 	r = meta_set_labels_locked(inode, put.content_type, put.encoding);
 	inode_rename_locked(&mount->inodes, inode, key);
-	saved_locked(mount, inode, &stored);
+	saved_locked(mount, inode, question, &stored);
 	mutex_unlock(&mount->inodes.lock);
 	return r;
 }

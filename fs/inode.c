@@ -24,6 +24,16 @@ uint64_t inode_name_st_ino(const char *name)
 	return hash < 256 ? hash + 256 : hash;
 }
 
+uint64_t inode_ask(struct inode_table *table)
+{
+	uint64_t number;
+
+	mutex_lock(&table->lock);
+	number = ++table->questions;
+	mutex_unlock(&table->lock);
+	return number;
+}
+
 static struct inode **bucket_of(struct inode_table *table, const char *name)
 {
 	return &table->buckets[name_hash(name) % INODE_BUCKETS];

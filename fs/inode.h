@@ -50,6 +50,7 @@ struct inode {
 	struct inode *value_next, *value_previous; /* those that keep one, oldest first */
 	bool value_wanted; /* small and not read yet: an open may as well fetch it */
 	uint64_t fresh_until_ms; /* the router was asked less than the attribute timeout ago */
+	uint64_t known_by; /* the question to the router, or store, that gave this version */
 	uint64_t asked_at_ms; /* the last look-up asked the router: good for the open that follows,
 				 0 = not */
 
@@ -85,6 +86,7 @@ struct inode_table {
 	uint64_t value_bytes;
 	uint64_t count;
 	uint64_t births;
+	uint64_t questions; /* how many were asked of the router, in the order of asking */
 	uint64_t removals; /* how many names were taken away through this mount */
 	int64_t names_changed_ns; /* when names came or went through this mount */
 	unsigned hidden; /* inodes with hides */
@@ -97,6 +99,8 @@ void inode_table_init(struct inode_table *table, unsigned new_mode);
 void inode_table_deinit(struct inode_table *table);
 
 uint64_t inode_name_st_ino(const char *name);
+/* The number of a question that is about to be asked: its answer holds at some time after that. */
+uint64_t inode_ask(struct inode_table *table);
 
 /* All _locked functions: the caller holds table->lock. */
 

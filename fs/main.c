@@ -14,6 +14,7 @@
  *   content.c        a file's content: reading, changing, storing
  *   meta.c           content_type, encoding, mtime
  *   resolve.c        from a name to the version that it stands for now
+ *   reopen.c         opens that try again
  *   inode.c          what the kernel's node ids stand for
  *   names.c          keys, temporary names, and names that are refused
  *   staging.c        changed content until it is stored; value.c: small values

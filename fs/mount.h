@@ -8,6 +8,7 @@
 #include "fs/opens.h"
 #include "fs/prefetch.h"
 #include "fs/remote.h"
+#include "fs/reopen.h"
 #include "fs/space.h"
 
 struct mount {
@@ -17,4 +18,5 @@ struct mount {
 	struct prefetch *prefetch;
 	struct inode_table inodes;
 	struct opened opens; /* protected by inodes.lock */
+	struct reopen reopen; /* protected by inodes.lock */
 };

@@ -17,24 +17,13 @@ static struct handle *handle_of(const struct fuse_file_info *fi)
 	return (struct handle *)(uintptr_t)fi->fh; /* NOLINT: a file handle is the address */
 }
 
-static bool is_gone(struct mount *mount, struct inode *inode)
-{
-	bool gone;
-
-	mutex_lock(&mount->inodes.lock);
-	gone = inode->deleted && inode->handles == 0;
-	mutex_unlock(&mount->inodes.lock);
-	return gone;
-}
-
-static int open_file(struct mount *mount, struct inode *inode, int flags,
+static int open_file(struct mount *mount, struct inode *inode, int flags, pid_t pid,
 		     const struct interrupt *interrupt, struct handle **ret_handle)
 {
 	bool writable = (flags & O_ACCMODE) != O_RDONLY;
 	int r;
 
-	/* The kernel looks the name up again when it gets ESTALE. */
-	r = is_gone(mount, inode) ? -ESTALE : resolve_check_current(mount, inode, interrupt);
+	r = resolve_check_current(mount, inode, pid, interrupt);
 	if (r == 0)
 		r = handle_open(mount, inode, writable, ret_handle);
 	if (r < 0 || !(flags & O_TRUNC))
@@ -52,7 +41,8 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct handle *handle;
 	int r;
 
-	r = open_file(mount, ops_inode(mount, ino), fi->flags, &interrupt, &handle);
+	r = open_file(mount, ops_inode(mount, ino), fi->flags, fuse_req_ctx(req)->pid, &interrupt,
+		      &handle);
 	if (r < 0) {
 		ops_reply_error(req, r);
 		return;

@@ -11,10 +11,19 @@
 /* How long a look-up may lie before the open that it belongs to. */
 #define OPEN_FOLLOWS_MS 100
 
-static void mark_asked_locked(const struct mount *mount, struct inode *inode)
+static void mark_asked_locked(const struct mount *mount, struct inode *inode, uint64_t question)
 {
+	if (inode->known_by < question)
+		inode->known_by = question;
 	inode->asked_at_ms = clock_monotonic_ms();
 	inode->fresh_until_ms = inode->asked_at_ms + mount->options->attr_timeout_ms;
+}
+
+/* A version that follows one was current later than that. */
+static void inherit_locked(struct inode *inode, const struct inode *older)
+{
+	inode->mode = older->mode;
+	inode->known_by = older->known_by;
 }
 
 /* Whether the inode is as good as the router's answer. */
@@ -46,8 +55,9 @@ static int gone_locked(struct mount *mount, const char *name, struct inode **ret
 
 /* The inode for what the router said: the one that is linked if it is that version or one that has
  * been stored through this mount since, otherwise a new one. @value is taken. */
-static int adopt_locked(struct mount *mount, const char *name, const struct record_meta *meta,
-			struct value *value, struct inode **ret_inode) REQUIRES(&mount->inodes.lock)
+static int adopt_locked(struct mount *mount, const char *name, uint64_t question,
+			const struct record_meta *meta, struct value *value,
+			struct inode **ret_inode) REQUIRES(&mount->inodes.lock)
 {
 	struct inode *inode = inode_find_locked(&mount->inodes, name);
 	struct inode *fresh;
@@ -66,7 +76,7 @@ static int adopt_locked(struct mount *mount, const char *name, const struct reco
 		else
 			value_unref(value);
 		if (r == 0) {
-			mark_asked_locked(mount, inode);
+			mark_asked_locked(mount, inode, question);
 			*ret_inode = inode_ref_locked(inode);
 		}
 		return r;
@@ -82,9 +92,9 @@ static int adopt_locked(struct mount *mount, const char *name, const struct reco
 		return r;
 	}
 	if (inode)
-		fresh->mode = inode->mode;
+		inherit_locked(fresh, inode);
 	inode_link_locked(&mount->inodes, fresh);
-	mark_asked_locked(mount, fresh);
+	mark_asked_locked(mount, fresh, question);
 	*ret_inode = fresh;
 	return 0;
 }
@@ -97,6 +107,7 @@ static int ask(struct mount *mount, const char *name, const struct version *know
 	struct record_meta meta;
 	struct value *value = NULL;
 	struct inode *inode;
+	uint64_t question = inode_ask(&mount->inodes);
 	bool whole = false;
 	int r;
 
@@ -114,7 +125,7 @@ static int ask(struct mount *mount, const char *name, const struct version *know
 		r = gone_locked(mount, name, ret_inode);
 	} else if (r == REMOTE_SAME && inode && inode->stored &&
 		   version_compare(inode->version, *known) == 0) {
-		mark_asked_locked(mount, inode);
+		mark_asked_locked(mount, inode, question);
 		*ret_inode = inode_ref_locked(inode);
 		r = 0;
 	} else if (r == REMOTE_SAME) {
@@ -123,7 +134,7 @@ static int ask(struct mount *mount, const char *name, const struct version *know
 		value_unref(value);
 		r = -ENOENT;
 	} else {
-		r = adopt_locked(mount, name, &meta, value, ret_inode);
+		r = adopt_locked(mount, name, question, &meta, value, ret_inode);
 	}
 	mutex_unlock(&mount->inodes.lock);
 	return r;
@@ -175,24 +186,31 @@ int resolve_name(struct mount *mount, const char *name, enum resolve_how how,
 	return r;
 }
 
-int resolve_check_current(struct mount *mount, struct inode *inode,
-			  const struct interrupt *interrupt)
+/* Whether the inode will do without asking. */
+static bool is_current_locked(const struct inode *inode, bool again, uint64_t since)
+{
+	/* What was removed or replaced here has no name that would find it, but it may be whole. */
+	if (inode->deleted && inode->handles == 0)
+		return again && (inode->staging || inode->value);
+	if (inode_is_local_locked(inode) || (again && inode->known_by > since))
+		return true;
+	return inode->linked && inode->asked_at_ms > 0 &&
+	       clock_monotonic_ms() - inode->asked_at_ms < OPEN_FOLLOWS_MS;
+}
+
+/* Asks the router. -ESTALE if the name stands for another inode. */
+static int ask_current(struct mount *mount, struct inode *inode, const struct interrupt *interrupt)
 {
 	struct inode *current;
 	char name[NAME_BYTES_MAX + 1];
-	bool done;
 	int r;
 
 	mutex_lock(&mount->inodes.lock);
-	done = inode_is_local_locked(inode) ||
-	       (inode->linked && inode->asked_at_ms > 0 &&
-		clock_monotonic_ms() - inode->asked_at_ms < OPEN_FOLLOWS_MS);
-	inode->asked_at_ms = 0;
 	memcpy(name, inode->name, sizeof(name));
+	r = inode->deleted && inode->handles == 0 ? -ESTALE : 0;
 	mutex_unlock(&mount->inodes.lock);
-	if (done)
-		return 0;
-	r = resolve_name(mount, name, RESOLVE_NOW, interrupt, &current);
+	if (r == 0)
+		r = resolve_name(mount, name, RESOLVE_NOW, interrupt, &current);
 	if (r < 0)
 		return r == -ENOENT ? -ESTALE : r;
 	mutex_lock(&mount->inodes.lock);
@@ -200,6 +218,30 @@ int resolve_check_current(struct mount *mount, struct inode *inode,
 	r = current == inode ? 0 : -ESTALE;
 	inode_unref_locked(&mount->inodes, current, 1);
 	mutex_unlock(&mount->inodes.lock);
+	return r;
+}
+
+int resolve_check_current(struct mount *mount, struct inode *inode, pid_t pid,
+			  const struct interrupt *interrupt)
+{
+	uint64_t since = 0, began;
+	bool again, done;
+	int r;
+
+	mutex_lock(&mount->inodes.lock);
+	began = mount->inodes.questions;
+	again = reopen_take(&mount->reopen, pid, inode->st_ino, &since);
+	done = is_current_locked(inode, again, since);
+	inode->asked_at_ms = 0;
+	mutex_unlock(&mount->inodes.lock);
+	if (done)
+		return 0;
+	r = ask_current(mount, inode, interrupt);
+	if (r == -ESTALE && !again) {
+		mutex_lock(&mount->inodes.lock);
+		reopen_note(&mount->reopen, pid, inode->st_ino, began);
+		mutex_unlock(&mount->inodes.lock);
+	}
 	return r;
 }
 
@@ -235,7 +277,7 @@ struct inode *resolve_listed(struct mount *mount, const struct remote_name *name
 		inode->value_wanted = name->size_bytes <= VALUE_SMALL_MAX;
 		inode->fresh_until_ms = fresh_until_ms;
 		if (old)
-			inode->mode = old->mode;
+			inherit_locked(inode, old);
 		inode_link_locked(&mount->inodes, inode);
 	}
 	mutex_unlock(&mount->inodes.lock);

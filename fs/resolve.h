@@ -21,9 +21,9 @@ enum resolve_how {
  * remote_get() says. */
 int resolve_name(struct mount *mount, const char *name, enum resolve_how how,
 		 const struct interrupt *interrupt, struct inode **ret_inode);
-/* For an open: -ESTALE if its name stands for another version by now (the kernel then looks it up
- * again). */
-int resolve_check_current(struct mount *mount, struct inode *inode,
+/* For an open by the thread @pid: -ESTALE if its name stands for another version by now, or for
+ * none (the kernel then looks it up again). */
+int resolve_check_current(struct mount *mount, struct inode *inode, pid_t pid,
 			  const struct interrupt *interrupt);
 /* The inode for an entry of a listing, with one reference for the caller; NULL if it is hidden here
  * or memory is out. */

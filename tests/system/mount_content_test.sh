@@ -75,6 +75,30 @@ a_place_in_the_directory_is_found_again_when_names_have_gone()
 	find "$MNT" -type f -delete
 }
 
+an_open_succeeds_under_a_stream_of_changes()
+{
+	local writer status=0 many
+	put 00ac aaaa
+	mapfile -t many < <(yes "$ROUTER/kv/00ac" | head -200)
+	(
+		while [[ ! -e $TMP/stop ]]; do
+			curl -sS -X PUT --data-binary aaaa "${many[@]}" >/dev/null
+		done
+	) &
+	writer=$!
+	python3 - "$MNT/00ac" <<-'END' || status=$?
+		import os, sys
+		for _ in range(3000):
+		    file = os.open(sys.argv[1], os.O_RDONLY)
+		    assert os.read(file, 100) == b'aaaa'
+		    os.close(file)
+	END
+	touch "$TMP/stop"
+	wait "$writer"
+	expect_equal 0 "$status"
+	rm "$MNT/00ac"
+}
+
 times_that_can_not_be_stored_are_the_nearest_that_can()
 {
 	echo x >"$MNT/00ab"
@@ -92,5 +116,6 @@ mount_start
 run_cases ${CASES:-a_large_file_reads_whole_while_it_is_appended_to \
 	removing_what_a_listing_shows_leaves_nothing \
 	a_place_in_the_directory_is_found_again_when_names_have_gone \
+	an_open_succeeds_under_a_stream_of_changes \
 	times_that_can_not_be_stored_are_the_nearest_that_can}
 mount_stop

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+#include "fs/reopen.h"
+
+#include "lib/clock.h"
+
+/* The kernel tries again at once. */
+#define AGAIN_WITHIN_MS 100
+
+void reopen_note(struct reopen *reopen, pid_t pid, uint64_t st_ino, uint64_t since)
+{
+	size_t slot = (size_t)pid % REOPEN_SLOTS;
+
+	/* A process of another name space has no number here. */
+	if (pid <= 0)
+		return;
+	reopen->slots[slot].pid = pid;
+	reopen->slots[slot].st_ino = st_ino;
+	reopen->slots[slot].since = since;
+	reopen->slots[slot].at_ms = clock_monotonic_ms();
+}
+
+bool reopen_take(struct reopen *reopen, pid_t pid, uint64_t st_ino, uint64_t *ret_since)
+{
+	size_t slot = (size_t)pid % REOPEN_SLOTS;
+
+	if (pid <= 0 || reopen->slots[slot].pid != pid)
+		return false;
+	reopen->slots[slot].pid = 0;
+	if (reopen->slots[slot].st_ino != st_ino ||
+	    clock_monotonic_ms() - reopen->slots[slot].at_ms > AGAIN_WITHIN_MS)
+		return false;
+	*ret_since = reopen->slots[slot].since;
+	return true;
+}

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <linux/fuse.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -177,6 +178,11 @@ struct session *session_free(struct session *session)
 	if (session->mounted)
 		fuse_session_unmount(session->fuse);
 	if (session->fuse) {
+		/* A signal that comes while we end changes nothing; libfuse leaves what is not
+		 * its own. */
+		signal(SIGTERM, SIG_IGN);
+		signal(SIGINT, SIG_IGN);
+		signal(SIGHUP, SIG_IGN);
 		fuse_remove_signal_handlers(session->fuse);
 		fuse_session_destroy(session->fuse);
 	}

@@ -82,6 +82,12 @@ void exchange_resume_answer(struct exchange *ex)
 		ex->transport->resume_answer(ex);
 }
 
+void exchange_moving(struct exchange *ex)
+{
+	if (!ex->finished && ex->transport->moving)
+		ex->transport->moving(ex);
+}
+
 int exchange_query(const struct exchange *ex, const char *name, char *ret_value, size_t size)
 {
 	size_t name_len = strlen(name);

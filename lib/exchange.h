@@ -93,6 +93,7 @@ struct exchange {
 };
 
 struct exchange_transport {
+	void (*moving)(struct exchange *); /* may be NULL */
 	void (*respond)(struct exchange *, struct answer *); /* takes the content of @answer */
 	void (*resume_body)(struct exchange *);
 	void (*resume_answer)(struct exchange *);
@@ -106,6 +107,10 @@ void exchange_respond(struct exchange *ex, struct answer *answer);
 /* More body may be delivered; body() is called again with the bytes it refused. */
 void exchange_resume_body(struct exchange *ex);
 void exchange_resume_answer(struct exchange *ex);
+
+/* Tells that the service works on the answer, so that a long wait for it is not taken for a stall.
+ */
+void exchange_moving(struct exchange *ex);
 
 /* The decoded value of a query parameter. 1 found, 0 absent, -EINVAL badly encoded or longer than
  * @size - 1. */

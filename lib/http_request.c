@@ -116,7 +116,15 @@ static void free_request(struct exchange *ex)
 	free(request);
 }
 
+static void moving(struct exchange *ex)
+{
+	struct http_request *request = request_of(ex);
+
+	request->progress_ms = request->server->now_ms;
+}
+
 const struct exchange_transport http_transport = {
+	.moving = moving,
 	.respond = respond,
 	.resume_body = resume,
 	.resume_answer = resume,

@@ -167,6 +167,7 @@ static size_t get_body(struct call *call, const void *data, size_t len)
 		return len;
 	}
 	taken = pipe_write(&copy->pipe, data, len);
+	exchange_moving(copy->ex);
 	copy->get_waits = taken < len;
 	if (copy->put_waits) {
 		copy->put_waits = false;

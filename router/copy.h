@@ -22,6 +22,7 @@ struct copy {
 	/* The caller's. */
 	struct service *service;
 	struct key source, destination;
+	struct exchange *ex; /* the client's: learns that bytes move */
 	const struct fields *request; /* the client's: preconditions on the source, HexKV-Ack */
 	struct request_id id; /* the request's; that of the PUT follows from it and the version */
 	const char *put_if_match; /* NULL: none */

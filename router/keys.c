@@ -110,6 +110,8 @@ static void ask(struct keys *keys)
 	struct gather *page = &keys->page;
 	int r;
 
+	/* Many pages of deleted names may have to be passed by. */
+	exchange_moving(keys->ex);
 	gather_deinit(page);
 	gather_init(page, keys->service, service_leader(keys->service, keys->at.shard), METHOD_GET);
 	page->body_max = PAGE_BYTES_MAX;

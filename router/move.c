@@ -333,6 +333,7 @@ void move_begin(struct exchange *ex, struct service *service, const struct key *
 	move->own_id = own_id;
 	move->id = request->request_id;
 	move->copy = (struct copy){ .service = service,
+				    .ex = ex,
 				    .source = *source,
 				    .destination = request->destination,
 				    .request = &ex->request,

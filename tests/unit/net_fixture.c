@@ -162,6 +162,17 @@ static void hello_expired(struct loop_timer *timer)
 	answer_hello(container_of(timer, struct net_request, timer)->ex);
 }
 
+static void working_expired(struct loop_timer *timer)
+{
+	struct net_request *request = container_of(timer, struct net_request, timer);
+
+	exchange_moving(request->ex);
+	if (++request->count == 30)
+		answer_hello(request->ex);
+	else
+		resume_later(request, 20);
+}
+
 static void answer_fields(struct exchange *ex)
 {
 	struct answer answer = { .status = 200 };
@@ -189,6 +200,9 @@ static void end(struct exchange *ex)
 		answer_hello(ex);
 	} else if (strcmp(ex->path, "/later") == 0) {
 		request->timer.expired = hello_expired;
+		resume_later(request, 20);
+	} else if (strcmp(ex->path, "/working") == 0) {
+		request->timer.expired = working_expired;
 		resume_later(request, 20);
 	} else if (strcmp(ex->path, "/slow-body") == 0) {
 		snprintf(text, sizeof(text), "%zu", request->count);

@@ -7,6 +7,7 @@
  *   /hello          1 KiB
  *   /later          as /hello, 20 ms later
  *   /never          no answer
+ *   /working        as /hello, 600 ms later, and says every 20 ms that it is being worked on
  *   /early          413 before the body
  *   /full           507 once 100000 bytes of the body have come
  *   /slow-body      takes 1000 bytes at a time and pauses between them; answers the count

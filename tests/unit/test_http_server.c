@@ -519,6 +519,26 @@ static void a_request_that_arrives_as_the_drain_begins_is_answered(void **state)
 	net_server_stop(&other);
 }
 
+static void only_a_request_that_nobody_works_on_is_a_stall(void **state)
+{
+	struct http_server_options options = { .connection_limit = 10,
+					       .idle_timeout_ms = 30000,
+					       .head_timeout_ms = 100,
+					       .stall_timeout_ms = 200 };
+	struct net_response response;
+	struct net_server other;
+
+	(void)state;
+	net_server_start(&other, &options, 0);
+	assert_int_equal(net_ask(&other, "GET /working HTTP/1.1\r\nHost: x\r\n\r\n", &response),
+			 200);
+	net_response_deinit(&response);
+	assert_int_equal(net_ask(&other, "GET /never HTTP/1.1\r\nHost: x\r\n\r\n", &response), 0);
+	net_response_deinit(&response);
+	assert_int_equal(atomic_load(&other.lost), 1);
+	net_server_stop(&other);
+}
+
 static void a_wrong_token_is_refused(void **state)
 {
 	struct http_server_options options = { .connection_limit = 10,
@@ -632,6 +652,7 @@ int main(void)
 		cmocka_unit_test(a_client_that_resets_while_its_answer_is_awaited_is_noticed),
 		cmocka_unit_test(what_waits_is_cancelled_when_the_server_is_freed),
 		cmocka_unit_test(a_request_that_arrives_as_the_drain_begins_is_answered),
+		cmocka_unit_test(only_a_request_that_nobody_works_on_is_a_stall),
 		cmocka_unit_test(a_wrong_token_is_refused),
 		cmocka_unit_test(a_head_that_drips_is_cut_off),
 		cmocka_unit_test(a_body_that_never_ends_after_its_early_answer_is_cut_off),

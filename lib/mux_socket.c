@@ -2,6 +2,7 @@
 #include "lib/mux_socket.h"
 
 #include "lib/cleanup.h"
+#include "lib/log.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -19,10 +20,10 @@
 static int resolve(struct mux_socket *ms, const char *authority)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
-	struct addrinfo *info;
 	_cleanup_(freep) char *host = strdup(authority);
 	char *name = host;
 	char *port;
+	int r;
 
 	if (!host)
 		return -ENOMEM;
@@ -34,11 +35,15 @@ static int resolve(struct mux_socket *ms, const char *authority)
 		name++;
 		port[-2] = '\0';
 	}
-	if (getaddrinfo(name, port, &hints, &info) != 0)
-		return -EINVAL;
-	memcpy(&ms->address, info->ai_addr, info->ai_addrlen);
-	ms->address_len = info->ai_addrlen;
-	freeaddrinfo(info);
+	r = getaddrinfo(name, port, &hints, &ms->addresses);
+	if (r != 0) {
+		log_error("a node's name does not resolve",
+			  "url=http://%s reason=\"%s; mend the cluster file or the names\"",
+			  authority, gai_strerror(r));
+		ms->addresses = NULL;
+		return r == EAI_MEMORY ? -ENOMEM : -EHOSTUNREACH;
+	}
+	ms->address = ms->addresses;
 	return 0;
 }
 
@@ -77,20 +82,31 @@ void mux_socket_deinit(struct mux_socket *ms)
 	buf_deinit(&ms->out);
 	free(ms->handshake);
 	ms->handshake = NULL;
+	if (ms->addresses)
+		freeaddrinfo(ms->addresses);
+	ms->addresses = ms->address = NULL;
 }
 
-int mux_socket_connect(struct mux_socket *ms)
+/* A name may stand for addresses at which nobody listens: all are tried. False after the last. */
+static bool next_address(struct mux_socket *ms)
+{
+	bool more = ms->address->ai_next;
+
+	ms->address = more ? ms->address->ai_next : ms->addresses;
+	return more;
+}
+
+static int connect_to_address(struct mux_socket *ms)
 {
 	_cleanup_(closep) int fd =
-		socket(ms->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		socket(ms->address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int one = 1;
 	int r;
 
 	if (fd < 0)
 		return -errno;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	if (connect(fd, (struct sockaddr *)&ms->address, ms->address_len) < 0 &&
-	    errno != EINPROGRESS)
+	if (connect(fd, ms->address->ai_addr, ms->address->ai_addrlen) < 0 && errno != EINPROGRESS)
 		return -errno;
 	ms->socket.fd = fd;
 	ms->socket.events = EPOLLOUT;
@@ -102,6 +118,16 @@ int mux_socket_connect(struct mux_socket *ms)
 	(void)take_fd(&fd);
 	ms->state = MUX_CONNECTING;
 	return 0;
+}
+
+int mux_socket_connect(struct mux_socket *ms)
+{
+	int r;
+
+	do
+		r = connect_to_address(ms);
+	while (r < 0 && next_address(ms));
+	return r;
 }
 
 static int finish_connect(struct mux_socket *ms)
@@ -144,8 +170,13 @@ int mux_socket_advance(struct mux_socket *ms)
 	ssize_t n;
 	int r;
 
-	if (ms->state == MUX_CONNECTING)
-		return finish_connect(ms);
+	if (ms->state == MUX_CONNECTING) {
+		r = finish_connect(ms);
+		if (r == 0 || ms->state != MUX_CONNECTING || !next_address(ms))
+			return r;
+		mux_socket_close(ms);
+		return mux_socket_connect(ms);
+	}
 	r = mux_socket_flush(ms);
 	if (r < 0)
 		return r;

@@ -9,8 +9,8 @@
 #include "lib/buf.h"
 #include "lib/loop.h"
 
+#include <netdb.h>
 #include <stdbool.h>
-#include <sys/socket.h>
 
 enum mux_socket_state {
 	MUX_CLOSED,
@@ -27,12 +27,13 @@ struct mux_socket {
 	struct buf out; /* what is not sent; appended to by the user while MUX_OPEN */
 	size_t sent; /* of out */
 	uint64_t sent_total; /* bytes of out that the kernel took, over the connection's life */
-	struct sockaddr_storage address;
-	socklen_t address_len;
+	struct addrinfo *addresses; /* of the other side; resolved once */
+	struct addrinfo *address; /* the one to connect to */
 	char *handshake;
 };
 
-/* @url "http://host:port". -EINVAL, -ENOMEM. */
+/* @url "http://host:port". -EINVAL, -ENOMEM, -EHOSTUNREACH for a name that does not resolve, which
+ * is logged. */
 int mux_socket_init(struct mux_socket *ms, struct loop *loop, const char *url, const char *token,
 		    void (*ready)(struct loop_fd *, uint32_t events));
 void mux_socket_deinit(struct mux_socket *ms);

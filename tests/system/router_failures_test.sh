@@ -217,6 +217,9 @@ bad_arguments_end_with_2()
 	expect_exit 2 "$ROUTER_BIN" --no-such-option
 	expect_exit 2 "$ROUTER_BIN" --cluster "$CLUSTER" --log-level loud
 	expect_exit 2 "$ROUTER_BIN" --cluster "$CLUSTER" --token-file "$TMP/nowhere"
+	jq '.shards[0].nodes[0].url = "http://nowhere.invalid:1"' "$CLUSTER" >"$TMP/unknown.json"
+	expect_exit 1 "$ROUTER_BIN" --cluster "$TMP/unknown.json" --listen 127.0.0.1:0
+	expect_contains "$OUTPUT" 'http://nowhere.invalid:1'
 	expect_exit 0 "$ROUTER_BIN" --help
 	expect_contains "$OUTPUT" --node-timeout-ms
 	expect_exit 0 "$ROUTER_BIN" --version

@@ -109,8 +109,11 @@ void admin_status(const struct request *request)
 			   service->node->url, "ready", is_ready(request, &stats), "uptime_ms",
 			   (json_int_t)(clock_monotonic_ms() - service->started_ms), "answers",
 			   (json_int_t)traffic_total(&service->traffic));
-	if (status)
+	if (status) {
 		set(status, "store", store_status(&stats));
+		set(json_object_get(status, "store"), "file_system",
+		    json_string(service->file_system));
+	}
 	request_json(request, OUTCOME_OK, status);
 }
 

@@ -89,6 +89,8 @@ int service_open(const struct service_options *options, struct service **ret_ser
 	if (status == 0)
 		status = open_store(service, options, ret_why);
 	if (status == 0)
+		file_system_id(options->data, service->file_system);
+	if (status == 0)
 		status = start_pools(service, ret_why);
 	if (status != 0) {
 		service_close(service);

@@ -11,6 +11,7 @@
 #include "lib/cluster.h"
 #include "lib/pool.h"
 #include "lib/server.h"
+#include "node/file_system.h"
 #include "node/store.h"
 #include "node/traffic.h"
 
@@ -34,6 +35,7 @@ struct service {
 	bool listing;
 	uint64_t inline_bytes;
 	uint64_t started_ms; /* monotonic */
+	char file_system[FILE_SYSTEM_ID_SIZE]; /* that the store is on */
 	struct store *store;
 	unsigned stream_wait_ms; /* how long a value waits for memory to be sent with */
 	struct pool *read_pool; /* reads, so that they never queue behind a sync */

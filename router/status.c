@@ -1,22 +1,44 @@
 /* SPDX-License-Identifier: MIT */
 #include "router/status.h"
 
+#include "lib/cleanup.h"
 #include "lib/clock.h"
 #include "lib/reply.h"
 #include "router/survey.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 struct totals {
 	uint64_t free_bytes, total_bytes, entries;
+	const char **file_systems; /* counted already; borrowed from the nodes' answers */
+	unsigned file_system_count;
 };
+
+/* Nodes on one machine may share a disk, whose space is there only once. */
+static bool is_counted(struct totals *totals, const json_t *store)
+{
+	const char *id = json_string_value(json_object_get(store, "file_system"));
+
+	if (!id || !*id)
+		return false;
+	for (unsigned i = 0; i < totals->file_system_count; i++)
+		if (strcmp(totals->file_systems[i], id) == 0)
+			return true;
+	totals->file_systems[totals->file_system_count++] = id;
+	return false;
+}
 
 static void add_totals(struct totals *totals, const json_t *node)
 {
 	const json_t *store = json_object_get(node, "store");
 	const json_t *tree = json_object_get(store, "tree");
 
+	totals->entries += (uint64_t)json_integer_value(json_object_get(tree, "entries"));
+	if (is_counted(totals, store))
+		return;
 	totals->free_bytes += (uint64_t)json_integer_value(json_object_get(store, "space_free"));
 	totals->total_bytes += (uint64_t)json_integer_value(json_object_get(store, "space_total"));
-	totals->entries += (uint64_t)json_integer_value(json_object_get(tree, "entries"));
 }
 
 /* The node's own status, NULL if it gave none. */
@@ -63,9 +85,13 @@ static json_t *shard_to_json(struct survey *survey, const struct cluster_shard *
 static json_t *status_to_json(struct survey *survey)
 {
 	const struct cluster *cluster = survey->service->router->cluster;
-	struct totals totals = { 0 };
-	json_t *shards = json_array();
+	_cleanup_(freep) const char **file_systems =
+		calloc(survey->service->router->node_count, sizeof(*file_systems));
+	struct totals totals = { .file_systems = file_systems };
+	json_t *shards = file_systems ? json_array() : NULL;
 
+	if (!shards)
+		return NULL;
 	for (unsigned s = 0; s < cluster->shard_count; s++) {
 		if (json_array_append_new(
 			    shards, shard_to_json(survey, &cluster->shards[s], &totals)) < 0) {

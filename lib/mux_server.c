@@ -269,7 +269,7 @@ static int handle_request(struct mux_server *mux, struct frame *frame)
 	} else if (mux->draining) {
 		reply_problem(ex, OUTCOME_UNAVAILABLE, "the server is stopping; ask another");
 	} else if (mux->in_flight > IN_FLIGHT_MAX) {
-		reply_problem(ex, OUTCOME_UNAVAILABLE,
+		reply_problem(ex, OUTCOME_TOO_MANY_REQUESTS,
 			      "more than %d requests wait on one connection; ask again later",
 			      IN_FLIGHT_MAX);
 	} else {

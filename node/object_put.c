@@ -250,10 +250,12 @@ void object_put_begin(const struct request *request, const struct key *key,
 		return;
 	r = put_new(request, key, wanted, &put);
 	if (r < 0) {
-		request_problem(request, OUTCOME_UNAVAILABLE,
-				r == -EBUSY ? "too many large values are being written at once; "
-					      "try again"
-					    : "memory is out; try again");
+		if (r == -EBUSY)
+			request_problem(request, OUTCOME_TOO_MANY_REQUESTS,
+					"too many large values are being written at once; try "
+					"again");
+		else
+			request_problem(request, OUTCOME_UNAVAILABLE, "memory is out; try again");
 		return;
 	}
 	request->ex->handler = &put_handler;

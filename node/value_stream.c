@@ -271,7 +271,7 @@ static void start_waiting(struct service_worker *worker)
 
 static void refuse_crowd(const struct request *request)
 {
-	request_problem(request, OUTCOME_UNAVAILABLE,
+	request_problem(request, OUTCOME_TOO_MANY_REQUESTS,
 			"too many large values are being read at once; try again");
 }
 

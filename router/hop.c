@@ -134,7 +134,7 @@ void hop_deinit(struct hop *hop)
 void hop_reply_not_sent(const struct hop *hop, struct exchange *ex, int error)
 {
 	if (error == -EBUSY)
-		reply_problem(ex, OUTCOME_UNAVAILABLE,
+		reply_problem(ex, OUTCOME_TOO_MANY_REQUESTS,
 			      "too many requests wait for node %s; try again in a moment",
 			      hop->node->name);
 	else

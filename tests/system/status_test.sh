@@ -298,6 +298,61 @@ a_node_that_does_not_answer_is_504()
 	expect_http 200 "$ROUTER/kv/0e"
 }
 
+the_space_that_nodes_share_counts_once()
+{
+	local total
+	expect_http 200 "${NODE_URLS[0]}/status"
+	total=$(body_json .store.space_total)
+	[[ $(body_json .store.file_system) =~ ^[0-9a-f]{32}$ ]] || fail "$(cat "$BODY")"
+	expect_http 200 "$ROUTER/status"
+	expect_equal "$total" "$(body_json .space.total_bytes)"
+}
+
+another_transfer_coding_is_501()
+{
+	expect_equal 501 "$(raw_request 'PUT /kv/01 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n')"
+}
+
+too_many_large_values_at_once_are_429()
+{
+	local owner name port socket i sockets=()
+	owner=$(owner_of 0e)
+	name=${NODE_NAMES[owner]}
+	port=${NODE_URLS[owner]##*:}
+	stop_process "$name"
+	NODE_ARGS=(--workers 1)
+	nodes_start
+	# 64 MiB of buffers for what arrives.
+	for ((i = 0; i < 64; i++)); do
+		exec {socket}<>"/dev/tcp/127.0.0.1/$port"
+		printf 'PUT /kv/0e HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000\r\n\r\n' >&"$socket"
+		sockets+=("$socket")
+	done
+	head -c 200000 /dev/zero >"$TMP/large"
+	expect_within 10 answers 429 -X PUT "${NODE_URLS[owner]}/kv/0e" -T "$TMP/large"
+	expect_problem 429 -X PUT "$ROUTER/kv/0e" -T "$TMP/large"
+	[[ -n $(header Retry-After) ]] || fail 'no Retry-After'
+	expect_equal 'true not-applied' "$(body_json '"\(.retryable) \(.outcome)"')"
+	expect_http 204 -X PUT "$ROUTER/kv/0e" -d small
+	for socket in "${sockets[@]}"; do
+		exec {socket}>&-
+	done
+	expect_within 10 answers 204 -X PUT "$ROUTER/kv/0e" -T "$TMP/large"
+	NODE_ARGS=()
+	stop_process "$name"
+	nodes_start
+	expect_within 10 is_ready "$ROUTER"
+}
+
+# answers STATUS CURL-ARGUMENTS...
+answers()
+{
+	local expected=$1
+	shift
+	http "$@"
+	[[ $STATUS == "$expected" ]]
+}
+
 cluster_start 2
 run_cases \
 	broken_json_is_400 \
@@ -305,6 +360,7 @@ run_cases \
 	the_longest_key_works_in_either_case \
 	a_bad_header_value_is_400 \
 	both_lengths_are_400 \
+	another_transfer_coding_is_501 \
 	what_is_not_there_is_404 \
 	another_method_is_405_and_says_which_exist \
 	preconditions_are_412_and_304 \
@@ -316,5 +372,7 @@ run_cases \
 	listing_may_be_forbidden \
 	a_token_is_asked_of_everybody_but_health \
 	operators_pages_are_there \
+	the_space_that_nodes_share_counts_once \
 	a_stopped_shard_is_503_and_the_other_serves \
-	a_node_that_does_not_answer_is_504
+	a_node_that_does_not_answer_is_504 \
+	too_many_large_values_at_once_are_429

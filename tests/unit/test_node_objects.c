@@ -178,7 +178,7 @@ static void more_readers_than_memory_wait_or_are_told_to_come_back(void **state)
 		assert_int_equal(readers[i].status, 200);
 	}
 	test->node.service->stream_wait_ms = 50;
-	assert_int_equal(client_ask(&test->node, METHOD_GET, "/kv/06", NULL, 0), 503);
+	assert_int_equal(client_ask(&test->node, METHOD_GET, "/kv/06", NULL, 0), 429);
 	test->node.service->stream_wait_ms = 60000;
 	client_begin(&left, &test->node, METHOD_GET, "/kv/06", NULL, 0, 0);
 	client_finish(&left);
@@ -213,7 +213,7 @@ static void more_uploads_than_allowed_are_told_to_come_back(void **state)
 		assert_int_equal(writers[i].status, 0);
 	}
 	assert_int_equal(client_ask(&test->node, METHOD_PUT, "/kv/07", test->value, test->size),
-			 503);
+			 429);
 	/* Small ones need none of that memory. */
 	assert_int_equal(client_ask(&test->node, METHOD_PUT, "/kv/07", "x", 1), 201);
 	for (unsigned i = 0; i < (SERVICE_UPLOAD_BYTES_MAX / MIB); i++) {

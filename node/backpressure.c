@@ -2,8 +2,8 @@
 /*
  * The applier is slowed down before it has to wait: from half the bound of sealed memory, and from
  * the soft cap of runs on, each megabyte costs a delay that grows with the square of how far things
- * have gone. At the bound it waits for progress, and is told the error if the work that would make
- * room is failing.
+ * have gone. At the bound it waits for progress; if flushes fail it is told their error, and if
+ * compactions fail it goes on.
  */
 #include "lib/clock.h"
 #include "node/lsm_private.h"
@@ -22,8 +22,11 @@ static enum room look_for_room(struct lsm *lsm) REQUIRES(lsm->lock)
 {
 	if (lsm->sealed_bytes >= lsm->sealed_max)
 		return FULL_MEMORY;
-	/* If no compaction is due none can help: better more runs than no writes. */
-	return lsm->view->run_count >= LSM_RUNS_HARD && lsm->compacting ? FULL_RUNS : ROOM;
+	/* If no compaction is due, or they fail (a full disk has room for deletes, not for a large
+	 * merge), none can help: better more runs than no writes. */
+	if (lsm->view->run_count < LSM_RUNS_HARD || !lsm->compacting || lsm->compact_error < 0)
+		return ROOM;
+	return FULL_RUNS;
 }
 
 int lsm_wait_for_room(struct lsm *lsm)
@@ -44,7 +47,7 @@ int lsm_wait_for_room(struct lsm *lsm)
 		return error;
 	}
 	while (room != ROOM && error == 0 && !atomic_load(&lsm->stop)) {
-		error = room == FULL_MEMORY ? lsm->flush_error : lsm->compact_error;
+		error = room == FULL_MEMORY ? lsm->flush_error : 0;
 		if (error == 0)
 			condition_wait(&lsm->progress, &lsm->lock);
 		room = look_for_room(lsm);

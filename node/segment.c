@@ -45,6 +45,9 @@ static int read_block(struct segment *segment, struct segment_range range, unsig
 	if (!block)
 		return -ENOMEM;
 	n = vfs_pread(segment->file, block->data, len, range.offset, flags);
+	/* Left alone like damage: merging it would fail again and again, while runs pile up. */
+	if (n == -EIO)
+		segment_damaged(segment, range.offset, "a block can't be read");
 	if (n < 0)
 		return (int)n;
 	if ((size_t)n < len)

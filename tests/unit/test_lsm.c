@@ -313,6 +313,61 @@ static void a_damaged_block_is_an_error_and_never_an_absent_record(void **state)
 		check_one(f, i);
 }
 
+static struct vfs_file *_Atomic bad_file;
+
+static int open_noting_the_first_segment(struct vfs *vfs, const char *path, unsigned flags,
+					 struct vfs_file **ret_file)
+{
+	int r = vfs_posix()->ops->open(vfs, path, flags, ret_file);
+
+	if (r == 0 && flags == VFS_READ && strstr(path, "/0000000000000001.seg"))
+		bad_file = *ret_file;
+	return r;
+}
+
+static ssize_t read_but_the_first_block(struct vfs_file *file, void *data, size_t len,
+					uint64_t offset, unsigned flags)
+{
+	if (file == bad_file && offset == 64)
+		return -EIO;
+	return vfs_posix()->ops->pread(file, data, len, offset, flags);
+}
+
+static void a_sector_that_cannot_be_read_stops_no_writes(void **state)
+{
+	struct fixture *f = *state;
+	struct vfs_ops ops = *vfs_posix()->ops;
+	struct vfs vfs = { .ops = &ops };
+	uint64_t deadline = clock_monotonic_ms() + 20000;
+	struct lsm_stats stats;
+	struct lsm_entry found;
+	char key[16];
+
+	ops.open = open_noting_the_first_segment;
+	ops.pread = read_but_the_first_block;
+	close_tree(f);
+	f->options.vfs = &vfs;
+	f->options.cache_bytes = 0;
+	open_tree(f);
+	for (unsigned i = 0; i < 80; i++) {
+		assert_int_equal(put(f, i, 20), 0);
+		assert_int_equal(lsm_flush(f->lsm), 0);
+	}
+	assert_non_null(bad_file);
+	assert_int_equal(lsm_get(f->lsm, key, key_of(0, key), 0, &found), -EIO);
+	for (unsigned i = 1; i < 80; i++)
+		check_one(f, i);
+	/* The others are merged in the end. */
+	do {
+		lsm_stats(f->lsm, &stats);
+		assert_true(clock_monotonic_ms() < deadline);
+	} while (stats.runs > 12);
+	assert_true(stats.damaged_blocks > 0);
+	close_tree(f);
+	f->options.vfs = vfs_posix();
+	open_tree(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -321,6 +376,7 @@ int main(void)
 		T(a_tree_without_room_answers_and_recovers),
 		T(a_record_that_is_held_outlives_its_tree_of_files),
 		T(a_damaged_block_is_an_error_and_never_an_absent_record),
+		T(a_sector_that_cannot_be_read_stops_no_writes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

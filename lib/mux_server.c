@@ -6,7 +6,9 @@
  * finish().
  *
  * Backpressure is not to receive: beyond UNSENT_MAX bytes of answers that the client does not read,
- * and beyond BODIES_MAX bytes of bodies that the service works on.
+ * and beyond BODIES_MAX bytes of bodies that the service works on. Beyond UNSENT_MAX no further
+ * request is begun and no further source is read either, so that a crowd of large answers waits
+ * where it is, not in memory; the oldest goes first.
  */
 #include "lib/mux_server.h"
 
@@ -52,11 +54,14 @@ struct mux_server {
 	struct buf in;
 	struct buf out;
 	size_t sent; /* of out */
-	struct mux_exchange *exchanges; /* under way */
+	struct mux_exchange *exchanges; /* under way, oldest first */
+	struct mux_exchange **exchanges_end;
+	size_t collecting; /* bytes of answers whose sources are being read */
 	struct mux_exchange *done; /* the answer is in out */
 	unsigned in_flight; /* both */
 	size_t body_bytes; /* of requests in flight */
 	bool work; /* some exchange is due */
+	bool held; /* frames were received that wait for room */
 	bool draining;
 	bool ended; /* the client closed, or the connection broke */
 };
@@ -73,13 +78,21 @@ static void make_due(struct mux_exchange *mx)
 	loop_turn_again(mx->mux->loop);
 }
 
-static void link_exchange(struct mux_exchange *mx, struct mux_exchange **list)
+static void link_under_way(struct mux_exchange *mx)
 {
-	mx->link = list;
-	mx->next = *list;
+	mx->link = mx->mux->exchanges_end;
+	mx->next = NULL;
+	*mx->link = mx;
+	mx->mux->exchanges_end = &mx->next;
+}
+
+static void link_done(struct mux_exchange *mx)
+{
+	mx->link = &mx->mux->done;
+	mx->next = mx->mux->done;
 	if (mx->next)
 		mx->next->link = &mx->next;
-	*list = mx;
+	mx->mux->done = mx;
 }
 
 static void unlink_exchange(struct mux_exchange *mx)
@@ -87,6 +100,19 @@ static void unlink_exchange(struct mux_exchange *mx)
 	*mx->link = mx->next;
 	if (mx->next)
 		mx->next->link = mx->link;
+	else if (mx->mux->exchanges_end == &mx->next)
+		mx->mux->exchanges_end = mx->link;
+}
+
+static size_t unsent(const struct mux_server *mux)
+{
+	return mux->out.len - mux->sent;
+}
+
+/* For answers. A source that is slow holds up no more than other sources. */
+static bool has_room(const struct mux_server *mux)
+{
+	return unsent(mux) < UNSENT_MAX;
 }
 
 /* Answers */
@@ -111,15 +137,32 @@ static void encode_answer(struct mux_exchange *mx, const struct answer *answer,
 			mx->mux->ended = true;
 	}
 	unlink_exchange(mx);
-	link_exchange(mx, &mx->mux->done);
+	link_done(mx);
 	loop_turn_again(mx->mux->loop);
 }
 
-/* Reads the source as far as it goes. */
+static void stop_collecting(struct mux_exchange *mx)
+{
+	mx->mux->collecting -= mx->collected.cap ? (size_t)mx->answer.stream_bytes : 0;
+	buf_deinit(&mx->collected);
+}
+
+/* Reads the source as far as it goes, once there is room for all of it. */
 static void collect(struct mux_exchange *mx)
 {
 	struct answer *answer = &mx->answer;
 
+	if (!mx->collected.cap) {
+		if (unsent(mx->mux) + mx->mux->collecting >= UNSENT_MAX) {
+			mx->due = mx->mux->work = true;
+			return;
+		}
+		if (buf_reserve(&mx->collected, (size_t)answer->stream_bytes) < 0) {
+			encode_answer(mx, answer, NULL, FRAME_FLAG_STREAM);
+			return;
+		}
+		mx->mux->collecting += (size_t)answer->stream_bytes;
+	}
 	while (mx->collected.len < answer->stream_bytes) {
 		size_t left = (size_t)answer->stream_bytes - mx->collected.len;
 		ssize_t n;
@@ -133,11 +176,13 @@ static void collect(struct mux_exchange *mx)
 			struct answer broken = { .status = 502 };
 
 			encode_answer(mx, &broken, NULL, 0);
+			stop_collecting(mx);
 			return;
 		}
 		mx->collected.len += (size_t)n;
 	}
 	encode_answer(mx, answer, &mx->collected, 0);
+	stop_collecting(mx);
 }
 
 static void respond(struct exchange *ex, struct answer *answer)
@@ -148,8 +193,7 @@ static void respond(struct exchange *ex, struct answer *answer)
 	mx->answer = *answer;
 	if (head || (!answer->source && answer->bytes.len <= FRAME_BODY_MAX))
 		encode_answer(mx, &mx->answer, head ? NULL : &mx->answer.bytes, 0);
-	else if (!answer->source || answer->stream_bytes > FRAME_BODY_MAX ||
-		 buf_reserve(&mx->collected, (size_t)answer->stream_bytes) < 0)
+	else if (!answer->source || answer->stream_bytes > FRAME_BODY_MAX)
 		encode_answer(mx, &mx->answer, NULL, FRAME_FLAG_STREAM);
 	else
 		make_due(mx);
@@ -184,12 +228,12 @@ static void finish(struct mux_exchange *mx, bool answered)
 	unlink_exchange(mx);
 	mx->mux->in_flight--;
 	mx->mux->body_bytes -= (size_t)ex->content_length;
+	stop_collecting(mx);
 	mx->mux = NULL;
 	if (mx->begun && ex->handler && ex->handler->finish)
 		ex->handler->finish(ex, answered);
 	answer_deinit(&mx->answer);
 	buf_deinit(&mx->body);
-	buf_deinit(&mx->collected);
 	exchange_unref(ex);
 }
 
@@ -249,7 +293,7 @@ static struct mux_exchange *new_exchange(struct mux_server *mux, struct frame *f
 	ex->over_frame = true;
 	ex->transport = &mux_transport;
 	ex->references = 1;
-	link_exchange(mx, &mux->exchanges);
+	link_under_way(mx);
 	mux->in_flight++;
 	mux->body_bytes += frame->body_len;
 	return mx;
@@ -313,13 +357,13 @@ static int handle_frame(struct mux_server *mux, struct frame *frame)
 	return -EBADMSG;
 }
 
-/* Handles all whole frames that were received. */
+/* Handles the whole frames that were received, as long as there is room for answers. */
 static void handle_input(struct mux_server *mux)
 {
 	size_t at = 0;
 	int r = 0;
 
-	while (!mux->ended) {
+	while (!mux->ended && has_room(mux)) {
 		struct frame frame = { 0 };
 		size_t used;
 
@@ -336,12 +380,8 @@ static void handle_input(struct mux_server *mux)
 		log_warn("multiplexed connection refused", "error=%d", -r);
 		mux->ended = true;
 	}
+	mux->held = !mux->ended && !has_room(mux) && at < mux->in.len;
 	buf_consume(&mux->in, at);
-}
-
-static size_t unsent(const struct mux_server *mux)
-{
-	return mux->out.len - mux->sent;
 }
 
 static void receive(struct mux_server *mux)
@@ -388,7 +428,7 @@ static void watch(struct mux_server *mux)
 {
 	uint32_t events = 0;
 
-	if (unsent(mux) < UNSENT_MAX && mux->body_bytes < BODIES_MAX)
+	if (has_room(mux) && mux->body_bytes < BODIES_MAX)
 		events |= EPOLLIN;
 	if (unsent(mux) > 0)
 		events |= EPOLLOUT;
@@ -429,7 +469,11 @@ static int turn(struct loop_hook *hook)
 
 	if (mux->work)
 		work_off(mux);
+	if (mux->held)
+		handle_input(mux);
 	send_queued(mux);
+	if ((mux->work || mux->held) && has_room(mux))
+		loop_turn_again(mux->loop);
 	while (mux->done)
 		finish(mux->done, !mux->ended);
 	watch(mux);
@@ -448,6 +492,7 @@ int mux_server_new(struct loop *loop, const struct mux_server_options *options,
 		return -ENOMEM;
 	mux->loop = loop;
 	mux->options = *options;
+	mux->exchanges_end = &mux->exchanges;
 	mux->socket = (struct loop_fd){
 		.fd = options->fd,
 		.events = EPOLLIN,

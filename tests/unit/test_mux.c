@@ -199,6 +199,36 @@ static void hundreds_in_flight_each_get_their_own_answer(void **state)
 	free(calls);
 }
 
+/* More than may wait to be sent, from sources and as bytes, with small answers between them. */
+static void a_crowd_of_large_answers_arrives_whole(void **state)
+{
+	enum { CALLS = 400, SIZE = 200000 };
+	struct test_call *calls = calloc(CALLS, sizeof(*calls));
+	char *text = calloc(1, SIZE + 1);
+
+	(void)state;
+	memset(text, 'b', SIZE);
+	for (int i = 0; i < CALLS; i++) {
+		if (i % 4 == 0)
+			prepare(&calls[i], METHOD_PUT, "/echo", text);
+		else
+			prepare(&calls[i], METHOD_GET,
+				i % 4 == 1 ? "/hello" : "/stream?size=200000", NULL);
+		submit(&calls[i]);
+	}
+	run_calls();
+	for (int i = 0; i < CALLS; i++) {
+		assert_int_equal(calls[i].status, 200);
+		assert_int_equal(calls[i].body.len, i % 4 == 1 ? 1024 : SIZE);
+		for (size_t at = 0; i % 4 > 1 && at < SIZE; at++)
+			if (calls[i].body.data[at] != net_pattern(at))
+				fail_msg("byte %zu differs", at);
+		release(&calls[i]);
+	}
+	free(text);
+	free(calls);
+}
+
 static void an_empty_value_is_a_body(void **state)
 {
 	struct test_call call;
@@ -687,6 +717,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hundreds_in_flight_each_get_their_own_answer),
+		cmocka_unit_test(a_crowd_of_large_answers_arrives_whole),
 		cmocka_unit_test(an_empty_value_is_a_body),
 		cmocka_unit_test(fields_travel_both_ways),
 		cmocka_unit_test(a_paused_body_goes_on_on_both_sides),

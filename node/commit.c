@@ -65,6 +65,8 @@ struct commit {
 	/* protected by lock */
 	struct store_write *head, **tail;
 	bool closing, stopped, busy;
+	struct buf doubtful; /* ids of a failed group that a crash brings back, perhaps, until the
+				log is reopened */
 	struct commit_stats stats;
 };
 
@@ -110,10 +112,14 @@ static int reopen(struct commit *commit)
 		log_info("log is written again", "%s", "");
 	commit->log_error = r;
 	commit->wants_reopen = r < 0;
-	if (r == 0)
+	if (r == 0) {
 		commit->sync_at_ms = 0;
-	else
+		mutex_lock(&commit->lock);
+		buf_clear(&commit->doubtful);
+		mutex_unlock(&commit->lock);
+	} else {
 		commit->retry_at_ms = now_ms(commit) + RETRY_MS;
+	}
 	if (is_no_room(r))
 		set_full(commit, true);
 	return r;
@@ -458,13 +464,50 @@ static void answer(struct store_write *write)
 	write->done(write);
 }
 
-static void refuse(struct store_write *writes, enum outcome outcome)
+static bool is_doubtful(struct commit *commit, const struct request_id *id)
+{
+	bool found = false;
+
+	mutex_lock(&commit->lock);
+	for (size_t at = 0; at < commit->doubtful.len && !found; at += sizeof(*id))
+		found = memcmp(commit->doubtful.data + at, id, sizeof(*id)) == 0;
+	mutex_unlock(&commit->lock);
+	return found;
+}
+
+/* Whether @write repeats one that was applied, is in the log, or may be found there. */
+static bool may_be_applied(struct commit *commit, const struct store_write *write)
+{
+	const struct request_id *id = &write->request.request_id;
+	const struct key *key = &write->key;
+
+	if (write->kind == WRITE_BARRIER || !request_id_is_set(id))
+		return false;
+	return is_doubtful(commit, id) ||
+	       request_ids_contains(commit->options.ids, id,
+				    request_key_hash(key->bytes, key->len));
+}
+
+/* Without memory for them it is forgotten that they are doubtful. */
+static void note_doubtful(struct commit *commit)
+{
+	const struct group *group = &commit->group;
+	int r = 0;
+
+	mutex_lock(&commit->lock);
+	for (size_t i = 0; i < group->entry_count && r == 0; i++)
+		r = buf_append(&commit->doubtful, &group->entries[i].request_id,
+			       sizeof(struct request_id));
+	mutex_unlock(&commit->lock);
+}
+
+static void refuse(struct commit *commit, struct store_write *writes, enum outcome outcome)
 {
 	while (writes) {
 		struct store_write *next = writes->next;
 
 		writes->outcome = outcome;
-		writes->maybe_applied = false;
+		writes->maybe_applied = may_be_applied(commit, writes);
 		answer(writes);
 		writes = next;
 	}
@@ -515,6 +558,7 @@ static void commit_group(struct commit *commit, struct store_write **list)
 		r = apply_group(commit);
 		maybe = r < 0;
 	} else if (maybe) {
+		note_doubtful(commit);
 		reopen(commit);
 	}
 	if (r < 0)
@@ -555,7 +599,7 @@ static void commit_list(struct commit *commit, struct store_write *list)
 			r = -ENOMEM; /* not even one write could be taken in */
 		}
 		note_stats(commit);
-		refuse(list, failure_of(r));
+		refuse(commit, list, failure_of(r));
 		return;
 	}
 }
@@ -649,7 +693,7 @@ void commit_submit(struct commit *commit, struct store_write *writes)
 	}
 	mutex_unlock(&commit->lock);
 	if (closing)
-		refuse(writes, OUTCOME_UNAVAILABLE);
+		refuse(commit, writes, OUTCOME_UNAVAILABLE);
 	else if (!commit->options.threads)
 		run_inline(commit);
 }
@@ -725,6 +769,7 @@ struct commit *commit_free(struct commit *commit)
 	commit_stop(commit);
 	group_deinit(&commit->group);
 	buf_deinit(&commit->unapplied);
+	buf_deinit(&commit->doubtful);
 	condition_deinit(&commit->work);
 	mutex_deinit(&commit->lock);
 	mutex_deinit(&commit->wal_lock);

@@ -389,6 +389,38 @@ static void a_disk_that_stops_taking_syncs_acknowledges_nothing_until_it_works(v
 	crash_vfs_free(crash);
 }
 
+static bool may_be_applied(struct store *store, unsigned key, uint8_t id)
+{
+	static struct call call;
+
+	call_init(&call, WRITE_PUT, key, DURABILITY_DISK);
+	call.write.request.request_id.bytes[0] = id;
+	call.write.value = call.data;
+	call.write.value_len = INLINE_BYTES;
+	assert_int_not_equal(run(store, &call, PRESENT, ABSENT), PRESENT);
+	return call.write.maybe_applied;
+}
+
+static void a_repeat_of_an_unknown_outcome_is_never_told_that_it_was_not_applied(void **state)
+{
+	struct crash_vfs *crash = crash_vfs_new(1);
+	struct store_options options = options_for(crash);
+	struct store *store;
+	char *why = NULL;
+
+	(void)state;
+	assert_int_equal(store_open(&options, &store, &why), 0);
+	assert_int_equal(put(store, 1, DURABILITY_DISK), PRESENT);
+	crash_vfs_fail(crash, 2, UINT64_MAX, EIO); /* not the append, but its sync */
+	assert_true(may_be_applied(store, 2, 77));
+	assert_true(may_be_applied(store, 2, 77));
+	assert_false(may_be_applied(store, 2, 78));
+	crash_vfs_fail(crash, 0, 0, EIO);
+	crash_vfs_cut(crash);
+	store_close(store);
+	crash_vfs_free(crash);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -398,6 +430,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(large_values_that_are_deleted_give_their_room_back),
 		cmocka_unit_test(deletes_make_room_on_a_full_disk),
 		cmocka_unit_test(a_store_on_a_full_disk_still_opens),
+		cmocka_unit_test(
+			a_repeat_of_an_unknown_outcome_is_never_told_that_it_was_not_applied),
 		cmocka_unit_test(
 			a_disk_that_stops_taking_syncs_acknowledges_nothing_until_it_works),
 	};

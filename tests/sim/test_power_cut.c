@@ -33,8 +33,15 @@ struct sim {
 	struct model model;
 	uint64_t orphans[ORPHANS_MAX]; /* value files that were written and never put */
 	size_t orphan_count;
+	/* A put whose outcome is unknown, to be sent again after the cut. */
 	struct {
-		uint64_t cuts, writes, failures, files, opens;
+		bool is_set;
+		unsigned key;
+		uint32_t value;
+		struct request_id id;
+	} unknown;
+	struct {
+		uint64_t cuts, writes, failures, files, opens, repeats;
 	} seen;
 };
 
@@ -291,6 +298,28 @@ static int make_call(struct sim *sim, struct call *call, struct model_cell *now)
 	return r;
 }
 
+/* Only one whose key no other write of the batch touches: then its value tells whether it was
+ * applied. */
+static void note_unknown(struct sim *sim, const struct call *calls, unsigned count)
+{
+	unsigned touched[MODEL_KEYS] = { 0 };
+
+	for (unsigned i = 0; i < count; i++)
+		for (unsigned j = 0; j < calls[i].step.count; j++)
+			touched[calls[i].step.key[j]]++;
+	for (unsigned i = 0; i < count; i++) {
+		const struct object_request *request = &calls[i].write.request;
+
+		if (calls[i].write.kind != WRITE_PUT || touched[calls[i].key] != 1 ||
+		    !request_id_is_set(&request->request_id) || !calls[i].write.maybe_applied)
+			continue;
+		sim->unknown.is_set = true;
+		sim->unknown.key = calls[i].key;
+		sim->unknown.value = calls[i].step.cell[0].value;
+		sim->unknown.id = request->request_id;
+	}
+}
+
 /* The steps of a batch that failed may be there after the cut, but no later write can follow them:
  * once one has succeeded they are known to be gone. */
 static void note_answers(struct sim *sim, struct call *calls, unsigned count)
@@ -327,6 +356,7 @@ static void note_answers(struct sim *sim, struct call *calls, unsigned count)
 	if (!failed)
 		return;
 	sim->seen.failures++;
+	note_unknown(sim, calls, count);
 	/* Without a cut the failed writes are known to be undone by whatever succeeds next. */
 	if (!crash_vfs_is_cut(sim->crash))
 		model_cut(&sim->model, before);
@@ -348,6 +378,62 @@ static void run_batch(struct sim *sim)
 	calls[count - 1].write.next = NULL;
 	store_submit_batch(sim->store, &calls[0].write);
 	note_answers(sim, calls, count);
+}
+
+static struct version version_of(struct sim *sim, unsigned number)
+{
+	struct key key = key_number(number);
+	struct store_record record;
+	struct version version;
+
+	if (store_get(sim->store, &key, 0, &record) != 0)
+		return (struct version){ 0 };
+	version = record.meta.version;
+	store_record_release(&record);
+	return version;
+}
+
+/* A client that never heard an answer asks again: once applied it is not applied twice. */
+static void repeat_unknown(struct sim *sim)
+{
+	static struct call call;
+	struct model_cell cell = { .value = sim->unknown.value };
+	unsigned key = sim->unknown.key;
+	struct version before, after;
+	bool applied;
+	size_t len;
+
+	if (!sim->unknown.is_set)
+		return;
+	sim->unknown.is_set = false;
+	sim->seen.repeats++;
+	applied = get_cell(sim, key).value == cell.value;
+	before = version_of(sim, key);
+	call = (struct call){ .key = key };
+	call.write.key = key_number(key);
+	call.write.done = on_done;
+	call.write.state = &call;
+	call.write.kind = WRITE_PUT;
+	call.write.request.request_id = sim->unknown.id;
+	set_type(&call, cell);
+	call.step = (struct model_step){ .count = 1, .key = { key }, .cell = { cell } };
+	len = model_value(cell.value, call.data);
+	call.write.value = call.data;
+	call.write.value_len = len;
+	if (len > sim->inline_bytes)
+		check(sim, write_value_file(sim, &call.write, call.data, len) == 0, "value file");
+	store_submit(sim->store, &call.write);
+	check(sim, call.answered && outcome_is_success(call.write.outcome), "repeat: outcome %d",
+	      call.write.outcome);
+	after = version_of(sim, key);
+	check(sim, version_compare(after, call.write.meta.version) == 0, "another version");
+	check(sim, applied == (version_compare(before, after) == 0), "applied %s",
+	      applied ? "twice" : "never");
+	check(sim, get_cell(sim, key).value == cell.value, "a repeat changed the value");
+	if (applied)
+		return;
+	model_add(&sim->model, &call.step);
+	sim->model.durable = sim->model.step_count;
 }
 
 /* A client that uploads and goes away. */
@@ -440,7 +526,7 @@ static void choose_sizes(struct sim *sim)
 	sim->log_retain_bytes = 16384u << sim->seed % 4;
 }
 
-static void run_seed(uint64_t seed, uint64_t *cuts)
+static void run_seed(uint64_t seed, uint64_t *cuts, uint64_t *repeats)
 {
 	struct sim *sim = calloc(1, sizeof(*sim));
 
@@ -452,6 +538,7 @@ static void run_seed(uint64_t seed, uint64_t *cuts)
 	while (sim->seen.cuts < CUTS_PER_SEED) {
 		open_store(sim);
 		check_recovered(sim);
+		repeat_unknown(sim);
 		run_until_cut(sim);
 		close_store(sim);
 	}
@@ -459,6 +546,7 @@ static void run_seed(uint64_t seed, uint64_t *cuts)
 	check_recovered(sim);
 	store_close(sim->store);
 	*cuts += sim->seen.cuts;
+	*repeats += sim->seen.repeats;
 	model_deinit(&sim->model);
 	crash_vfs_free(sim->crash);
 	free(sim);
@@ -466,12 +554,12 @@ static void run_seed(uint64_t seed, uint64_t *cuts)
 
 static void every_power_cut_leaves_a_prefix_with_all_acknowledged_writes(void **state)
 {
-	uint64_t cuts = 0;
+	uint64_t cuts = 0, repeats = 0;
 
 	(void)state;
 	for (uint64_t seed = first_seed; seed < first_seed + seeds; seed++)
-		run_seed(seed, &cuts);
-	print_message("%" PRIu64 " power cuts\n", cuts);
+		run_seed(seed, &cuts, &repeats);
+	print_message("%" PRIu64 " power cuts, %" PRIu64 " requests repeated\n", cuts, repeats);
 }
 
 int main(int argc, char **argv)

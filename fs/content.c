@@ -417,8 +417,11 @@ int content_keep(struct mount *mount, struct inode *inode, const struct interrup
 		return r;
 	r = content_bring(mount, inode, interrupt);
 	inode_end_send(&mount->inodes, inode);
-	/* Replaced elsewhere meanwhile: there is nothing left to keep. */
-	return r == -ESTALE ? 0 : r;
+	/* Replaced elsewhere meanwhile: there is nothing left to keep. And a full disk is the last
+	 * reason not to remove something. */
+	if (r == -ESTALE || r == -ENOSPC || r == -EDQUOT || r == -EFBIG)
+		return 0;
+	return r;
 }
 
 #define STORE_AS_RETRIES 16

@@ -26,7 +26,7 @@ int content_truncate(struct mount *mount, struct inode *inode, uint64_t size_byt
 int content_flush(struct mount *mount, struct inode *inode, enum durability durability,
 		  const struct interrupt *interrupt);
 /* Brings here what a reader may still want, before the stored version goes away. Does nothing if
- * nobody has it open. */
+ * nobody has it open; where the disk has no room the reader is told ESTALE later. */
 int content_keep(struct mount *mount, struct inode *inode, const struct interrupt *interrupt);
 /* As content_keep(), whoever has it open. The caller is between inode_begin_send() and
  * inode_end_send(). */

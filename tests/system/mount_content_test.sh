@@ -113,9 +113,9 @@ times_that_can_not_be_stored_are_the_nearest_that_can()
 
 store_start
 mount_start
-run_cases ${CASES:-a_large_file_reads_whole_while_it_is_appended_to \
+run_cases a_large_file_reads_whole_while_it_is_appended_to \
 	removing_what_a_listing_shows_leaves_nothing \
 	a_place_in_the_directory_is_found_again_when_names_have_gone \
 	an_open_succeeds_under_a_stream_of_changes \
-	times_that_can_not_be_stored_are_the_nearest_that_can}
+	times_that_can_not_be_stored_are_the_nearest_that_can
 mount_stop

@@ -203,14 +203,17 @@ void inode_unref(struct inode_table *table, struct inode *inode)
 	mutex_unlock(&table->lock);
 }
 
+static struct inode **hiding_bucket(struct inode_table *table, const char *name)
+{
+	return &table->hiding[name_hash(name) % INODE_HIDING_BUCKETS];
+}
+
 bool inode_is_hidden_locked(struct inode_table *table, const char *name, struct version version)
 {
-	struct inode *inode;
+	struct inode *inode = *hiding_bucket(table, name);
 
-	if (table->hidden == 0)
-		return false;
-	for (inode = table->all.next; inode != &table->all; inode = inode->next)
-		if (inode->hides && strcmp(inode->hides, name) == 0 &&
+	for (; inode; inode = inode->next_that_hides)
+		if (strcmp(inode->hides, name) == 0 &&
 		    version_compare(version, inode->hides_version) <= 0)
 			return true;
 	return false;
@@ -219,13 +222,23 @@ bool inode_is_hidden_locked(struct inode_table *table, const char *name, struct 
 void inode_set_hides_locked(struct inode_table *table, struct inode *inode, char *key,
 			    struct version version)
 {
-	if (inode->hides)
-		table->hidden--;
-	free(inode->hides);
+	if (inode->hides) {
+		struct inode **at = hiding_bucket(table, inode->hides);
+
+		while (*at != inode)
+			at = &(*at)->next_that_hides;
+		*at = inode->next_that_hides;
+		inode->next_that_hides = NULL;
+		free(inode->hides);
+	}
 	inode->hides = key;
 	inode->hides_version = version;
-	if (key)
-		table->hidden++;
+	if (key) {
+		struct inode **bucket = hiding_bucket(table, key);
+
+		inode->next_that_hides = *bucket;
+		*bucket = inode;
+	}
 }
 
 static void forget_value_locked(struct inode_table *table, struct inode *inode)
@@ -309,7 +322,8 @@ int inode_begin_change(struct inode_table *table, struct inode *inode,
 	int r = 0;
 
 	mutex_lock(&table->lock);
-	while (r == 0 && inode->sending)
+	/* Writers that overlap without end must not keep a sender out. */
+	while (r == 0 && (inode->sending || (inode->changing > 0 && inode->senders > 0)))
 		r = wait_locked(table, interrupt);
 	if (r == 0)
 		inode->changing++;
@@ -331,10 +345,14 @@ int inode_begin_send(struct inode_table *table, struct inode *inode,
 	int r = 0;
 
 	mutex_lock(&table->lock);
+	inode->senders++;
 	while (r == 0 && (inode->sending || inode->changing > 0))
 		r = wait_locked(table, interrupt);
+	inode->senders--;
 	if (r == 0)
 		inode->sending = true;
+	else
+		condition_broadcast(&table->changed);
 	mutex_unlock(&table->lock);
 	return r;
 }

@@ -67,15 +67,18 @@ struct inode {
 
 	/* Changing against sending. */
 	unsigned changing;
+	unsigned senders; /* that wait for the changing to end */
 	bool sending;
 
 	/* A temporary file that was a record: that record is hidden here, and removed with the
 	 * file. */
 	char *hides;
 	struct version hides_version;
+	struct inode *next_that_hides; /* of the bucket of what it hides */
 };
 
-#define INODE_BUCKETS 65536
+#define INODE_BUCKETS        65536
+#define INODE_HIDING_BUCKETS 1024
 
 struct inode_table {
 	struct mutex lock;
@@ -89,7 +92,7 @@ struct inode_table {
 	uint64_t questions; /* how many were asked of the router, in the order of asking */
 	uint64_t removals; /* how many names were taken away through this mount */
 	int64_t names_changed_ns; /* when names came or went through this mount */
-	unsigned hidden; /* inodes with hides */
+	struct inode *hiding[INODE_HIDING_BUCKETS];
 	unsigned new_mode;
 	struct inode root;
 };

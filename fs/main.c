@@ -172,6 +172,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
+	/* A staging file that is too large is an error of one write. */
+	signal(SIGXFSZ, SIG_IGN);
 	json_object_seed(0);
 	r = start_begin(&options, &start, &status);
 	if (r < 0) {

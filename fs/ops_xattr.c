@@ -120,6 +120,8 @@ void ops_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 
 	if (attribute == ATTRIBUTE_NONE)
 		fuse_reply_err(req, ENOTSUP);
+	else if (!has_labels(mount, inode))
+		fuse_reply_err(req, ENODATA);
 	else
 		ops_reply_error(req, set_label(mount, inode, attribute, text, &interrupt));
 }

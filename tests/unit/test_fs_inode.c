@@ -4,6 +4,7 @@
 #include "lib/clock.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -134,6 +135,52 @@ static void whoever_waits_for_a_send_can_be_interrupted(void **state)
 	inode_unref(table, inode);
 }
 
+struct sender {
+	struct inode_table *table;
+	struct inode *inode;
+};
+
+static void *send_once(void *state)
+{
+	struct sender *sender = state;
+
+	assert_int_equal(inode_begin_send(sender->table, sender->inode, NULL), 0);
+	inode_end_send(sender->table, sender->inode);
+	return NULL;
+}
+
+static bool sender_waits(struct sender *sender)
+{
+	bool waits;
+
+	mutex_lock(&sender->table->lock);
+	waits = sender->inode->senders > 0;
+	mutex_unlock(&sender->table->lock);
+	return waits;
+}
+
+static void writers_that_overlap_let_a_waiting_send_go_first(void **state)
+{
+	const struct interrupt interrupt = { .raised = always };
+	struct sender sender = { .table = *state };
+	uint64_t deadline_ms = clock_monotonic_ms() + 10000;
+	pthread_t thread;
+
+	mutex_lock(&sender.table->lock);
+	sender.inode = inode_new_locked(sender.table, INODE_RECORD, "00ff");
+	mutex_unlock(&sender.table->lock);
+	assert_int_equal(inode_begin_change(sender.table, sender.inode, NULL), 0);
+	assert_int_equal(pthread_create(&thread, NULL, send_once, &sender), 0);
+	while (!sender_waits(&sender) && clock_monotonic_ms() < deadline_ms)
+		sched_yield();
+	assert_int_equal(inode_begin_change(sender.table, sender.inode, &interrupt), -EINTR);
+	inode_end_change(sender.table, sender.inode);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(inode_begin_change(sender.table, sender.inode, NULL), 0);
+	inode_end_change(sender.table, sender.inode);
+	inode_unref(sender.table, sender.inode);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -149,6 +196,8 @@ int main(void)
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(whoever_waits_for_a_send_can_be_interrupted, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(writers_that_overlap_let_a_waiting_send_go_first,
+						set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests_name("fs_inode", tests, NULL, NULL);

@@ -4,10 +4,8 @@
 #include "fs/meta.h"
 #include "lib/cleanup.h"
 #include "lib/clock.h"
-#include "lib/log.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -275,118 +273,6 @@ int content_truncate(struct mount *mount, struct inode *inode, uint64_t size_byt
 	return change(mount, inode, true, size_bytes, NULL, 0, interrupt);
 }
 
-static ssize_t staging_source(void *state, uint64_t offset, void *data, size_t len)
-{
-	return staging_read(state, offset, data, len);
-}
-
-/* The content has been stored as @stored under its name. */
-static void saved_locked(struct mount *mount, struct inode *inode, uint64_t question,
-			 const struct remote_stored *stored) REQUIRES(&mount->inodes.lock)
-{
-	inode->stored = true;
-	inode->version = stored->version;
-	inode->mtime_ns = stored->mtime_ns;
-	inode->size_bytes = inode_size_locked(inode);
-	inode->unsaved = false;
-	inode->mtime_set = false;
-	inode->labels_set = false;
-	inode->known_by = question;
-	inode->asked_at_ms = 0;
-	inode->fresh_until_ms = clock_monotonic_ms() + mount->options->attr_timeout_ms;
-	/* It is the newest version, also if one from elsewhere had taken its name. */
-	if (!inode->deleted)
-		inode_link_locked(&mount->inodes, inode);
-}
-
-/* One PUT of the whole content. The caller sends. */
-static int store_content(struct mount *mount, struct inode *inode, enum durability durability,
-			 const struct interrupt *interrupt)
-{
-	struct remote_put put = { .durability = durability, .source = staging_source };
-	struct remote_stored stored;
-	struct labels labels = { 0 };
-	uint64_t question = inode_ask(&mount->inodes);
-	struct view view;
-	int r;
-
-	view_take(mount, inode, &view);
-	r = meta_need_labels(mount, inode, interrupt);
-	if (r == 0)
-		r = fill_gaps(mount, view.name, view.version, view.staging, interrupt);
-	if (r == 0) {
-		mutex_lock(&mount->inodes.lock);
-		meta_labels_locked(inode, &labels);
-		put.has_mtime = inode->mtime_set;
-		put.mtime_ns = inode->mtime_ns;
-		mutex_unlock(&mount->inodes.lock);
-		put.key = view.name;
-		put.content_type = labels.content_type;
-		put.encoding = labels.encoding;
-		put.size_bytes = staging_size(view.staging);
-		put.state = view.staging;
-		r = remote_put(mount->remote, &put, interrupt, &stored);
-	}
-	if (r == 0) {
-		mutex_lock(&mount->inodes.lock);
-		r = meta_set_labels_locked(inode, labels.content_type, labels.encoding);
-		saved_locked(mount, inode, question, &stored);
-		mutex_unlock(&mount->inodes.lock);
-	}
-	view_drop(&view);
-	return r;
-}
-
-enum flush_need { FLUSH_NOTHING, FLUSH_CONTENT, FLUSH_BARRIER };
-
-static enum flush_need flush_need(struct mount *mount, struct inode *inode,
-				  enum durability durability, char *ret_name)
-{
-	enum flush_need need = FLUSH_NOTHING;
-
-	mutex_lock(&mount->inodes.lock);
-	memcpy(ret_name, inode->name, sizeof(inode->name));
-	if (inode->deleted)
-		inode->unsaved = false;
-	else if (inode->kind == INODE_TEMPORARY)
-		inode->synced = inode->synced || durability == DURABILITY_DISK;
-	else if (inode->unsaved)
-		need = FLUSH_CONTENT;
-	else if (durability == DURABILITY_DISK && inode->stored)
-		need = FLUSH_BARRIER;
-	mutex_unlock(&mount->inodes.lock);
-	return need;
-}
-
-int content_flush(struct mount *mount, struct inode *inode, enum durability durability,
-		  const struct interrupt *interrupt)
-{
-	char name[NAME_BYTES_MAX + 1];
-	int r;
-
-	if (flush_need(mount, inode, durability, name) == FLUSH_NOTHING)
-		return 0;
-	r = inode_begin_send(&mount->inodes, inode, interrupt);
-	if (r < 0)
-		return r;
-	/* Whom we waited for may have done it. */
-	switch (flush_need(mount, inode, durability, name)) {
-	case FLUSH_CONTENT:
-		r = store_content(mount, inode, durability, interrupt);
-		break;
-	case FLUSH_BARRIER:
-		r = remote_barrier(mount->remote, name, interrupt);
-		/* Removed elsewhere: nothing of it has to last. */
-		if (r == -ENOENT)
-			r = 0;
-		break;
-	case FLUSH_NOTHING:
-		break;
-	}
-	inode_end_send(&mount->inodes, inode);
-	return r;
-}
-
 int content_bring(struct mount *mount, struct inode *inode, const struct interrupt *interrupt)
 {
 	_cleanup_(staging_unrefp) struct staging *staging = NULL;
@@ -421,63 +307,6 @@ int content_keep(struct mount *mount, struct inode *inode, const struct interrup
 	 * reason not to remove something. */
 	if (r == -ESTALE || r == -ENOSPC || r == -EDQUOT || r == -EFBIG)
 		return 0;
-	return r;
-}
-
-#define STORE_AS_RETRIES 16
-
-/* The PUT names the version whose labels it keeps, so that none that were set meanwhile are lost.
- */
-int content_store_as(struct mount *mount, struct inode *inode, const char *key, bool only_new,
-		     const struct interrupt *interrupt)
-{
-	struct remote_put put = { .key = key, .source = staging_source };
-	_cleanup_(staging_unrefp) struct staging *staging = NULL;
-	struct remote_stored stored;
-	struct record_meta replaced;
-	struct labels labels = { 0 };
-	uint64_t question = inode_ask(&mount->inodes);
-	bool own_labels;
-	int r;
-
-	r = staging_need(mount, inode, false, &staging);
-	if (r < 0)
-		return r;
-	mutex_lock(&mount->inodes.lock);
-	meta_labels_locked(inode, &labels);
-	own_labels = inode->labels_set;
-	put.has_mtime = true;
-	put.mtime_ns = inode->mtime_ns;
-	mutex_unlock(&mount->inodes.lock);
-	put.content_type = labels.content_type;
-	put.encoding = labels.encoding;
-	put.size_bytes = staging_size(staging);
-	put.state = staging;
-	put.durability = DURABILITY_DISK;
-	for (int i = 0; i < STORE_AS_RETRIES; i++) {
-		put.only_new = only_new;
-		put.replaces = NULL;
-		if (!only_new && !own_labels) {
-			r = remote_head(mount->remote, key, interrupt, &replaced);
-			if (r < 0 && r != -ENOENT)
-				return r;
-			put.only_new = r == -ENOENT;
-			put.replaces = r == 0 ? &replaced.version : NULL;
-			put.content_type =
-				r == 0 ? replaced.content_type.text : labels.content_type;
-			put.encoding = r == 0 ? replaced.encoding.text : labels.encoding;
-		}
-		r = remote_put(mount->remote, &put, interrupt, &stored);
-		if (r != -ESTALE || only_new)
-			break;
-	}
-	if (r < 0)
-		return r == -ESTALE && only_new ? -EEXIST : r;
-	mutex_lock(&mount->inodes.lock);
-	r = meta_set_labels_locked(inode, put.content_type, put.encoding);
-	inode_rename_locked(&mount->inodes, inode, key);
-	saved_locked(mount, inode, question, &stored);
-	mutex_unlock(&mount->inodes.lock);
 	return r;
 }
 
@@ -524,39 +353,4 @@ void content_release(struct mount *mount, struct inode *inode)
 	else
 		value_unref(value);
 	mutex_unlock(&table->lock);
-}
-
-static struct inode *next_unsaved(struct mount *mount)
-{
-	struct inode_table *table = &mount->inodes;
-	struct inode *inode;
-
-	mutex_lock(&table->lock);
-	for (inode = table->all.next; inode != &table->all; inode = inode->next)
-		if (inode->unsaved && inode->kind == INODE_RECORD && !inode->deleted)
-			break;
-	inode = inode == &table->all ? NULL : inode_ref_locked(inode);
-	mutex_unlock(&table->lock);
-	return inode;
-}
-
-unsigned content_flush_all(struct mount *mount)
-{
-	struct inode *inode;
-	unsigned failed = 0;
-
-	while ((inode = next_unsaved(mount))) {
-		int r = content_flush(mount, inode, DURABILITY_DISK, NULL);
-
-		if (r < 0) {
-			failed++;
-			log_error("unsaved file is lost", "key=%s size=%" PRIu64 " error=%d",
-				  inode->name, staging_size(inode->staging), -r);
-			mutex_lock(&mount->inodes.lock);
-			inode->deleted = true;
-			mutex_unlock(&mount->inodes.lock);
-		}
-		inode_unref(&mount->inodes, inode);
-	}
-	return failed;
 }

@@ -2,6 +2,7 @@
 #include "fs/handle.h"
 
 #include "fs/content.h"
+#include "fs/save.h"
 #include "lib/container_of.h"
 #include "lib/log.h"
 
@@ -76,7 +77,7 @@ void handle_close(struct handle *handle)
 
 	/* A mapping may have changed the file after close() flushed it. */
 	if (handle->writable) {
-		r = content_flush(handle->mount, handle->inode, DURABILITY_MEMORY, NULL);
+		r = save_content(handle->mount, handle->inode, DURABILITY_MEMORY, NULL);
 		if (r < 0)
 			log_given_up(handle, r);
 	}

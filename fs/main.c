@@ -11,7 +11,7 @@
  *   listing.c        the names of the directory, page by page
  *   handle.c         an open file; still_open.c: whether its process goes on with it
  *   create.c, unlink.c, rename.c  files by name
- *   content.c        a file's content: reading, changing, storing
+ *   content.c        a file's content: reading, changing; save.c: storing it
  *   meta.c           content_type, encoding, mtime
  *   resolve.c        from a name to the version that it stands for now
  *   reopen.c         opens that try again
@@ -20,9 +20,10 @@
  *   staging.c        changed content until it is stored; value.c: small values
  *   reader.c         ranged reads ahead; prefetch.c: the threads that do it
  *   space.c          the cluster's space, for df
- *   remote.c         typed requests to the router; request.c: one request, repeated
+ *   remote.c         typed requests to the router; remote_list.c: those about all records;
+ *                    remote_call.c, request.c: one request, repeated
  */
-#include "fs/content.h"
+#include "fs/save.h"
 #include "fs/session.h"
 #include "fs/start.h"
 #include "lib/cleanup.h"
@@ -150,7 +151,7 @@ static int run(const struct mount_options *options, struct start *start)
 	log_info("mounted", "url=%s mountpoint=%s", options->url, options->mountpoint);
 	r = session_run(session);
 	/* Nothing more comes from the kernel; what open files still hold is stored now. */
-	lost = content_flush_all(&mount);
+	lost = save_all(&mount);
 	session_free(session);
 	mount_deinit();
 	log_info("unmounted", "mountpoint=%s unsaved_files_lost=%u", options->mountpoint, lost);

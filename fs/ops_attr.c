@@ -6,6 +6,7 @@
 #include "fs/content.h"
 #include "fs/meta.h"
 #include "fs/ops.h"
+#include "fs/save.h"
 #include "lib/clock.h"
 
 #include <errno.h>
@@ -51,7 +52,7 @@ static int truncate_file(struct mount *mount, struct inode *inode, uint64_t size
 	mutex_unlock(&mount->inodes.lock);
 	if (open)
 		return 0;
-	r = content_flush(mount, inode, DURABILITY_MEMORY, interrupt);
+	r = save_content(mount, inode, DURABILITY_MEMORY, interrupt);
 	content_release(mount, inode);
 	return r;
 }

@@ -4,6 +4,7 @@
 #include "fs/handle.h"
 #include "fs/ops.h"
 #include "fs/resolve.h"
+#include "fs/save.h"
 #include "fs/still_open.h"
 
 #include <errno.h>
@@ -116,7 +117,7 @@ void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 	(void)ino;
 	if (handle->writable && !is_only_begun(req, handle->mount, handle->inode))
-		r = content_flush(handle->mount, handle->inode, DURABILITY_MEMORY, &interrupt);
+		r = save_content(handle->mount, handle->inode, DURABILITY_MEMORY, &interrupt);
 	ops_reply_error(req, r);
 }
 
@@ -128,7 +129,7 @@ void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_in
 	(void)datasync;
 	(void)fi;
 	ops_reply_error(req,
-			content_flush(mount, ops_inode(mount, ino), DURABILITY_DISK, &interrupt));
+			save_content(mount, ops_inode(mount, ino), DURABILITY_DISK, &interrupt));
 }
 
 void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs/remote.h"
 
-#include "fs/request.h"
+#include "fs/remote_call.h"
 #include "lib/cleanup.h"
 #include "lib/clock.h"
 #include "lib/log.h"
@@ -11,83 +11,6 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
-
-#define CONNECT_TIMEOUT_MS 3000
-#define LIST_PAGE_NAMES    1000
-#define LIST_BYTES_MAX     (4 * 1024 * 1024)
-#define STATUS_BYTES_MAX   (1024 * 1024)
-
-struct remote {
-	struct http_sync *client;
-	uint32_t timeout_ms;
-};
-
-int remote_new(const struct remote_options *options, struct remote **ret_remote)
-{
-	const struct http_sync_options http = {
-		.base = options->url,
-		.token = options->token,
-		.connections_max = options->connections_max,
-		.connect_timeout_ms = options->timeout_ms < CONNECT_TIMEOUT_MS ? options->timeout_ms
-									       : CONNECT_TIMEOUT_MS,
-	};
-	struct remote *remote = calloc(1, sizeof(*remote));
-	int r;
-
-	if (!remote)
-		return -ENOMEM;
-	remote->timeout_ms = options->timeout_ms;
-	r = http_sync_new(&http, &remote->client);
-	if (r < 0) {
-		free(remote);
-		return r;
-	}
-	*ret_remote = remote;
-	return 0;
-}
-
-struct remote *remote_free(struct remote *remote)
-{
-	if (remote)
-		http_sync_free(remote->client);
-	free(remote);
-	return NULL;
-}
-
-/* The errno of an answer; logs what the user can't see from it. */
-static int answer_error(const struct request *request, const struct http_sync_answer *answer)
-{
-	enum outcome outcome = outcome_from_status(answer->status);
-	char why[512];
-
-	if (outcome_is_success(outcome))
-		return 0;
-	if (outcome != OUTCOME_NOT_FOUND && outcome != OUTCOME_PRECONDITION_FAILED &&
-	    outcome != OUTCOME_RANGE_NOT_SATISFIABLE)
-		log_warn("request refused", "method=%s target=%s status=%u answer=%s",
-			 method_name(request->method), request->target, answer->status,
-			 log_quote(answer->problem.len ? (const char *)answer->problem.data : "",
-				   why, sizeof(why)));
-	return -outcome_info(outcome)->error;
-}
-
-/* Makes the request and turns a refusal into an errno. */
-static int perform(struct remote *remote, struct request *request,
-		   const struct interrupt *interrupt, struct http_sync_answer *ret_answer)
-{
-	int r;
-
-	request->interrupt = interrupt;
-	if (request->timeout_ms == 0)
-		request->timeout_ms = remote->timeout_ms;
-	r = request_perform(request, remote->client, ret_answer);
-	if (r < 0)
-		return r;
-	/* So that the problem's text may be logged as a string. */
-	if (ret_answer->problem.len > 0 && buf_append_u8(&ret_answer->problem, 0) < 0)
-		buf_clear(&ret_answer->problem);
-	return answer_error(request, ret_answer);
-}
 
 static int set_if_match(struct request *request, const struct version *version)
 {
@@ -114,7 +37,7 @@ int remote_head(struct remote *remote, const char *key, const struct interrupt *
 
 	r = request_init(&request, METHOD_HEAD, "/kv/", key);
 	if (r == 0)
-		r = perform(remote, &request, interrupt, &answer);
+		r = remote_call(remote, &request, interrupt, &answer);
 	if (r == 0)
 		r = object_fields_parse(&answer.fields, ret_meta);
 	return r == -EBADMSG ? -EIO : r;
@@ -151,7 +74,7 @@ int remote_get(struct remote *remote, const char *key, const struct version *kno
 		return r;
 	request.body = collect_value;
 	request.state = ret_value;
-	r = perform(remote, &request, interrupt, &answer);
+	r = remote_call(remote, &request, interrupt, &answer);
 	/* No range of an empty value can be satisfied. */
 	if (answer.status == outcome_info(OUTCOME_RANGE_NOT_SATISFIABLE)->status || r == -EFBIG) {
 		buf_clear(ret_value);
@@ -203,7 +126,7 @@ int remote_read(struct remote *remote, const struct remote_range *range,
 		return r;
 	request.body = range_body;
 	request.state = &sink;
-	r = perform(remote, &request, interrupt, &answer);
+	r = remote_call(remote, &request, interrupt, &answer);
 	/* The version is gone with the record: the same to a reader. */
 	if (r == -ENOENT)
 		return -ESTALE;
@@ -273,7 +196,7 @@ int remote_put(struct remote *remote, const struct remote_put *put,
 	request.upload_bytes = put->size_bytes;
 	request.upload = put->source;
 	request.state = put->state;
-	r = perform(remote, &request, interrupt, &answer);
+	r = remote_call(remote, &request, interrupt, &answer);
 	if (r < 0)
 		return r;
 	return parse_stored(&answer, put->has_mtime ? put->mtime_ns : clock_realtime_ns(),
@@ -315,7 +238,7 @@ static int perform_patch(struct remote *remote, struct request *request, json_t 
 	request->upload_bytes = source.len;
 	request->upload = read_memory;
 	request->state = &source;
-	return perform(remote, request, interrupt, ret_answer);
+	return remote_call(remote, request, interrupt, ret_answer);
 }
 
 int remote_patch(struct remote *remote, const struct remote_patch *patch,
@@ -373,7 +296,7 @@ int remote_delete(struct remote *remote, const char *key, const struct version *
 	if (r == 0)
 		r = set_if_match(&request, of);
 	if (r == 0)
-		r = perform(remote, &request, interrupt, &answer);
+		r = remote_call(remote, &request, interrupt, &answer);
 	return r;
 }
 
@@ -394,135 +317,10 @@ int remote_move(struct remote *remote, const char *from, const char *to, bool ov
 	if (r == 0)
 		r = set_if_match(&request, of);
 	if (r == 0)
-		r = perform(remote, &request, interrupt, &answer);
+		r = remote_call(remote, &request, interrupt, &answer);
 	if (r == -ESTALE && !overwrite && remote_head(remote, to, interrupt, &meta) == 0)
 		return -EEXIST;
 	if (r < 0)
 		return r;
 	return parse_stored(&answer, 0, ret_stored);
-}
-
-static int collect_json(struct buf *json, uint64_t offset, const void *data, size_t len, size_t max)
-{
-	if (offset == 0)
-		buf_clear(json);
-	if (json->len + len > max)
-		return -EIO;
-	return buf_append(json, data, len);
-}
-
-static int collect_page(void *state, uint64_t offset, const void *data, size_t len)
-{
-	return collect_json(state, offset, data, len, LIST_BYTES_MAX);
-}
-
-static int collect_status(void *state, uint64_t offset, const void *data, size_t len)
-{
-	return collect_json(state, offset, data, len, STATUS_BYTES_MAX);
-}
-
-static int parse_name(const json_t *json, struct remote_name *ret_name)
-{
-	const json_t *key = json_object_get(json, "key");
-	const json_t *size = json_object_get(json, "size");
-	const json_t *etag = json_object_get(json, "etag");
-	struct key bytes;
-
-	if (!json_is_string(key) || !json_is_integer(size) || !json_is_string(etag) ||
-	    json_integer_value(size) < 0)
-		return -EIO;
-	if (key_from_hex(json_string_value(key), json_string_length(key), &bytes) < 0)
-		return -EIO;
-	if (version_from_etag(json_string_value(etag), json_string_length(etag),
-			      &ret_name->version) < 0)
-		return -EIO;
-	ret_name->key = json_string_value(key);
-	ret_name->size_bytes = (uint64_t)json_integer_value(size);
-	ret_name->mtime_ns = json_integer_value(json_object_get(json, "mtime_ns"));
-	return 0;
-}
-
-static int parse_page(const struct buf *text, int (*found)(void *, const struct remote_name *),
-		      void *state, char **ret_cursor)
-{
-	json_t *page = json_loadb((const char *)text->data, text->len, 0, NULL);
-	const json_t *names = json_object_get(page, "names");
-	const json_t *cursor = json_object_get(page, "cursor");
-	const json_t *item;
-	size_t i;
-	int r = json_is_array(names) ? 0 : -EIO;
-
-	for (i = 0; r == 0 && i < json_array_size(names); i++) {
-		struct remote_name name;
-
-		item = json_array_get(names, i);
-		r = parse_name(item, &name);
-		if (r == 0)
-			r = found(state, &name);
-	}
-	if (r == 0) {
-		*ret_cursor = json_is_string(cursor) ? strdup(json_string_value(cursor)) : NULL;
-		if (json_is_string(cursor) && !*ret_cursor)
-			r = -ENOMEM;
-	}
-	json_decref(page);
-	return r;
-}
-
-/* Percent-encodes what is not unreserved (RFC 3986 2.3). */
-static int append_query(struct request *request, const char *text)
-{
-	size_t len = strlen(request->target);
-
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
-		bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
-			     (c >= 'a' && c <= 'z') || strchr("-._~", c);
-
-		if (len + 4 > sizeof(request->target))
-			return -EIO;
-		len += (size_t)snprintf(request->target + len, sizeof(request->target) - len,
-					plain ? "%c" : "%%%02X", c);
-	}
-	return 0;
-}
-
-int remote_list(struct remote *remote, const char *cursor, const struct interrupt *interrupt,
-		int (*found)(void *state, const struct remote_name *name), void *state,
-		char **ret_cursor)
-{
-	_cleanup_(request_deinit) struct request request;
-	_cleanup_(http_sync_answer_deinit) struct http_sync_answer answer = { 0 };
-	_cleanup_(buf_deinit) struct buf page = { 0 };
-	char prefix[64];
-	int r;
-
-	snprintf(prefix, sizeof(prefix), "/keys?limit=%d%s", LIST_PAGE_NAMES,
-		 cursor ? "&cursor=" : "");
-	r = request_init(&request, METHOD_GET, prefix, NULL);
-	if (r == 0 && cursor)
-		r = append_query(&request, cursor);
-	if (r < 0)
-		return r;
-	request.body = collect_page;
-	request.state = &page;
-	r = perform(remote, &request, interrupt, &answer);
-	if (r < 0)
-		return r;
-	return parse_page(&page, found, state, ret_cursor);
-}
-
-int remote_status(struct remote *remote, uint32_t timeout_ms, struct buf *ret_json)
-{
-	_cleanup_(request_deinit) struct request request;
-	_cleanup_(http_sync_answer_deinit) struct http_sync_answer answer = { 0 };
-	int r;
-
-	r = request_init(&request, METHOD_GET, "/status", NULL);
-	if (r < 0)
-		return r;
-	request.timeout_ms = timeout_ms;
-	request.body = collect_status;
-	request.state = ret_json;
-	return perform(remote, &request, NULL, &answer);
 }

@@ -15,6 +15,7 @@
 #include "fs/files.h"
 #include "fs/meta.h"
 #include "fs/resolve.h"
+#include "fs/save.h"
 #include "lib/clock.h"
 
 #include <errno.h>
@@ -87,12 +88,12 @@ static int key_to_key(struct rename *rename)
 		r = inode_begin_send(&rename->mount->inodes, rename->source, rename->interrupt);
 		if (r < 0)
 			return r;
-		r = content_store_as(rename->mount, rename->source, rename->to, rename->only_new,
-				     rename->interrupt);
+		r = save_as(rename->mount, rename->source, rename->to, rename->only_new,
+			    rename->interrupt);
 		inode_end_send(&rename->mount->inodes, rename->source);
 		return r;
 	}
-	r = content_flush(rename->mount, rename->source, DURABILITY_MEMORY, rename->interrupt);
+	r = save_content(rename->mount, rename->source, DURABILITY_MEMORY, rename->interrupt);
 	if (r < 0)
 		return r;
 	r = inode_begin_send(&rename->mount->inodes, rename->source, rename->interrupt);
@@ -113,8 +114,7 @@ static int temporary_to_key(struct rename *rename)
 	r = inode_begin_send(table, source, rename->interrupt);
 	if (r < 0)
 		return r;
-	r = content_store_as(rename->mount, source, rename->to, rename->only_new,
-			     rename->interrupt);
+	r = save_as(rename->mount, source, rename->to, rename->only_new, rename->interrupt);
 	inode_end_send(table, source);
 	if (r < 0)
 		return r;

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+#include "fs/remote_call.h"
+
+#include "lib/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define CONNECT_TIMEOUT_MS 3000
+
+int remote_new(const struct remote_options *options, struct remote **ret_remote)
+{
+	const struct http_sync_options http = {
+		.base = options->url,
+		.token = options->token,
+		.connections_max = options->connections_max,
+		.connect_timeout_ms = options->timeout_ms < CONNECT_TIMEOUT_MS ? options->timeout_ms
+									       : CONNECT_TIMEOUT_MS,
+	};
+	struct remote *remote = calloc(1, sizeof(*remote));
+	int r;
+
+	if (!remote)
+		return -ENOMEM;
+	remote->timeout_ms = options->timeout_ms;
+	r = http_sync_new(&http, &remote->client);
+	if (r < 0) {
+		free(remote);
+		return r;
+	}
+	*ret_remote = remote;
+	return 0;
+}
+
+struct remote *remote_free(struct remote *remote)
+{
+	if (remote)
+		http_sync_free(remote->client);
+	free(remote);
+	return NULL;
+}
+
+/* The errno of an answer; logs what the user can't see from it. */
+static int answer_error(const struct request *request, const struct http_sync_answer *answer)
+{
+	enum outcome outcome = outcome_from_status(answer->status);
+	char why[512];
+
+	if (outcome_is_success(outcome))
+		return 0;
+	if (outcome != OUTCOME_NOT_FOUND && outcome != OUTCOME_PRECONDITION_FAILED &&
+	    outcome != OUTCOME_RANGE_NOT_SATISFIABLE)
+		log_warn("request refused", "method=%s target=%s status=%u answer=%s",
+			 method_name(request->method), request->target, answer->status,
+			 log_quote(answer->problem.len ? (const char *)answer->problem.data : "",
+				   why, sizeof(why)));
+	return -outcome_info(outcome)->error;
+}
+
+int remote_call(struct remote *remote, struct request *request, const struct interrupt *interrupt,
+		struct http_sync_answer *ret_answer)
+{
+	int r;
+
+	request->interrupt = interrupt;
+	if (request->timeout_ms == 0)
+		request->timeout_ms = remote->timeout_ms;
+	r = request_perform(request, remote->client, ret_answer);
+	if (r < 0)
+		return r;
+	/* So that the problem's text may be logged as a string. */
+	if (ret_answer->problem.len > 0 && buf_append_u8(&ret_answer->problem, 0) < 0)
+		buf_clear(&ret_answer->problem);
+	return answer_error(request, ret_answer);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Storing what has been changed in a file.
+ *
+ * Errors: 0 or a negative errno. Content that could not be stored stays in the file and is tried
+ * again by the next flush. Threads: any; the caller holds a reference to the inode and no lock.
+ */
+#pragma once
+
+#include "fs/mount.h"
+
+/* Stores what is unsaved as the record's new version; nothing to do if nothing is. With
+ * DURABILITY_DISK also what was stored before is on stable storage when it returns. */
+int save_content(struct mount *mount, struct inode *inode, enum durability durability,
+		 const struct interrupt *interrupt);
+/* Stores the content of a temporary file as the record @key. With @only_new -EEXIST if there is
+ * one; otherwise the replaced record's labels stay, unless the file has its own. The caller is
+ * between inode_begin_send() and inode_end_send(). */
+int save_as(struct mount *mount, struct inode *inode, const char *key, bool only_new,
+	    const struct interrupt *interrupt);
+/* At the end of the mount: stores what is unsaved in any file, and logs what could not be. Returns
+ * how many files that were. */
+unsigned save_all(struct mount *mount);

@@ -269,7 +269,8 @@ int remote_patch(struct remote *remote, const struct remote_patch *patch,
 	return parse_stored(&answer, patch->mtime_ns, ret_stored);
 }
 
-int remote_barrier(struct remote *remote, const char *key, const struct interrupt *interrupt)
+int remote_barrier(struct remote *remote, const char *key, const struct version *of,
+		   const struct interrupt *interrupt)
 {
 	_cleanup_(request_deinit) struct request request;
 	_cleanup_(http_sync_answer_deinit) struct http_sync_answer answer = { 0 };
@@ -279,6 +280,8 @@ int remote_barrier(struct remote *remote, const char *key, const struct interrup
 	r = json ? request_init(&request, METHOD_PATCH, "/kv/", key) : -ENOMEM;
 	if (!json)
 		request = (struct request){ 0 };
+	if (r == 0)
+		r = set_if_match(&request, of);
 	if (r == 0)
 		r = perform_patch(remote, &request, json, interrupt, &answer);
 	json_decref(json);

@@ -89,8 +89,10 @@ struct remote_patch {
 int remote_patch(struct remote *remote, const struct remote_patch *patch,
 		 const struct interrupt *interrupt, struct remote_stored *ret_stored);
 
-/* Returns once everything that was acknowledged for @key before is on stable storage. */
-int remote_barrier(struct remote *remote, const char *key, const struct interrupt *interrupt);
+/* Returns once everything that was acknowledged for @key before is on stable storage; -ESTALE if
+ * @of is not the current version. */
+int remote_barrier(struct remote *remote, const char *key, const struct version *of,
+		   const struct interrupt *interrupt);
 
 /* @of: as remote_put.replaces. */
 int remote_delete(struct remote *remote, const char *key, const struct version *of,

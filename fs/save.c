@@ -97,6 +97,33 @@ static enum flush_need flush_need(struct mount *mount, struct inode *inode,
 	return need;
 }
 
+/* Content that was acknowledged in memory is lost when its leader loses power. The record is then
+ * at an older version: what is still here is stored once more. A newer version from elsewhere has
+ * taken its place, and nothing of it has to last. Whether a record that is gone was lost or removed
+ * nobody can tell: that is an error. */
+static int make_sure(struct mount *mount, struct inode *inode, const char *name,
+		     const struct interrupt *interrupt)
+{
+	struct record_meta current;
+	struct version version;
+	bool at_hand;
+	int r;
+
+	mutex_lock(&mount->inodes.lock);
+	version = inode->version;
+	at_hand = inode->staging && staging_gap_count(inode->staging) == 0;
+	mutex_unlock(&mount->inodes.lock);
+	r = remote_barrier(mount->remote, name, &version, interrupt);
+	if (r != -ESTALE)
+		return r == -ENOENT ? -ESTALE : r;
+	r = remote_head(mount->remote, name, interrupt, &current);
+	if (r < 0)
+		return r == -ENOENT ? -ESTALE : r;
+	if (version_compare(current.version, version) > 0)
+		return 0;
+	return at_hand ? store_content(mount, inode, DURABILITY_DISK, interrupt) : -EIO;
+}
+
 int save_content(struct mount *mount, struct inode *inode, enum durability durability,
 		 const struct interrupt *interrupt)
 {
@@ -114,10 +141,7 @@ int save_content(struct mount *mount, struct inode *inode, enum durability durab
 		r = store_content(mount, inode, durability, interrupt);
 		break;
 	case FLUSH_BARRIER:
-		r = remote_barrier(mount->remote, name, interrupt);
-		/* Removed elsewhere: nothing of it has to last. */
-		if (r == -ENOENT)
-			r = 0;
+		r = make_sure(mount, inode, name, interrupt);
 		break;
 	case FLUSH_NOTHING:
 		break;

@@ -87,6 +87,48 @@ a_node_that_is_away_is_an_error_in_bounded_time()
 	expect_contains "$(cat "$TMP/error")" 'Input/output error'
 }
 
+# Each node gets back the files that it had when it was stopped.
+nodes_forget()
+{
+	local name
+	for name in "${NODE_NAMES[@]}"; do
+		kill_process "$name"
+		rm -rf "$TMP/data-$name"
+		cp -a "$TMP/old-$name" "$TMP/data-$name"
+	done
+	nodes_start
+}
+
+what_a_leader_has_lost_is_stored_again_by_fsync()
+{
+	local name writer
+	[[ -z ${HEXKV_DOUBLE:-} ]] || return 0
+	put 00b2 first
+	for name in "${NODE_NAMES[@]}"; do
+		stop_process "$name"
+		cp -a "$TMP/data-$name" "$TMP/old-$name"
+	done
+	nodes_start
+	mkfifo "$TMP/go" "$TMP/written"
+	python3 - "$MNT/00b2" "$TMP/written" "$TMP/go" <<-'END' &
+		import os, sys
+		file = os.open(sys.argv[1], os.O_WRONLY | os.O_TRUNC)
+		os.write(file, b'second')
+		os.close(os.dup(file))
+		open(sys.argv[2], 'w').close()
+		open(sys.argv[3]).close()
+		os.fsync(file)
+	END
+	writer=$!
+	cat "$TMP/written"
+	expect_equal second "$(value_of 00b2)"
+	nodes_forget
+	expect_equal first "$(value_of 00b2)"
+	echo >"$TMP/go"
+	wait "$writer"
+	expect_equal second "$(value_of 00b2)"
+}
+
 size_is()
 {
 	[[ $(stat -c %s "$2") == "$1" ]]
@@ -167,7 +209,8 @@ mount_start
 run_cases a_router_that_is_away_is_an_error_in_bounded_time_and_then_all_is_well \
 	unsaved_content_stays_and_can_be_flushed_again \
 	a_router_that_hangs_is_an_error_in_bounded_time \
-	a_node_that_is_away_is_an_error_in_bounded_time a_waiting_program_can_be_interrupted \
+	a_node_that_is_away_is_an_error_in_bounded_time \
+	what_a_leader_has_lost_is_stored_again_by_fsync a_waiting_program_can_be_interrupted \
 	termination_stores_what_is_unsaved termination_says_what_could_not_be_stored \
 	a_dead_mount_is_named in_the_background_it_answers_once_the_command_has_returned \
 	a_read_only_mount_refuses_changes

@@ -37,6 +37,8 @@
 
 #define SYNC_DELAY_MS  500 /* of memory writes: on disk within a second */
 #define RETRY_MS       1000
+#define LET_GO_MS      10000 /* between attempts to free a few dead bytes */
+#define PRESSED_MS     10000
 #define UNSYNCED_BYTES (8 * 1024 * 1024) /* of memory writes: then a sync */
 
 struct commit {
@@ -50,15 +52,19 @@ struct commit {
 	uint64_t next_position;
 	uint64_t sync_at_ms; /* unsynced memory writes are synced then; 0: there are none */
 	uint64_t retry_at_ms; /* next attempt to reopen the log, apply, or find room */
-	uint64_t weight; /* value bytes logged since the last flush for their sake */
-	/* Of values that were replaced or deleted since the last reclaim. */
-	uint64_t dead_file_bytes, dead_inline_bytes;
+	uint64_t dead_bytes; /* of value files that died since let_go() */
+	uint64_t dead_inline_bytes; /* of other values that were replaced or deleted */
+	uint64_t let_go_at_ms; /* next let_go(); 0: nothing is dead */
+	uint64_t trim_at_ms; /* what let_go() left in the log has its age then; 0: nothing */
+	uint64_t left_at_ms; /* last let_go() that left something there */
+	uint64_t pressed_until_ms; /* room was short lately */
 	struct buf unapplied; /* in the log, not in the tree: entries, encoded */
 	bool full;
 	int log_error; /* why the log could not be reopened; 0: it is good */
 
 	struct mutex wal_lock; /* appends, syncs and reopens */
 	_Atomic bool wants_reopen; /* the flush thread found the log broken */
+	_Atomic bool wants_room;
 
 	struct mutex lock;
 	struct condition work;
@@ -75,6 +81,12 @@ static uint64_t now_ms(const struct commit *commit)
 	if (commit->options.threads)
 		return clock_monotonic_ms();
 	return (uint64_t)(commit->options.realtime_ns() / 1000000);
+}
+
+/* A little more, as log records have times of another clock. */
+static uint64_t retain_ms(const struct commit *commit)
+{
+	return ((uint64_t)commit->options.log_retain_s + 1) * 1000;
 }
 
 static bool is_no_room(int r)
@@ -198,57 +210,93 @@ static uint64_t space_free(struct commit *commit)
 /* Whether what is dead would give as much room as there is. */
 static bool room_is_short(struct commit *commit)
 {
-	uint64_t dead = commit->dead_file_bytes + commit->dead_inline_bytes;
+	uint64_t dead = commit->dead_bytes + commit->dead_inline_bytes;
 
 	return dead > 0 && dead >= space_free(commit);
 }
 
-/* Reclaiming may write the tree anew: it must be worth it. */
-static bool is_worth_reclaiming(struct commit *commit)
+static bool is_pressed(const struct commit *commit)
 {
-	struct lsm_stats stats;
-
-	if (commit->dead_file_bytes <= commit->options.weight_max)
-		return false;
-	lsm_stats(commit->options.lsm, &stats);
-	return commit->dead_file_bytes >= stats.segment_bytes;
+	return commit->full || commit->pressed_until_ms > 0;
 }
 
-/* Value files live while a memtable, a segment or the log names them. So the memtable goes to a
- * segment, the log to a new file, and (with @reclaim) the segments are merged. */
-static void shed(struct commit *commit, bool reclaim, bool short_of_room)
+static void press(struct commit *commit)
 {
+	commit->pressed_until_ms = now_ms(commit) + PRESSED_MS;
+}
+
+/* Log and tree let go of dead value files: a new log file, so that the others can be trimmed, then
+ * a flush, behind which they are, and merges. Nothing here waits for those. */
+static void let_go(struct commit *commit)
+{
+	uint64_t now = now_ms(commit), room = is_pressed(commit) ? space_free(commit) : 0;
+	bool all = is_pressed(commit) && commit->dead_inline_bytes >= room;
 	int r;
 
 	if (commit->unapplied.len > 0)
 		return;
-	commit->weight = 0;
-	r = lsm_flush(commit->options.lsm);
-	if (is_no_room(r))
-		set_full(commit, true);
-	if (r < 0)
-		return;
-	mutex_lock(&commit->wal_lock);
-	r = wal_rotate(commit->options.wal, commit->options.realtime_ns());
-	mutex_unlock(&commit->wal_lock);
-	if (r == 0)
-		commit->options.trim(commit->options.state, short_of_room);
-	if (!reclaim)
-		return;
-	lsm_reclaim(commit->options.lsm, space_free(commit));
-	commit->dead_file_bytes = commit->dead_inline_bytes = 0;
+	if (commit->dead_bytes > 0) {
+		mutex_lock(&commit->wal_lock);
+		r = wal_rotate(commit->options.wal, commit->options.realtime_ns());
+		commit->wants_reopen |= wal_is_broken(commit->options.wal);
+		mutex_unlock(&commit->wal_lock);
+		if (r < 0)
+			return;
+		commit->dead_bytes = 0;
+		commit->left_at_ms = now;
+		if (commit->trim_at_ms == 0)
+			commit->trim_at_ms = now + retain_ms(commit);
+	}
+	commit->let_go_at_ms = now + LET_GO_MS;
+	if (all)
+		commit->dead_inline_bytes = 0;
+	if (lsm_reclaim(commit->options.lsm, room, all) < 0)
+		log_warn("space of old values not freed", "memory is out");
+	commit->options.trim(commit->options.state, is_pressed(commit));
+}
+
+static bool has_dead(const struct commit *commit)
+{
+	return commit->dead_bytes > 0 || lsm_has_dead(commit->options.lsm);
+}
+
+/* What was dead long enough is freed, unless that costs too much. */
+static void tidy_up(struct commit *commit, uint64_t now)
+{
+	if (commit->let_go_at_ms > 0 && now >= commit->let_go_at_ms) {
+		commit->let_go_at_ms = 0;
+		if (has_dead(commit)) {
+			commit->let_go_at_ms = now + LET_GO_MS;
+			let_go(commit);
+		}
+	}
+	if (commit->trim_at_ms > 0 && now >= commit->trim_at_ms) {
+		uint64_t next = commit->left_at_ms + retain_ms(commit);
+
+		commit->options.trim(commit->options.state, false);
+		commit->trim_at_ms = next > now ? next : 0;
+	}
+}
+
+/* Values were refused, or will be. */
+static void relieve(struct commit *commit)
+{
+	if (has_dead(commit) || room_is_short(commit))
+		let_go(commit);
+	commit->options.trim(commit->options.state, true);
 }
 
 static void look_for_room(struct commit *commit)
 {
 	if (room_is_short(commit))
-		shed(commit, true, true);
-	if (commit->full)
-		commit->options.trim(commit->options.state, true);
+		press(commit);
 	if (flush_lacks_room(commit))
 		set_full(commit, true);
-	else if (commit->full && ballast_restore(commit->options.vfs, commit->options.dir,
-						 commit->options.ballast_bytes) == 0)
+	if (is_pressed(commit))
+		relieve(commit);
+	if (commit->full && !flush_lacks_room(commit) &&
+	    ballast_restore(commit->options.vfs, commit->options.dir,
+			    commit->options.ballast_bytes) == 0)
 		set_full(commit, false);
 }
 
@@ -274,6 +322,13 @@ static void tick(struct commit *commit)
 
 	if (commit->sync_at_ms > 0 && now >= commit->sync_at_ms)
 		sync_now(commit);
+	if (atomic_exchange(&commit->wants_room, false)) {
+		press(commit);
+		commit->retry_at_ms = 0;
+	} else if (now >= commit->pressed_until_ms) {
+		commit->pressed_until_ms = 0;
+	}
+	tidy_up(commit, now);
 	if (now < commit->retry_at_ms)
 		return;
 	commit->retry_at_ms = now + RETRY_MS;
@@ -281,16 +336,23 @@ static void tick(struct commit *commit)
 	look_for_room(commit);
 }
 
+/* 0: never. */
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a > 0 && (a < b || b == 0) ? a : b;
+}
+
 /* When tick() has something to do though no write comes; 0: never. */
 static uint64_t next_tick(const struct commit *commit)
 {
-	uint64_t sync_at = commit->sync_at_ms, retry_at = commit->retry_at_ms;
+	uint64_t next =
+		sooner(commit->sync_at_ms, sooner(commit->let_go_at_ms, commit->trim_at_ms));
 
-	if (!commit->full && !commit->wants_reopen && commit->unapplied.len == 0)
-		return sync_at;
-	if (retry_at == 0)
-		retry_at = 1; /* at once */
-	return sync_at > 0 && sync_at < retry_at ? sync_at : retry_at;
+	if (commit->wants_room)
+		return 1;
+	if (!is_pressed(commit) && !commit->wants_reopen && commit->unapplied.len == 0)
+		return next;
+	return sooner(next, commit->retry_at_ms > 0 ? commit->retry_at_ms : 1);
 }
 
 static void reset_group(struct commit *commit)
@@ -305,35 +367,6 @@ static void reset_group(struct commit *commit)
 	};
 
 	group_reset(&commit->group, &base);
-}
-
-/* Each entry that names a value file lets the log refer to it, from before the record can reach the
- * disk until the log is trimmed. */
-static int add_refs(struct commit *commit, size_t *ret_count, uint64_t *ret_bytes)
-{
-	struct group *group = &commit->group;
-
-	*ret_count = 0;
-	*ret_bytes = 0;
-	for (size_t i = 0; i < group->entry_count; i++) {
-		const struct entry *entry = &group->entries[i];
-		struct value_file *file;
-		int r;
-
-		if (entry->kind != ENTRY_FILE)
-			continue;
-		r = value_file_get(commit->options.values, entry->file_id, &file);
-		if (r < 0)
-			return r;
-		r = value_refs_add(commit->options.refs, entry->position, file);
-		if (r < 0) {
-			value_file_unref(file);
-			return r;
-		}
-		++*ret_count;
-		*ret_bytes += entry->size_bytes;
-	}
-	return 0;
 }
 
 static int append_locked(struct commit *commit) REQUIRES(&commit->wal_lock)
@@ -361,7 +394,8 @@ static int log_group(struct commit *commit, bool *ret_maybe)
 	uint64_t bytes;
 	int r;
 
-	r = add_refs(commit, &refs, &bytes);
+	r = group_add_refs(&commit->group, commit->options.values, commit->options.refs, &refs,
+			   &bytes);
 	*ret_maybe = false;
 	if (r == 0) {
 		mutex_lock(&commit->wal_lock);
@@ -374,7 +408,6 @@ static int log_group(struct commit *commit, bool *ret_maybe)
 		*ret_maybe = r < 0 && wal_is_broken(wal);
 		if (appended && bytes > 0)
 			wal_add_weight(wal, wal_current_file(wal), bytes);
-		commit->weight += appended ? bytes : 0;
 		mutex_unlock(&commit->wal_lock);
 	}
 	if (r < 0 && !*ret_maybe)
@@ -389,21 +422,18 @@ static int log_group(struct commit *commit, bool *ret_maybe)
 	return r;
 }
 
-static void remember_ids(struct commit *commit)
+static void note_dead(struct commit *commit)
 {
-	struct group *group = &commit->group;
+	const struct group *group = &commit->group;
 
-	for (size_t i = 0; i < group->entry_count;) {
-		const struct entry *entry = &group->entries[i];
-		size_t count = request_entries(entry, group->entry_count - i);
-		struct request_answer answer = request_answer_of(entry, count);
-
-		if (request_id_is_set(&entry->request_id) &&
-		    request_ids_add(commit->options.ids, &entry->request_id, &answer,
-				    group->base.now_ns) < 0)
-			log_warn("request id not remembered", "memory is out");
-		i += count;
+	for (size_t i = 0; i < group->dead_count; i++) {
+		lsm_note_dead(commit->options.lsm, group->dead[i].file_id, group->dead[i].bytes,
+			      commit->next_position - 1);
+		commit->dead_bytes += group->dead[i].bytes;
 	}
+	commit->dead_inline_bytes += group->dead_inline_bytes;
+	if (group->dead_count > 0 && commit->let_go_at_ms == 0)
+		commit->let_go_at_ms = now_ms(commit) + LET_GO_MS;
 }
 
 /* Steps 4. The group is in the log: whatever happens here, it counts. */
@@ -414,11 +444,10 @@ static int apply_group(struct commit *commit)
 
 	if (group->entry_count == 0)
 		return 0;
-	remember_ids(commit);
-	commit->dead_file_bytes += group->dead_file_bytes;
-	commit->dead_inline_bytes += group->dead_inline_bytes;
+	group_remember_ids(group);
 	commit->next.sequence += group->entry_count;
 	commit->next_position += group->entry_count;
+	note_dead(commit);
 	r = lsm_apply(commit->options.lsm, group->entries, group->entry_count);
 	if (r < 0) {
 		commit->unapplied = buf_take(&group->payload);
@@ -434,26 +463,6 @@ static enum outcome failure_of(int r)
 	if (is_no_room(r))
 		return OUTCOME_NO_SPACE;
 	return r == -ENOMEM || r == -EIO ? OUTCOME_UNAVAILABLE : outcome_from_error(r);
-}
-
-/* The group was not committed: no answer that rests on it may be given. */
-static void fail_group(struct commit *commit, int r, bool maybe)
-{
-	struct group *group = &commit->group;
-
-	for (size_t i = 0; i < group->write_count; i++) {
-		struct group_write *slot = &group->writes[i];
-		enum outcome outcome = slot->write->outcome;
-
-		if (group->entry_count == 0 && slot->write->kind != WRITE_BARRIER &&
-		    slot->write->request.durability != DURABILITY_DISK)
-			continue;
-		if (!outcome_is_success(outcome) && outcome != OUTCOME_NOT_FOUND &&
-		    outcome != OUTCOME_PRECONDITION_FAILED)
-			continue;
-		slot->write->outcome = failure_of(r);
-		slot->write->maybe_applied = slot->entry_count > 0 && maybe;
-	}
 }
 
 /* After this the write is no longer ours. */
@@ -562,7 +571,7 @@ static void commit_group(struct commit *commit, struct store_write **list)
 		reopen(commit);
 	}
 	if (r < 0)
-		fail_group(commit, r, maybe);
+		group_fail(&commit->group, failure_of(r), maybe);
 	group_answer_repeats(&commit->group);
 	note_stats(commit);
 	for (size_t i = 0; i < commit->group.write_count; i++)
@@ -570,17 +579,13 @@ static void commit_group(struct commit *commit, struct store_write **list)
 	group_reset(&commit->group, NULL);
 }
 
-/* A few large values that are replaced again and again, or deleted, would otherwise fill the disk
- * long before their entries fill a memtable, let alone enough of them for a compaction. Comes after
- * the answers: it waits for the flush. */
-static void shed_weight(struct commit *commit, uint64_t dead_before)
+/* Comes after the answers. @died: the group has left dead value files. */
+static void after_group(struct commit *commit, bool died)
 {
-	bool died = commit->dead_file_bytes > dead_before;
-	bool short_of_room = died && room_is_short(commit);
-	bool reclaim = short_of_room || (died && is_worth_reclaiming(commit));
-
-	if (reclaim || commit->weight > commit->options.weight_max)
-		shed(commit, reclaim, short_of_room);
+	if (died && room_is_short(commit))
+		look_for_room(commit);
+	else if (commit->dead_bytes > commit->options.dead_bytes_max)
+		let_go(commit);
 }
 
 static void commit_list(struct commit *commit, struct store_write *list)
@@ -590,10 +595,10 @@ static void commit_list(struct commit *commit, struct store_write *list)
 
 		if (r == 0) {
 			struct store_write *before = list;
-			uint64_t dead_before = commit->dead_file_bytes;
+			uint64_t dead_before = commit->dead_bytes;
 
 			commit_group(commit, &list);
-			shed_weight(commit, dead_before);
+			after_group(commit, commit->dead_bytes > dead_before);
 			if (list != before)
 				continue;
 			r = -ENOMEM; /* not even one write could be taken in */
@@ -698,6 +703,14 @@ void commit_submit(struct commit *commit, struct store_write *writes)
 		run_inline(commit);
 }
 
+void commit_want_room(struct commit *commit)
+{
+	mutex_lock(&commit->lock);
+	commit->wants_room = true;
+	condition_signal(&commit->work);
+	mutex_unlock(&commit->lock);
+}
+
 int commit_sync_log(struct commit *commit)
 {
 	int r;
@@ -733,6 +746,9 @@ int commit_new(const struct commit_options *options, struct commit **ret_commit)
 	commit->next = (struct version){ .epoch = options->epoch, .sequence = last.sequence + 1 };
 	commit->next_position = last.position + 1;
 	commit->full = options->full;
+	commit->dead_bytes = options->dead_bytes;
+	if (has_dead(commit))
+		commit->let_go_at_ms = now_ms(commit) + LET_GO_MS;
 	commit->tail = &commit->head;
 	mutex_init(&commit->wal_lock);
 	mutex_init(&commit->lock);

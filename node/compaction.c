@@ -6,6 +6,8 @@
  * tiers. Only neighbours in age are ever merged, so runs stay ordered by age.
  *
  * A damaged run is left out: its bytes may be mended from elsewhere, and merging it would fail.
+ *
+ * Merges that free the space of value files come first (node/reclaim.c).
  */
 #include "lib/clock.h"
 #include "lib/log.h"
@@ -113,27 +115,11 @@ static bool pick_runs(const struct lsm *lsm, const struct view *view, struct pic
 	return view->run_count > LSM_RUNS_SOFT && pick_cheapest(view, ret_pick);
 }
 
-/* The newest ones, as many as fit into @room. */
-static bool pick_reclaim(const struct view *view, uint64_t room, struct pick *ret_pick)
-{
-	struct pick pick = { 0 };
-
-	for (; pick.count < view->run_count; pick.count++) {
-		struct pick more = { .count = pick.count + 1 };
-
-		if (total_bytes(view, more) > room || !is_sound(view, more))
-			break;
-	}
-	*ret_pick = pick;
-	return pick.count > 1;
-}
-
 bool lsm_compaction_is_due(const struct lsm *lsm, const struct view *view)
 {
 	struct pick pick;
 
-	return pick_reclaim(view, atomic_load(&lsm->reclaim_room), &pick) ||
-	       pick_runs(lsm, view, &pick);
+	return pick_runs(lsm, view, &pick);
 }
 
 static int merge_runs(struct lsm *lsm, const struct view *view, struct pick pick,
@@ -212,12 +198,11 @@ int lsm_compact(struct lsm *lsm)
 {
 	_cleanup_(segment_unrefp) struct segment *output = NULL;
 	_cleanup_(view_unrefp) struct view *view = lsm_view(lsm);
-	uint64_t room = atomic_exchange(&lsm->reclaim_room, 0);
+	struct pick pick = { 0 };
 	bool reclaims;
-	struct pick pick;
 	int r;
 
-	reclaims = pick_reclaim(view, room, &pick);
+	reclaims = lsm_pick_reclaim(lsm, view, &pick.count);
 	if (!reclaims && !pick_runs(lsm, view, &pick))
 		return 0;
 	r = lsm_mend_manifest(lsm);
@@ -225,9 +210,8 @@ int lsm_compact(struct lsm *lsm)
 		r = merge_runs(lsm, view, pick, &output);
 	if (r == 0)
 		r = commit(lsm, view, pick, output);
-	/* What fails is tried again with less, so that it ends. */
-	if (r < 0 && reclaims)
-		atomic_store(&lsm->reclaim_room, room / 2);
+	if (reclaims)
+		lsm_reclaimed(lsm, r);
 	if (r < 0)
 		return r;
 	log_debug("runs compacted", "runs=%zu bytes=%" PRIu64 " result_bytes=%" PRIu64, pick.count,
@@ -261,7 +245,8 @@ void *lsm_compact_thread(void *state)
 		r = lsm_compact(lsm);
 		mutex_lock(&lsm->lock);
 		note_result(lsm, r);
-		lsm->compacting = lsm_compaction_is_due(lsm, lsm->view);
+		lsm->compacting = lsm_compaction_is_due(lsm, lsm->view) ||
+				  lsm_reclaim_is_due_locked(lsm, lsm->view);
 		while (r < 0 && !atomic_load(&lsm->stop) &&
 		       condition_wait_until(&lsm->compact_work, &lsm->lock, deadline) == 0)
 			;

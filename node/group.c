@@ -7,6 +7,7 @@
 #include "node/group.h"
 
 #include "lib/hash.h"
+#include "lib/log.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -51,9 +52,9 @@ void group_reset(struct group *group, const struct group_base *base)
 {
 	for (size_t i = 0; i < group->held_count; i++)
 		lsm_entry_release(&group->held[i]);
-	group->held_count = group->entry_count = group->write_count = 0;
+	group->held_count = group->entry_count = group->write_count = group->dead_count = 0;
 	group->wants_sync = false;
-	group->dead_file_bytes = group->dead_inline_bytes = 0;
+	group->dead_inline_bytes = 0;
 	buf_clear(&group->payload);
 	memset(group->buckets, 0, sizeof(group->buckets));
 	if (base)
@@ -68,6 +69,7 @@ void group_deinit(struct group *group)
 	free(group->entry_next);
 	free(group->entry_owner);
 	free(group->held);
+	free(group->dead);
 	buf_deinit(&group->payload);
 	*group = (struct group){ 0 };
 }
@@ -168,15 +170,28 @@ static int push_entries(struct group *group, struct entry *entries, size_t count
 	return 0;
 }
 
-/* @current is no longer the record. */
-static void note_dead(struct group *group, const struct current *current)
+/* Replaces or deletes @old. A value file has one record at any time: patches and moves hand it on.
+ */
+static int push_over(struct group *group, const struct current *old, struct entry *entries,
+		     size_t count)
 {
-	if (!current->exists)
-		return;
-	if (current->entry.kind == ENTRY_FILE)
-		group->dead_file_bytes += current->entry.size_bytes;
-	else
-		group->dead_inline_bytes += entry_encoded_size(&current->entry);
+	int r = push_entries(group, entries, count);
+
+	if (r < 0 || !old->exists)
+		return r;
+	if (old->entry.kind != ENTRY_FILE) {
+		group->dead_inline_bytes += entry_encoded_size(&old->entry);
+		return r;
+	}
+	/* Without memory its space comes back later. */
+	if (group->dead_count == group->dead_cap &&
+	    grow((void **)&group->dead, &group->dead_cap, sizeof(*group->dead)) < 0)
+		return r;
+	group->dead[group->dead_count++] = (struct group_dead){
+		.file_id = old->entry.file_id,
+		.bytes = old->entry.size_bytes,
+	};
+	return r;
 }
 
 static bool passes(const struct store_write *write, const struct current *current)
@@ -252,8 +267,7 @@ static int add_put(struct group *group, struct store_write *write)
 	else
 		entry.value = write->value;
 	write->outcome = entry.replaced ? OUTCOME_NO_CONTENT : OUTCOME_CREATED;
-	note_dead(group, &current);
-	return push_entries(group, &entry, 1);
+	return push_over(group, &current, &entry, 1);
 }
 
 /* The record keeps its time unless the request sets one: mtime is the value's. */
@@ -304,8 +318,7 @@ static int add_delete(struct group *group, struct store_write *write)
 	}
 	entry = new_entry(write, &write->key, ENTRY_TOMBSTONE, true, group->base.now_ns);
 	write->outcome = OUTCOME_NO_CONTENT;
-	note_dead(group, &current);
-	return push_entries(group, &entry, 1);
+	return push_over(group, &current, &entry, 1);
 }
 
 static int add_move(struct group *group, struct store_write *write)
@@ -343,8 +356,7 @@ static int add_move(struct group *group, struct store_write *write)
 	set_labels(&entries[0], &write->request);
 	entries[1] = new_entry(write, &write->key, ENTRY_TOMBSTONE, true, group->base.now_ns);
 	write->outcome = destination.exists ? OUTCOME_NO_CONTENT : OUTCOME_CREATED;
-	note_dead(group, &destination);
-	return push_entries(group, entries, 2);
+	return push_over(group, &destination, entries, 2);
 }
 
 static int add_barrier(struct group *group, struct store_write *write)
@@ -500,4 +512,62 @@ void group_answer_repeats(struct group *group)
 		slot->write->maybe_applied = first->maybe_applied;
 		slot->write->meta = first->meta;
 	}
+}
+
+void group_remember_ids(const struct group *group)
+{
+	for (size_t i = 0; i < group->entry_count;) {
+		const struct entry *entry = &group->entries[i];
+		size_t count = request_entries(entry, group->entry_count - i);
+		struct request_answer answer = request_answer_of(entry, count);
+
+		if (request_id_is_set(&entry->request_id) &&
+		    request_ids_add(group->base.ids, &entry->request_id, &answer,
+				    group->base.now_ns) < 0)
+			log_warn("request id not remembered", "memory is out");
+		i += count;
+	}
+}
+
+void group_fail(struct group *group, enum outcome failure, bool maybe)
+{
+	for (size_t i = 0; i < group->write_count; i++) {
+		struct group_write *slot = &group->writes[i];
+		enum outcome outcome = slot->write->outcome;
+
+		if (group->entry_count == 0 && slot->write->kind != WRITE_BARRIER &&
+		    slot->write->request.durability != DURABILITY_DISK)
+			continue;
+		if (!outcome_is_success(outcome) && outcome != OUTCOME_NOT_FOUND &&
+		    outcome != OUTCOME_PRECONDITION_FAILED)
+			continue;
+		slot->write->outcome = failure;
+		slot->write->maybe_applied = slot->entry_count > 0 && maybe;
+	}
+}
+
+int group_add_refs(const struct group *group, struct value_files *values, struct value_refs *refs,
+		   size_t *ret_count, uint64_t *ret_bytes)
+{
+	*ret_count = 0;
+	*ret_bytes = 0;
+	for (size_t i = 0; i < group->entry_count; i++) {
+		const struct entry *entry = &group->entries[i];
+		struct value_file *file;
+		int r;
+
+		if (entry->kind != ENTRY_FILE)
+			continue;
+		r = value_file_get(values, entry->file_id, &file);
+		if (r < 0)
+			return r;
+		r = value_refs_add(refs, entry->position, file);
+		if (r < 0) {
+			value_file_unref(file);
+			return r;
+		}
+		++*ret_count;
+		*ret_bytes += entry->size_bytes;
+	}
+	return 0;
 }

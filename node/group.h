@@ -11,6 +11,7 @@
 
 #include "node/request_ids.h"
 #include "node/store.h"
+#include "node/value_refs.h"
 
 #define GROUP_PAYLOAD_BYTES (1024 * 1024)
 #define GROUP_ENTRIES_MAX   4096
@@ -33,6 +34,12 @@ struct group_write {
 	uint32_t repeats; /* index of the write of this group whose answer it gets + 1 */
 };
 
+/* A value file that the group leaves without a record. */
+struct group_dead {
+	uint64_t file_id;
+	uint64_t bytes;
+};
+
 struct group {
 	struct group_base base;
 	struct group_write *writes;
@@ -45,8 +52,9 @@ struct group {
 	size_t held_count, held_cap;
 	uint32_t buckets[GROUP_BUCKETS]; /* newest entry by key + 1 */
 	struct buf payload; /* the entries, encoded */
-	/* Of values that its writes replace or delete: in files, and inline. */
-	uint64_t dead_file_bytes, dead_inline_bytes;
+	struct group_dead *dead;
+	size_t dead_count, dead_cap;
+	uint64_t dead_inline_bytes; /* of other values that it replaces or deletes */
 	bool wants_sync;
 };
 
@@ -59,3 +67,11 @@ bool group_has_room(const struct group *group);
 int group_add(struct group *group, struct store_write *write);
 /* Copies answers to the writes that repeat another one of the group. */
 void group_answer_repeats(struct group *group);
+/* It is in the log: its requests will be known when they are repeated. */
+void group_remember_ids(const struct group *group);
+/* It was not committed: no answer that rests on it may be given. @maybe: it may be in the log. */
+void group_fail(struct group *group, enum outcome failure, bool maybe);
+/* Each entry that names a value file lets the log refer to it, from before the record can reach the
+ * disk until the log is trimmed. *ret_count: how many were added, on failure too. */
+int group_add_refs(const struct group *group, struct value_files *values, struct value_refs *refs,
+		   size_t *ret_count, uint64_t *ret_bytes);

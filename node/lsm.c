@@ -37,7 +37,8 @@ void lsm_install_locked(struct lsm *lsm, struct view *view)
 	lsm->sealed_bytes = 0;
 	for (size_t i = 0; i < view->sealed_count; i++)
 		lsm->sealed_bytes += memtable_bytes(view->sealed[i]);
-	if (!lsm->compacting && lsm_compaction_is_due(lsm, view)) {
+	if (!lsm->compacting &&
+	    (lsm_compaction_is_due(lsm, view) || lsm_reclaim_is_due_locked(lsm, view))) {
 		lsm->compacting = true;
 		condition_signal(&lsm->compact_work);
 	}
@@ -208,6 +209,8 @@ struct lsm *lsm_free(struct lsm *lsm)
 	mutex_lock(&lsm->manifest_lock);
 	manifest_free(lsm->manifest);
 	buf_deinit(&lsm->doubtful);
+	buf_deinit(&lsm->dead_noted);
+	buf_deinit(&lsm->dead);
 	mutex_unlock(&lsm->manifest_lock);
 	block_cache_free(lsm->context.cache);
 	reaper_free(lsm->context.reaper);
@@ -267,11 +270,11 @@ int lsm_sweep(struct lsm *lsm)
 	}
 	mutex_unlock(&lsm->manifest_lock);
 	buf_deinit(&sweep.names);
+	lsm_suppose_dead(lsm);
 	return r;
 }
 
-/* The active memtable joins the sealed ones. Without memory it goes on growing. */
-static int seal(struct lsm *lsm)
+int lsm_seal(struct lsm *lsm)
 {
 	_cleanup_(memtable_unrefp) struct memtable *fresh = NULL;
 	struct view *next;
@@ -286,6 +289,7 @@ static int seal(struct lsm *lsm)
 		memtable_seal(lsm->active);
 		lsm_install_locked(lsm, next);
 		lsm->active = next->active;
+		lsm->sealed_position = lsm->applied_position;
 		condition_signal(&lsm->flush_work);
 	}
 	mutex_unlock(&lsm->lock);
@@ -305,10 +309,11 @@ int lsm_apply(struct lsm *lsm, const struct entry *entries, size_t count)
 		r = memtable_insert(active, entries, count);
 	if (r < 0)
 		return r;
+	lsm->applied_position = entries[count - 1].position;
 	lsm_slow_down(lsm, memtable_bytes(active) - before);
 	if (memtable_bytes(active) < lsm->options.memtable_bytes)
 		return 0;
-	if (seal(lsm) == 0 && !lsm->options.threads)
+	if (lsm_seal(lsm) == 0 && !lsm->options.threads)
 		lsm_work_inline(lsm);
 	return 0;
 }
@@ -338,7 +343,7 @@ int lsm_flush(struct lsm *lsm)
 	int r = 0;
 
 	if (memtable_count(lsm->active) > 0)
-		r = seal(lsm);
+		r = lsm_seal(lsm);
 	if (r < 0)
 		return r;
 	if (lsm->options.threads)
@@ -348,19 +353,6 @@ int lsm_flush(struct lsm *lsm)
 	r = lsm->flush_error;
 	mutex_unlock(&lsm->lock);
 	return r;
-}
-
-void lsm_reclaim(struct lsm *lsm, uint64_t room)
-{
-	mutex_lock(&lsm->lock);
-	atomic_store(&lsm->reclaim_room, room);
-	if (!lsm->compacting && lsm_compaction_is_due(lsm, lsm->view)) {
-		lsm->compacting = true;
-		condition_signal(&lsm->compact_work);
-	}
-	mutex_unlock(&lsm->lock);
-	if (!lsm->options.threads)
-		lsm_work_inline(lsm);
 }
 
 void lsm_stats(struct lsm *lsm, struct lsm_stats *ret_stats)

@@ -49,9 +49,15 @@ int lsm_sweep(struct lsm *lsm);
 int lsm_apply(struct lsm *lsm, const struct entry *entries, size_t count);
 /* Seals the memtable and waits until all is in segments. From the thread that applies. */
 int lsm_flush(struct lsm *lsm);
-/* Soon merges the newest segments, as many as fit into @room, so that what they hold of replaced
- * and deleted records goes. Does not wait, unless there are no threads. */
-void lsm_reclaim(struct lsm *lsm, uint64_t room);
+/* No record needs this value file of @bytes any more once the entry at @position is applied, but
+ * segments may still name it. From the thread that applies. */
+void lsm_note_dead(struct lsm *lsm, uint64_t file_id, uint64_t bytes, uint64_t position);
+/* Begins to flush and merge what keeps dead value files, if that is worth it (node/reclaim.c), and
+ * does not wait. @room: the disk is short of it, so what fits into it is worth it; 0: it is not
+ * short. @all: there are many dead inline values, too. From the thread that applies. */
+int lsm_reclaim(struct lsm *lsm, uint64_t room, bool all);
+/* There may be something to ask lsm_reclaim() for. */
+bool lsm_has_dead(struct lsm *lsm);
 /* Ends the threads. Does not flush. */
 struct lsm *lsm_free(struct lsm *lsm);
 

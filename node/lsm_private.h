@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What lsm.c, lsm_read.c, flush.c, compaction.c and backpressure.c share.
+ * What lsm.c, lsm_read.c, flush.c, compaction.c, reclaim.c and backpressure.c share.
  *
  * Locks, in the order in which they are taken: manifest_lock, lock, view_lock.
  */
@@ -50,8 +50,15 @@ struct lsm {
 	bool retry_now GUARDED_BY(lock);
 	bool compacting GUARDED_BY(lock); /* a compaction runs or is due */
 	bool flushing GUARDED_BY(lock);
-	_Atomic uint64_t reclaim_room; /* of the reclaim that is due; 0: none is */
 	struct lsm_stats counters GUARDED_BY(lock); /* flushes and compactions */
+	/* Dead value files (node/reclaim.c). */
+	struct buf dead_noted GUARDED_BY(lock); /* by position; not yet asked for */
+	bool has_dead GUARDED_BY(lock);
+	bool reclaim_wanted GUARDED_BY(lock);
+	bool reclaim_all GUARDED_BY(lock);
+	uint64_t reclaim_room GUARDED_BY(lock);
+	uint64_t reclaim_position GUARDED_BY(lock);
+	uint64_t reclaim_patience GUARDED_BY(lock);
 
 	struct mutex view_lock; /* held for the pointer only */
 	struct view *view; /* changed with lock and view_lock held, read with either */
@@ -63,6 +70,14 @@ struct lsm {
 	/* The applier's. */
 	struct memtable *active; /* the current view's: only the applier replaces it */
 	uint64_t owed_ns; /* delay not yet taken */
+	uint64_t applied_position;
+	uint64_t sealed_position; /* of the last entry that is not in active */
+	uint64_t dead_position; /* of the last entry that left a dead value file */
+
+	/* The compaction thread's. */
+	struct buf dead; /* what was asked for */
+	uint64_t retry_room; /* of a merge of all that fits; 0: it is another one */
+	bool dead_unknown; /* there may be others, from before the opening */
 };
 
 /* A reference to the current view. */
@@ -70,6 +85,8 @@ struct view *lsm_view(struct lsm *lsm);
 /* Takes the reference to @view; the caller made it from the current one without letting go of the
  * lock. */
 void lsm_install_locked(struct lsm *lsm, struct view *view) REQUIRES(lsm->lock);
+/* The active memtable joins the sealed ones. Without memory it goes on growing. */
+int lsm_seal(struct lsm *lsm);
 /* Copies everything that @merge yields to a new segment, and opens it. *ret_segment is NULL if
  * nothing was left. -ECANCELED: the tree is being closed. */
 int lsm_write_segment(struct lsm *lsm, struct merge *merge, uint64_t entries_max,
@@ -88,6 +105,13 @@ void *lsm_flush_thread(void *lsm);
 int lsm_compact(struct lsm *lsm);
 void *lsm_compact_thread(void *lsm);
 bool lsm_compaction_is_due(const struct lsm *lsm, const struct view *view);
+/* After replay. */
+void lsm_suppose_dead(struct lsm *lsm);
+bool lsm_reclaim_is_due_locked(const struct lsm *lsm, const struct view *view) REQUIRES(lsm->lock);
+/* How many runs, from the newest on, are to be merged so that space is freed. False: none.
+ * Afterwards lsm_reclaimed(). In the compaction thread. */
+bool lsm_pick_reclaim(struct lsm *lsm, const struct view *view, size_t *ret_runs);
+void lsm_reclaimed(struct lsm *lsm, int result);
 /* Flush and compaction of a tree without threads. */
 void lsm_work_inline(struct lsm *lsm);
 

@@ -14,7 +14,7 @@
  *
  *   store            versions, preconditions, group commit; it joins
  *     wal              the write-ahead log
- *     lsm              memtables, segments, manifest, flush and compaction
+ *     lsm              memtables, segments, manifest, flush, compaction, reclaim
  *     value_file       values in files of their own
  *   entry, vfs       one version of one record as bytes; all file access
  */

@@ -105,14 +105,18 @@ static void on_room(void *state)
 static void on_complete(void *state, int error)
 {
 	struct put *put = state;
+	enum outcome outcome = error < 0 ? outcome_from_error(error) : OUTCOME_OK;
+
+	if (outcome == OUTCOME_NO_SPACE)
+		store_want_room(request_service(&put->op.request)->store);
 
 	if (put->op.request.ex->answered)
 		return;
 	if (error >= 0)
 		submit(put);
 	else
-		request_problem(&put->op.request, outcome_from_error(error),
-				outcome_from_error(error) == OUTCOME_NO_SPACE
+		request_problem(&put->op.request, outcome,
+				outcome == OUTCOME_NO_SPACE
 					? "the node's disk is full; delete records or make room"
 					: "the value could not be written; see the node's log");
 }
@@ -140,6 +144,8 @@ static bool has_space(const struct request *request)
 	store_stats(request_service(request)->store, &stats);
 	if (!stats.full && (expected < 0 || (uint64_t)expected < stats.space_free))
 		return true;
+	if (expected < 0 || (uint64_t)expected < stats.space_total)
+		store_want_room(request_service(request)->store);
 	request_problem(request, OUTCOME_NO_SPACE,
 			"the node's disk has no room for the value; delete records or make room");
 	return false;

@@ -265,6 +265,11 @@ bool segment_is_damaged(const struct segment *segment)
 	return atomic_load(&segment->damaged);
 }
 
+bool segment_names_values(const struct segment *segment)
+{
+	return segment->value_count > 0;
+}
+
 struct value_file *segment_value(const struct segment *segment, uint64_t file_id)
 {
 	size_t low = 0, high = segment->value_count;

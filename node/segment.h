@@ -41,6 +41,7 @@ uint64_t segment_filter_bytes(const struct segment *segment);
 uint64_t segment_index_bytes(const struct segment *segment); /* in memory */
 const struct segment_properties *segment_properties(const struct segment *segment);
 bool segment_is_damaged(const struct segment *segment);
+bool segment_names_values(const struct segment *segment);
 /* Borrowed; NULL if its value list does not name it. */
 struct value_file *segment_value(const struct segment *segment, uint64_t file_id);
 

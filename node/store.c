@@ -39,6 +39,7 @@ struct store {
 	struct wal *wal;
 	struct value_refs *refs;
 	uint64_t epoch;
+	uint64_t log_value_bytes; /* in value files that the log named when it was opened */
 
 	struct request_ids *ids; /* changed by the commit thread only */
 	struct commit *_Atomic commit; /* set last: until then the flush thread has no log */
@@ -192,6 +193,12 @@ static uint64_t log_file_bytes(const struct store_options *options)
 	return bytes < LOG_FILE_BYTES_MAX ? bytes : LOG_FILE_BYTES_MAX;
 }
 
+static void add_weight(struct store *store, const struct weight *weight)
+{
+	wal_add_weight(store->wal, weight->file_id, weight->bytes);
+	store->log_value_bytes += weight->bytes;
+}
+
 static int replay_log(struct store *store, struct open_replay *open, char **ret_why)
 {
 	struct wal_options options = {
@@ -208,7 +215,7 @@ static int replay_log(struct store *store, struct open_replay *open, char **ret_
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < open->count; i++)
-		wal_add_weight(store->wal, open->weights[i].file_id, open->weights[i].bytes);
+		add_weight(store, &open->weights[i]);
 	return store_files_check_end(&store->files, store->dir, wal_last(store->wal),
 				     open->replay.last_epoch, options.flushed_position, ret_why);
 }
@@ -255,7 +262,9 @@ static int start_commit(struct store *store)
 		.refs = store->refs,
 		.ids = store->ids,
 		.epoch = store->epoch,
-		.weight_max = store->options.log_retain_bytes,
+		.dead_bytes_max = store->options.log_retain_bytes,
+		.dead_bytes = store->log_value_bytes,
+		.log_retain_s = store->options.log_retain_s,
 		.trim = trim,
 		.state = store,
 		.ballast_bytes = 4 * store->options.memtable_bytes,
@@ -447,6 +456,11 @@ void store_submit(struct store *store, struct store_write *write)
 {
 	write->next = NULL;
 	store_submit_batch(store, write);
+}
+
+void store_want_room(struct store *store)
+{
+	commit_want_room(store->commit);
 }
 
 bool store_knows_request(struct store *store, const struct request_id *id, const struct key *key)

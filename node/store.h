@@ -103,6 +103,9 @@ void store_submit(struct store *store, struct store_write *write);
 /* A chain linked by next, in order; one group if it fits. */
 void store_submit_batch(struct store *store, struct store_write *writes);
 
+/* A value could not be taken in for lack of space: what is kept without need goes soon. */
+void store_want_room(struct store *store);
+
 /* Whether a write with this id was applied to @key and is still remembered: store_submit() would
  * repeat its answer. Before an answer is given that rests on a record as it is now. */
 bool store_knows_request(struct store *store, const struct request_id *id, const struct key *key);

@@ -181,6 +181,17 @@ static int write_value(struct sim *sim, struct written *w, uint64_t position)
 	return r;
 }
 
+/* What @key had is replaced by the newest entry. */
+static void note_dead(struct sim *sim, uint32_t key)
+{
+	const struct written *old = &sim->log[sim->newest[key]];
+
+	if (old->kind == ENTRY_FILE)
+		lsm_note_dead(sim->lsm, old->file_id, old->len, sim->position);
+	if (lsm_has_dead(sim->lsm) && below(sim, 30) == 0)
+		(void)lsm_reclaim(sim->lsm, below(sim, 2) * below(sim, 100000), below(sim, 2));
+}
+
 /* One write: its value file, the log, the tree. */
 static int write_one(struct sim *sim)
 {
@@ -204,11 +215,12 @@ static int write_one(struct sim *sim)
 	sim->log[position] = w;
 	entry = entry_of(sim, position, key, data);
 	r = lsm_apply(sim->lsm, &entry, 1);
-	if (r == 0) {
-		sim->position = position;
-		sim->newest[w.key] = position;
-	}
-	return r;
+	if (r < 0)
+		return r;
+	sim->position = position;
+	note_dead(sim, w.key);
+	sim->newest[w.key] = position;
+	return 0;
 }
 
 /* The newest version, or an error if @may_fail. */

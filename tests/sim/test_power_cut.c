@@ -17,9 +17,11 @@
 
 #include <cmocka.h>
 
-#define CUTS_PER_SEED 20
-#define BATCH_MAX     6
-#define ORPHANS_MAX   256
+#define CUTS_PER_SEED    20
+#define BATCH_MAX        6
+#define ORPHANS_MAX      256
+#define VALUE_FILE_EXTRA (64 + 8) /* of a value of one chunk */
+#define LET_GO_NS        11000000000 /* then dead value files are looked for */
 
 static uint64_t seeds = 60, first_seed = 1;
 static int64_t simulated_ns = 1700000000000000000;
@@ -459,6 +461,8 @@ static void run_until_cut(struct sim *sim)
 			leave_orphan(sim);
 		if (pick(sim, 30) == 0)
 			simulated_ns += 700000000;
+		if (pick(sim, 20) == 0)
+			simulated_ns += LET_GO_NS;
 		if (!crash_vfs_is_cut(sim->crash) && pick(sim, 20) == 0) {
 			unsigned number = (unsigned)pick(sim, MODEL_KEYS);
 			struct model_cell cell = get_cell(sim, number);
@@ -526,6 +530,41 @@ static void choose_sizes(struct sim *sim)
 	sim->log_retain_bytes = 16384u << sim->seed % 4;
 }
 
+static void let_time_pass(struct sim *sim, int64_t ns)
+{
+	struct call call = { .write = { .kind = WRITE_BARRIER,
+					.key = key_number(0),
+					.done = on_done,
+					.state = &call } };
+
+	simulated_ns += ns;
+	store_submit(sim->store, &call.write);
+	check(sim, call.answered, "no answer");
+}
+
+/* In time only those value files are left that records need, whatever was forgotten in a cut. */
+static void check_reclaimed(struct sim *sim)
+{
+	uint8_t data[MODEL_VALUE_MAX];
+	struct store_stats stats;
+	uint64_t live = 0;
+
+	for (int i = 0; i < 50; i++)
+		let_time_pass(sim, LET_GO_NS);
+	let_time_pass(sim, 602 * INT64_C(1000000000));
+	let_time_pass(sim, LET_GO_NS);
+	for (unsigned i = 0; i < MODEL_KEYS; i++) {
+		struct model_cell cell = get_cell(sim, i);
+		size_t len = cell.value > 0 ? model_value(cell.value, data) : 0;
+
+		if (len > sim->inline_bytes)
+			live += VALUE_FILE_EXTRA + len;
+	}
+	store_stats(sim->store, &stats);
+	check(sim, stats.value_bytes == live,
+	      "value files have %" PRIu64 " bytes, records need %" PRIu64, stats.value_bytes, live);
+}
+
 static void run_seed(uint64_t seed, uint64_t *cuts, uint64_t *repeats)
 {
 	struct sim *sim = calloc(1, sizeof(*sim));
@@ -544,6 +583,7 @@ static void run_seed(uint64_t seed, uint64_t *cuts, uint64_t *repeats)
 	}
 	open_store(sim);
 	check_recovered(sim);
+	check_reclaimed(sim);
 	store_close(sim->store);
 	*cuts += sim->seen.cuts;
 	*repeats += sim->seen.repeats;

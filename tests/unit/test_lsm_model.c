@@ -282,7 +282,7 @@ static void step(struct model *m)
 	else if (what < 995)
 		assert_int_equal(lsm_check(m->lsm, problem, NULL), 0);
 	else if (what < 996)
-		lsm_reclaim(m->lsm, 1 + below(m, 400000));
+		assert_int_equal(lsm_reclaim(m->lsm, 1 + below(m, 400000), true), 0);
 	else if (what < 998) {
 		close_tree(m);
 		open_tree(m);

@@ -554,8 +554,10 @@ static void an_epoch_is_never_used_again_because_its_history_is_gone(void **stat
 	struct store_stats stats;
 	struct call call;
 
-	/* More than the log may weigh: all of it goes to segments, and the log is empty. */
+	/* More than the log may weigh, and dead: all goes to segments, and the log is empty. */
 	assert_int_equal(put_file(fixture, "key", 2 * 1024 * 1024, &call), OUTCOME_CREATED);
+	call_init(&call, fixture, WRITE_DELETE, "key");
+	assert_int_equal(call_run(&call), OUTCOME_NO_CONTENT);
 	do {
 		store_stats(fixture->store, &stats);
 		assert_true(clock_monotonic_ms() < deadline);

@@ -206,6 +206,24 @@ kill_process()
 	end_process "$1" KILL
 }
 
+all_threads_stopped()
+{
+	! awk '{ sub(/.*\) /, ""); print $1 }' /proc/"$1"/task/*/stat | grep -qv T
+}
+
+# pause_process NAME: until continue_process. The signal is only on its way when kill(1) returns, so
+# this waits until no thread of the process runs.
+pause_process()
+{
+	kill -STOP "${PROCESSES[$1]}"
+	expect_within 10 all_threads_stopped "${PROCESSES[$1]}"
+}
+
+continue_process()
+{
+	kill -CONT "${PROCESSES[$1]}"
+}
+
 # The most memory the process ever had resident, in KiB.
 process_peak_kib()
 {

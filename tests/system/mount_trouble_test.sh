@@ -49,19 +49,19 @@ unsaved_content_stays_and_can_be_flushed_again()
 a_router_that_hangs_is_an_error_in_bounded_time()
 {
 	echo before >"$MNT/00ad"
-	kill -STOP "${PROCESSES[router]}"
+	pause_process router
 	fails_with 'timed out' quickly cat "$MNT/00ad"
-	kill -CONT "${PROCESSES[router]}"
+	continue_process router
 	expect_equal before "$(cat "$MNT/00ad")"
 }
 
 a_waiting_program_can_be_interrupted()
 {
 	local began=$SECONDS
-	kill -STOP "${PROCESSES[router]}"
+	pause_process router
 	timeout -s INT 0.3 cat "$MNT/00ad" 2>/dev/null || true
 	((SECONDS - began < 2)) || fail 'the interrupt was not heard'
-	kill -CONT "${PROCESSES[router]}"
+	continue_process router
 	expect_equal before "$(cat "$MNT/00ad")"
 }
 

@@ -75,7 +75,7 @@ a_killed_node_is_503_at_once_and_comes_back()
 a_stuck_node_is_504_within_the_deadline_and_the_other_shard_is_quick()
 {
 	local start took pids=() i
-	kill -STOP "${PROCESSES[s0a]}"
+	pause_process s0a
 	start=$(now_ms)
 	for i in 1 2 3 4 5 6 7 8; do
 		curl -sS -m 60 -o "$TMP/stuck.$i" -w '%{http_code}' -X PUT "$SICK" -d "value $i" \
@@ -95,7 +95,7 @@ a_stuck_node_is_504_within_the_deadline_and_the_other_shard_is_quick()
 	http "$SICK"
 	expect_contains '503 504' "$STATUS"
 	expect_equal not-applied "$(body_json .outcome)"
-	kill -CONT "${PROCESSES[s0a]}"
+	continue_process s0a
 	expect_within 10 is_ready "$ROUTER"
 	expect_http 204 -X PUT "$SICK" -d sick
 	expect_http 200 "$SICK"

@@ -289,9 +289,9 @@ a_node_that_does_not_answer_is_504()
 	local owner name
 	owner=$(owner_of 0e)
 	name=${NODE_NAMES[owner]}
-	kill -STOP "${PROCESSES[$name]}"
+	pause_process "$name"
 	http -m $((100 * PATIENCE)) -X PUT "$ROUTER/kv/0e" -d unknown
-	kill -CONT "${PROCESSES[$name]}"
+	continue_process "$name"
 	# A worker that had no connection to the node could not send it anything.
 	expect_contains '504 unknown, 503 not-applied' "$STATUS $(body_json .outcome)"
 	expect_within 10 is_ready "$ROUTER"

@@ -133,6 +133,7 @@ static bool head_is_sound(const struct frame *frame, uint32_t value)
 	case FRAME_CANCEL:
 	case FRAME_PING:
 	case FRAME_PONG:
+	case FRAME_GOODBYE:
 		return frame->body_len == 0;
 	}
 	return false;

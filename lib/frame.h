@@ -17,7 +17,8 @@ enum frame_type {
 	FRAME_RESPONSE = 2,
 	FRAME_CANCEL = 3,
 	FRAME_PING = 4,
-	FRAME_PONG = 5
+	FRAME_PONG = 5,
+	FRAME_GOODBYE = 6 /* the server's last: what it has not answered it has not begun */
 };
 /* The body is too large for a frame: ask again over a connection of its own. The fields (HexKV-Size
  * among them) are whole. */

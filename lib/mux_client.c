@@ -71,6 +71,7 @@ struct mux_client {
 	uint64_t connect_deadline_ms;
 	uint64_t next_attempt_ms;
 	uint64_t ping_deadline_ms; /* 0: none is out */
+	bool goodbye; /* the server has said that it begins nothing more */
 	bool lost; /* found while frames were handled; done at the end of the turn */
 	bool up;
 	bool refusal_logged;
@@ -240,21 +241,22 @@ static void start_connect(struct mux_client *client)
 static void connection_lost(struct mux_client *client)
 {
 	uint64_t sent = client->socket.sent_total;
+	bool goodbye = client->goodbye;
 
 	log_info("connection to node lost", "url=%s waiting=%u", client->options.url, client->used);
-	client->lost = false;
+	client->lost = client->goodbye = false;
 	client->ping_deadline_ms = 0;
 	mux_socket_close(&client->socket);
 	for (unsigned i = 0; i < client->options.in_flight_max; i++) {
 		struct slot *slot = &client->slots[i];
-		bool was_sent = slot->frame_end <= sent;
+		bool maybe_begun = slot->frame_end <= sent && !goodbye;
 		bool is_read;
 
 		if (slot->state != SLOT_SENT)
 			continue;
 		is_read = slot->call->method == METHOD_GET || slot->call->method == METHOD_HEAD;
-		if (slot->retried || (was_sent && !is_read)) {
-			fail(slot, OUTCOME_BAD_GATEWAY, was_sent);
+		if (slot->retried || (maybe_begun && !is_read)) {
+			fail(slot, OUTCOME_BAD_GATEWAY, maybe_begun);
 			continue;
 		}
 		slot->retried = true;
@@ -340,6 +342,9 @@ static int handle_frame(struct mux_client *client, struct frame *frame)
 		return 0;
 	case FRAME_PING:
 		send_control(client, FRAME_PONG, frame->id);
+		return 0;
+	case FRAME_GOODBYE:
+		client->goodbye = client->lost = true;
 		return 0;
 	case FRAME_RESPONSE:
 		if (slot && slot->state == SLOT_SENT && slot_id(slot) == frame->id)

@@ -352,6 +352,7 @@ static int handle_frame(struct mux_server *mux, struct frame *frame)
 	case FRAME_PONG:
 		return 0;
 	case FRAME_RESPONSE:
+	case FRAME_GOODBYE:
 		break;
 	}
 	return -EBADMSG;
@@ -525,10 +526,30 @@ unsigned mux_server_busy(const struct mux_server *mux)
 	return mux->in_flight;
 }
 
+/*
+ * What arrived after the last turn, or is still on its way, is not going to be begun: who sent it
+ * need not wonder. Said only if everything that was begun has been answered. What is left unread
+ * would turn the end of the connection into a reset, which may overtake the goodbye.
+ */
+static void say_goodbye(struct mux_server *mux)
+{
+	struct frame goodbye = { .type = FRAME_GOODBYE };
+	char unread[4096];
+
+	if (!mux->draining || mux->ended || mux->exchanges || mux->done ||
+	    frame_encode(&goodbye, &mux->out) < 0)
+		return;
+	send_queued(mux);
+	for (int i = 0; i < 1024; i++)
+		if (recv(mux->socket.fd, unread, sizeof(unread), MSG_DONTWAIT) <= 0)
+			break;
+}
+
 struct mux_server *mux_server_free(struct mux_server *mux)
 {
 	if (!mux)
 		return NULL;
+	say_goodbye(mux);
 	loop_remove_hook(mux->loop, &mux->hook);
 	loop_remove_fd(mux->loop, &mux->socket);
 	while (mux->exchanges)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Both ends of the multiplexed connection, over real sockets: lib/peer against lib/http_server. */
+#include "tests/unit/fake_server.h"
 #include "tests/unit/net_fixture.h"
 
 #include "lib/clock.h"
@@ -611,6 +612,62 @@ static void a_node_that_falls_silent_is_asked_over_a_new_connection(void **state
 		close(node.connections[i]);
 }
 
+/* Reads the first request; on its first connection it begins nothing more. */
+static void say_goodbye_first(int fd, unsigned number, void *state)
+{
+	struct frame answer = { .type = number == 0 ? FRAME_GOODBYE : FRAME_RESPONSE };
+	struct buf text = { 0 }, in = { 0 }, out = { 0 };
+	struct frame request;
+	size_t used;
+
+	(void)state;
+	fake_read_head(fd, &text);
+	fake_write(fd, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
+		       "Upgrade: hexkv-mux/1\r\n\r\n");
+	while (frame_decode(in.data, in.len, &request, &used) == 0) {
+		ssize_t n;
+
+		if (buf_reserve(&in, 4096) < 0 || (n = recv(fd, in.data + in.len, 4096, 0)) <= 0)
+			goto out;
+		in.len += (size_t)n;
+	}
+	if (number > 0) {
+		answer.id = request.id;
+		answer.status = 204;
+	}
+	frame_deinit(&request);
+	if (frame_encode(&answer, &out) == 0)
+		fake_write_bytes(fd, out.data, out.len);
+	fake_drain(fd, &text);
+out:
+	buf_deinit(&text);
+	buf_deinit(&in);
+	buf_deinit(&out);
+}
+
+static void a_write_that_a_stopping_node_has_not_begun_is_sent_again(void **state)
+{
+	struct fake_server *node = fake_server_start(say_goodbye_first, NULL);
+	struct peer_options options = { .url = fake_server_url(node),
+					.connect_timeout_ms = 2000,
+					.in_flight_max = 10 };
+	struct peer *saved = peer;
+	struct test_call put;
+
+	(void)state;
+	assert_int_equal(peer_new(loop, http, &options, &peer), 0);
+	prepare(&put, METHOD_PUT, "/kv/01", "x");
+	submit(&put);
+	run_calls();
+	assert_int_equal(put.result, OUTCOME_OK);
+	assert_int_equal(put.status, 204);
+	assert_int_equal(fake_server_connections(node), 2);
+	release(&put);
+	peer_free(peer);
+	peer = saved;
+	fake_server_stop(node);
+}
+
 static void a_server_that_dies_ends_what_waits(void **state)
 {
 	uint16_t port = server.port;
@@ -730,6 +787,7 @@ int main(void)
 		cmocka_unit_test(frames_that_come_with_the_handshake_are_served),
 		cmocka_unit_test(a_client_that_does_not_read_is_not_read_from),
 		cmocka_unit_test(a_node_that_falls_silent_is_asked_over_a_new_connection),
+		cmocka_unit_test(a_write_that_a_stopping_node_has_not_begun_is_sent_again),
 		cmocka_unit_test(a_server_that_dies_ends_what_waits),
 		cmocka_unit_test(a_restart_between_calls_shows_to_nobody),
 		cmocka_unit_test(a_wrong_token_shows_as_unavailable),

@@ -37,6 +37,8 @@
 /* Of a suspended request, without anything moving. */
 #define STALL_TIMEOUT_MS 120000
 /* For a client to read an early answer and to stop sending. */
+/* Of connections that are idle, when there are as many as there may be. */
+#define GIVE_WAY_IDLE_MS 1000
 /* How long a connection is silent before it counts as idle, and how often that is looked at. */
 #define DRAIN_IDLE_MS       100
 #define DRAIN_TURN_MS       10
@@ -236,6 +238,35 @@ static void cut_connection(struct http_connection *connection)
 	http_server_progress(connection->server);
 }
 
+/*
+ * With as many connections as there may be nobody new gets in, not even who asks for the health.
+ * Clients that keep connections for later must live with their end, so those that have been idle
+ * for longest give way.
+ */
+static void make_room(struct http_server *server, uint64_t now)
+{
+	unsigned left = server->options.connection_limit / 8 + 1;
+	unsigned count = 0;
+	uint64_t longest = 0;
+	char byte;
+
+	for (struct http_connection *at = server->connections; at; at = at->next) {
+		count++;
+		if (at->phase == CONNECTION_IDLE && now - at->since_ms > longest)
+			longest = now - at->since_ms;
+	}
+	if (count < server->options.connection_limit || longest < GIVE_WAY_IDLE_MS)
+		return;
+	for (struct http_connection *at = server->connections; at && left > 0; at = at->next) {
+		if (at->phase != CONNECTION_IDLE || now - at->since_ms < longest / 2 ||
+		    recv(at->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
+			continue;
+		left--;
+		shutdown(at->fd, SHUT_RDWR);
+	}
+	http_server_progress(server);
+}
+
 static void sweep(struct loop_timer *timer)
 {
 	struct http_server *server = container_of(timer, struct http_server, sweep);
@@ -250,6 +281,7 @@ static void sweep(struct loop_timer *timer)
 		    (at->phase == CONNECTION_BUSY && at->request && body_drips(at->request, now)))
 			cut_connection(at);
 	}
+	make_room(server, now);
 	if (server->connections)
 		loop_set_timer(server->loop, timer, now + server->sweep_interval_ms);
 }

@@ -5,10 +5,11 @@
  *
  * Refuses by itself: Content-Length with Transfer-Encoding and repeated Content-Length (400), other
  * transfer codings (501), a missing or wrong bearer token (401), more connections than the limit
- * (they wait in the backlog). Breaks off (finish() with answered = false): a head that takes too
- * long, a body of less than 4 KiB in 30 s or that goes on for 10 s after its early answer, a
- * request of which nothing has moved for 120 s while it waited for the service, a client that has
- * gone. Threads: one server belongs to one loop and its thread.
+ * (they wait in the backlog, while connections that are idle for longest give way). Breaks off
+ * (finish() with answered = false): a head that takes too long, a body of less than 4 KiB in 30 s
+ * or that goes on for 10 s after its early answer, a request of which nothing has moved for 120 s
+ * while it waited for the service, a client that has gone. Threads: one server belongs to one loop
+ * and its thread.
  */
 #pragma once
 

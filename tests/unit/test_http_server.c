@@ -539,6 +539,30 @@ static void only_a_request_that_nobody_works_on_is_a_stall(void **state)
 	net_server_stop(&other);
 }
 
+static void idle_connections_give_way_to_new_ones(void **state)
+{
+	struct http_server_options options = { .connection_limit = 10,
+					       .idle_timeout_ms = 30000,
+					       .head_timeout_ms = 400 };
+	struct net_client clients[10];
+	struct net_response response;
+	struct net_server other;
+
+	(void)state;
+	net_server_start(&other, &options, 0);
+	for (int i = 0; i < 10; i++) {
+		clients[i] = (struct net_client){ .fd = net_connect(&other) };
+		net_send_text(clients[i].fd, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+		assert_true(net_receive(&clients[i], false, &response));
+		net_response_deinit(&response);
+	}
+	assert_int_equal(net_ask(&other, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n", &response), 200);
+	net_response_deinit(&response);
+	for (int i = 0; i < 10; i++)
+		net_client_deinit(&clients[i]);
+	net_server_stop(&other);
+}
+
 static void a_wrong_token_is_refused(void **state)
 {
 	struct http_server_options options = { .connection_limit = 10,
@@ -653,6 +677,7 @@ int main(void)
 		cmocka_unit_test(what_waits_is_cancelled_when_the_server_is_freed),
 		cmocka_unit_test(a_request_that_arrives_as_the_drain_begins_is_answered),
 		cmocka_unit_test(only_a_request_that_nobody_works_on_is_a_stall),
+		cmocka_unit_test(idle_connections_give_way_to_new_ones),
 		cmocka_unit_test(a_wrong_token_is_refused),
 		cmocka_unit_test(a_head_that_drips_is_cut_off),
 		cmocka_unit_test(a_body_that_never_ends_after_its_early_answer_is_cut_off),

@@ -315,6 +315,13 @@ static void sync_now(struct commit *commit)
 		reopen(commit);
 }
 
+/* Others refuse large values by it, so it must not wait for a write to come through. */
+static void note_state_locked(struct commit *commit) REQUIRES(&commit->lock)
+{
+	commit->stats.full = commit->full;
+	commit->stats.failed = commit->log_error < 0;
+}
+
 /* What time brings. */
 static void tick(struct commit *commit)
 {
@@ -329,11 +336,14 @@ static void tick(struct commit *commit)
 		commit->pressed_until_ms = 0;
 	}
 	tidy_up(commit, now);
-	if (now < commit->retry_at_ms)
-		return;
-	commit->retry_at_ms = now + RETRY_MS;
-	make_ready(commit);
-	look_for_room(commit);
+	if (now >= commit->retry_at_ms) {
+		commit->retry_at_ms = now + RETRY_MS;
+		make_ready(commit);
+		look_for_room(commit);
+	}
+	mutex_lock(&commit->lock);
+	note_state_locked(commit);
+	mutex_unlock(&commit->lock);
 }
 
 /* 0: never. */
@@ -543,8 +553,7 @@ static void note_stats(struct commit *commit)
 	commit->stats.position = commit->next_position - 1;
 	commit->stats.records += entries > 0;
 	commit->stats.entries += entries;
-	commit->stats.full = commit->full;
-	commit->stats.failed = commit->log_error < 0;
+	note_state_locked(commit);
 	mutex_unlock(&commit->lock);
 }
 

@@ -11,6 +11,7 @@
 #include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -582,6 +583,54 @@ static void a_log_that_lost_its_newest_files_is_refused(void **state)
 	assert_refused(fixture, "HISTORY knows of later records");
 }
 
+static atomic_bool disk_is_full;
+static struct vfs_file *_Atomic ballast;
+
+static int open_noting_the_ballast(struct vfs *vfs, const char *path, unsigned flags,
+				   struct vfs_file **ret_file)
+{
+	int r = vfs_posix()->ops->open(vfs, path, flags, ret_file);
+
+	if (r == 0 && strstr(path, "/BALLAST"))
+		ballast = *ret_file;
+	return r;
+}
+
+static int allocate_all_but_the_ballast(struct vfs_file *file, uint64_t offset, uint64_t len)
+{
+	if (file == ballast && disk_is_full)
+		return -ENOSPC;
+	return vfs_posix()->ops->allocate(file, offset, len);
+}
+
+static void room_is_noticed_though_nobody_writes(void **state)
+{
+	struct fixture *fixture = *state;
+	struct store_options options = options_for(fixture);
+	uint64_t deadline = clock_monotonic_ms() + 20000;
+	struct vfs_ops ops = *vfs_posix()->ops;
+	struct vfs vfs = { .ops = &ops };
+	struct store_stats stats;
+	char *why = NULL;
+
+	ops.open = open_noting_the_ballast;
+	ops.allocate = allocate_all_but_the_ballast;
+	options.vfs = &vfs;
+	fixture->store = store_close(fixture->store);
+	remove_file(fixture, "BALLAST");
+	disk_is_full = true;
+	assert_int_equal(store_open(&options, &fixture->store, &why), 0);
+	store_stats(fixture->store, &stats);
+	assert_true(stats.full);
+	disk_is_full = false;
+	while (stats.full) {
+		store_stats(fixture->store, &stats);
+		assert_true(clock_monotonic_ms() < deadline);
+	}
+	fixture->store = store_close(fixture->store);
+	open_store(fixture);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -597,6 +646,7 @@ int main(void)
 		TEST(a_directory_belongs_to_one_node_and_one_process),
 		TEST(a_sound_directory_passes_the_check),
 		TEST(what_the_log_refers_to_survives_a_reopening),
+		TEST(room_is_noticed_though_nobody_writes),
 		TEST(a_check_changes_nothing),
 		TEST(a_check_of_another_directory_makes_nothing_in_it),
 		TEST(an_epoch_is_never_used_again_because_its_history_is_gone),

@@ -259,6 +259,112 @@ static void a_record_that_is_held_outlives_its_tree_of_files(void **state)
 	lsm_entry_release(&in_segment);
 }
 
+#define VALUE_BYTES 100000
+
+/* A value file, as what was written last at @number. Its id. */
+static uint64_t put_value(struct fixture *f, unsigned number)
+{
+	static uint8_t data[VALUE_BYTES];
+	char key[16];
+	struct entry entry = { .kind = ENTRY_FILE,
+			       .key = (uint8_t *)key,
+			       .key_len = key_of(number, key),
+			       .position = ++f->position,
+			       .content_type = "a/b",
+			       .content_type_len = 3,
+			       .encoding = "x",
+			       .encoding_len = 1 };
+	struct value_writer *writer;
+	struct value_file *file;
+
+	assert_int_equal(value_writer_new(f->options.values, &writer), 0);
+	assert_int_equal(value_writer_append(writer, data, sizeof(data)), 0);
+	assert_int_equal(
+		value_writer_finish(writer, &file, &entry.size_bytes, &entry.hash, &entry.utf8), 0);
+	entry.file_id = value_file_id(file);
+	assert_int_equal(lsm_apply(f->lsm, &entry, 1), 0);
+	value_file_unref(file);
+	return entry.file_id;
+}
+
+static void wait_for_value_bytes(struct fixture *f, uint64_t most)
+{
+	uint64_t deadline = clock_monotonic_ms() + 20000;
+
+	while (value_files_bytes(f->options.values) > most) {
+		assert_true(clock_monotonic_ms() < deadline);
+		usleep(1000);
+	}
+}
+
+static void dead_value_files_go_with_the_runs_that_name_them(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t deadline = clock_monotonic_ms() + 20000;
+	struct lsm_stats stats;
+	struct lsm_entry held;
+	uint64_t id, large;
+	char key[16];
+
+	/* An old run, larger than the value, that names nothing dead. */
+	f->options.memtable_bytes = 1 << 20;
+	close_tree(f);
+	open_tree(f);
+	for (unsigned i = 2; i < 300; i++)
+		assert_int_equal(put(f, i, 100), 0);
+	assert_int_equal(lsm_flush(f->lsm), 0);
+	lsm_stats(f->lsm, &stats);
+	large = stats.segment_bytes;
+	assert_true(large > VALUE_BYTES);
+	id = put_value(f, 1);
+	assert_int_equal(lsm_flush(f->lsm), 0);
+	assert_int_equal(lsm_get(f->lsm, key, key_of(1, key), 0, &held), 0);
+	assert_int_equal(put(f, 1, 1), 0);
+	assert_false(lsm_has_dead(f->lsm));
+	lsm_note_dead(f->lsm, id, VALUE_BYTES, f->position);
+	assert_int_equal(lsm_reclaim(f->lsm, 0, false), 0);
+	while (lsm_has_dead(f->lsm)) {
+		assert_true(clock_monotonic_ms() < deadline);
+		usleep(1000);
+	}
+	/* The reader has it yet. */
+	assert_true(value_files_bytes(f->options.values) > VALUE_BYTES);
+	lsm_entry_release(&held);
+	wait_for_value_bytes(f, 0);
+	lsm_stats(f->lsm, &stats);
+	assert_int_equal(stats.runs, 2);
+	assert_true(stats.compacted_bytes < large);
+	check_one(f, 1);
+}
+
+static void a_merge_that_writes_more_than_it_frees_waits(void **state)
+{
+	struct fixture *f = *state;
+	struct lsm_stats stats;
+	unsigned asks = 0;
+	uint64_t id;
+
+	f->options.memtable_bytes = 1 << 20;
+	f->options.threads = false;
+	close_tree(f);
+	open_tree(f);
+	id = put_value(f, 1);
+	for (unsigned i = 2; i < KEYS; i++)
+		assert_int_equal(put(f, i, 100), 0);
+	assert_int_equal(lsm_flush(f->lsm), 0);
+	assert_int_equal(put(f, 1, 1), 0);
+	lsm_note_dead(f->lsm, id, VALUE_BYTES, f->position);
+	assert_int_equal(lsm_flush(f->lsm), 0);
+	lsm_stats(f->lsm, &stats);
+	assert_in_range(stats.segment_bytes, 3 * VALUE_BYTES, 6 * VALUE_BYTES);
+	for (; value_files_bytes(f->options.values) > 0; asks++) {
+		assert_true(asks < 10);
+		assert_int_equal(lsm_reclaim(f->lsm, 0, false), 0);
+	}
+	assert_true(asks >= 3);
+	check_one(f, 1);
+}
+
 static int keep_segment(const char *name, void *state)
 {
 	if (strstr(name, ".seg"))
@@ -375,6 +481,8 @@ int main(void)
 		T(readers_and_listers_see_every_write_whole),
 		T(a_tree_without_room_answers_and_recovers),
 		T(a_record_that_is_held_outlives_its_tree_of_files),
+		T(dead_value_files_go_with_the_runs_that_name_them),
+		T(a_merge_that_writes_more_than_it_frees_waits),
 		T(a_damaged_block_is_an_error_and_never_an_absent_record),
 		T(a_sector_that_cannot_be_read_stops_no_writes),
 	};

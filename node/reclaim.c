@@ -190,7 +190,7 @@ static bool is_worth(const struct request *request, uint64_t cost, uint64_t gain
 		return cost <= request->room;
 	if (cost <= gain)
 		return true;
-	return cost <= SMALL_MERGE_BYTES && cost / request->patience <= gain;
+	return cost <= SMALL_MERGE_BYTES && cost <= gain * request->patience;
 }
 
 static size_t choose(const struct lsm *lsm, const struct view *view, const uint64_t *gains,

@@ -474,6 +474,83 @@ static void a_sector_that_cannot_be_read_stops_no_writes(void **state)
 	open_tree(f);
 }
 
+static atomic_bool hold_next_merge, merge_is_held, may_merge;
+
+static int open_and_hold(struct vfs *vfs, const char *path, unsigned flags,
+			 struct vfs_file **ret_file)
+{
+	if ((flags & VFS_CREATE) && strstr(path, ".seg") &&
+	    atomic_exchange(&hold_next_merge, false)) {
+		atomic_store(&merge_is_held, true);
+		while (!atomic_load(&may_merge))
+			usleep(1000);
+	}
+	return vfs_posix()->ops->open(vfs, path, flags, ret_file);
+}
+
+/* Nothing reads it, so that there need be no such file. */
+static void put_file(struct fixture *f, unsigned number, uint64_t file_id)
+{
+	char key[16];
+	struct entry entry = { .kind = ENTRY_FILE,
+			       .key = (uint8_t *)key,
+			       .key_len = key_of(number, key),
+			       .position = ++f->position,
+			       .content_type = "a/b",
+			       .content_type_len = 3,
+			       .encoding = "x",
+			       .encoding_len = 1,
+			       .size_bytes = 1,
+			       .file_id = file_id };
+
+	assert_int_equal(lsm_apply(f->lsm, &entry, 1), 0);
+}
+
+static void space_may_be_asked_for_while_it_is_being_freed(void **state)
+{
+	struct fixture *f = *state;
+	struct vfs_ops ops = *vfs_posix()->ops;
+	struct vfs vfs = { .ops = &ops };
+	uint64_t deadline = clock_monotonic_ms() + 20000;
+	struct lsm_stats stats;
+
+	ops.open = open_and_hold;
+	close_tree(f);
+	f->options.vfs = &vfs;
+	open_tree(f);
+	put_file(f, 1, 101);
+	put_file(f, 2, 102);
+	assert_int_equal(lsm_flush(f->lsm), 0);
+	assert_int_equal(put(f, 1, 20), 0);
+	assert_int_equal(lsm_flush(f->lsm), 0);
+	atomic_store(&hold_next_merge, true);
+	lsm_note_dead(f->lsm, 101, 1 << 30, f->position);
+	assert_int_equal(lsm_reclaim(f->lsm, 0, false), 0);
+	while (!atomic_load(&merge_is_held))
+		assert_true(clock_monotonic_ms() < deadline);
+	/* Too little to be worth it at once. */
+	assert_int_equal(put(f, 2, 20), 0);
+	lsm_note_dead(f->lsm, 102, 1, f->position);
+	assert_int_equal(lsm_reclaim(f->lsm, 0, false), 0);
+	do {
+		lsm_stats(f->lsm, &stats);
+		assert_true(clock_monotonic_ms() < deadline);
+	} while (stats.flushes < 3);
+	atomic_store(&may_merge, true);
+	/* Asking often enough frees it in the end; the thread gets a chance to see each. */
+	while (lsm_has_dead(f->lsm)) {
+		for (int i = 0; i < 10000; i++)
+			lsm_stats(f->lsm, &stats);
+		assert_true(clock_monotonic_ms() < deadline);
+		assert_int_equal(lsm_reclaim(f->lsm, 0, false), 0);
+	}
+	check_one(f, 1);
+	check_one(f, 2);
+	close_tree(f);
+	f->options.vfs = vfs_posix();
+	open_tree(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -485,6 +562,7 @@ int main(void)
 		T(a_merge_that_writes_more_than_it_frees_waits),
 		T(a_damaged_block_is_an_error_and_never_an_absent_record),
 		T(a_sector_that_cannot_be_read_stops_no_writes),
+		T(space_may_be_asked_for_while_it_is_being_freed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -214,6 +214,20 @@ listing_may_be_forbidden()
 	router_start
 }
 
+a_mount_shows_the_token()
+{
+	FS_ARGS=(-o "token_file=$TMP/token")
+	mount_start
+	expect_equal 0123456789 "$(cat "$MNT/0e")"
+	printf mounted >"$MNT/0e0e"
+	expect_http 200 "$ROUTER/kv/0e0e" -H 'Authorization: Bearer secret'
+	expect_equal mounted "$(cat "$BODY")"
+	mount_stop
+	printf 'wrong\n' >"$TMP/wrong"
+	expect_exit 1 "$FS_BIN" "$ROUTER" "$MNT" -f -o "token_file=$TMP/wrong"
+	expect_contains "$OUTPUT" token
+}
+
 a_token_is_asked_of_everybody_but_health()
 {
 	printf 'secret\n' >"$TMP/token"
@@ -230,6 +244,7 @@ a_token_is_asked_of_everybody_but_health()
 	expect_problem 401 "$ROUTER/status"
 	expect_http 200 "$ROUTER/kv/0e" -H 'Authorization: Bearer secret'
 	expect_http 200 "$ROUTER/health/live"
+	[[ ! -w /dev/fuse ]] || a_mount_shows_the_token
 	stop_process router
 	stop_process s0a
 	stop_process s1a

@@ -222,16 +222,27 @@ static struct inode *next_unsaved(struct mount *mount)
 	return inode;
 }
 
+static bool time_is_up(void *state)
+{
+	const uint64_t *deadline_ms = state;
+
+	return clock_monotonic_ms() >= *deadline_ms;
+}
+
+/* Once one could not be stored, all others have as long together as it had. */
 unsigned save_all(struct mount *mount)
 {
+	uint64_t deadline_ms = UINT64_MAX;
+	const struct interrupt late = { .raised = time_is_up, .state = &deadline_ms };
 	struct inode *inode;
 	unsigned failed = 0;
 
 	while ((inode = next_unsaved(mount))) {
-		int r = save_content(mount, inode, DURABILITY_DISK, NULL);
+		int r = save_content(mount, inode, DURABILITY_DISK, &late);
 
 		if (r < 0) {
-			failed++;
+			if (failed++ == 0)
+				deadline_ms = clock_monotonic_ms() + mount->options->timeout_ms;
 			log_error("unsaved file is lost", "key=%s size=%" PRIu64 " error=%d",
 				  inode->name, staging_size(inode->staging), -r);
 			mutex_lock(&mount->inodes.lock);

@@ -169,6 +169,31 @@ termination_says_what_could_not_be_stored()
 	mount_start
 }
 
+termination_does_not_wait_for_each_file()
+{
+	local name=${MOUNTS[$MNT]} began writer
+	python3 - "$MNT" "$TMP/opened" <<-'END' &
+		import os, sys, time
+		files = [os.open('%s/%04x' % (sys.argv[1], i), os.O_CREAT | os.O_WRONLY) for i in range(40)]
+		for file in files:
+		    os.write(file, b'lost')
+		open(sys.argv[2], 'w').close()
+		time.sleep(1000)
+	END
+	writer=$!
+	expect_within 10 test -e "$TMP/opened"
+	kill_process router
+	began=$SECONDS
+	end_process "$name"
+	((SECONDS - began < 10 * PATIENCE)) || fail "took $((SECONDS - began)) s"
+	kill -KILL "$writer"
+	wait "$writer" || true
+	unset "MOUNTS[$MNT]"
+	expect_equal 40 "$(grep -c 'event="unsaved file is lost"' "$TMP/log/$name")"
+	router_restart
+	mount_start
+}
+
 a_dead_mount_is_named()
 {
 	local name=${MOUNTS[$MNT]}
@@ -212,6 +237,7 @@ run_cases a_router_that_is_away_is_an_error_in_bounded_time_and_then_all_is_well
 	a_node_that_is_away_is_an_error_in_bounded_time \
 	what_a_leader_has_lost_is_stored_again_by_fsync a_waiting_program_can_be_interrupted \
 	termination_stores_what_is_unsaved termination_says_what_could_not_be_stored \
-	a_dead_mount_is_named in_the_background_it_answers_once_the_command_has_returned \
+	termination_does_not_wait_for_each_file a_dead_mount_is_named \
+	in_the_background_it_answers_once_the_command_has_returned \
 	a_read_only_mount_refuses_changes
 mount_stop

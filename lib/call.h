@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One request to another machine and its answer at the asking side, whatever carries them: frames
- * or libcurl. Started through a peer (lib/peer.h).
+ * or libcurl.
  *
- * Life: call_start(); then head(), body() pieces, and done() exactly once, never from inside
- * call_start(). call_cancel() suppresses all further callbacks. Afterwards the caller frees it.
- * Ownership: embedded in its user, in place from start until done() or call_cancel().
- * Threads: the loop's.
+ * Life: peer_call() (lib/peer.h) or http_client_call(); then head(), body() pieces, and done()
+ * exactly once, never from inside the call that started it. call_cancel() suppresses all further
+ * callbacks. Afterwards the caller frees it. Ownership: embedded in its user, in place from start
+ * until done() or call_cancel(). Threads: the loop's.
  */
 #pragma once
 
@@ -31,8 +31,8 @@ struct call_handler {
 	 * call_resume() does not count towards timeout_ms. */
 	ssize_t (*upload)(struct call *, void *data, size_t len);
 	/* @result is OUTCOME_OK if an answer (of any status) arrived whole. Otherwise why not:
-	 * BAD_GATEWAY, TIMEOUT, UNAVAILABLE; @applied says whether the request may have reached the
-	 * other side. */
+	 * BAD_GATEWAY, TIMEOUT, UNAVAILABLE; @maybe_applied says whether the request may have
+	 * reached the other side. */
 	void (*done)(struct call *, enum outcome result, bool maybe_applied);
 };
 

@@ -74,7 +74,7 @@ int lsm_get(struct lsm *lsm, const void *key, size_t key_len, unsigned flags,
 	    struct lsm_entry *ret_entry);
 void lsm_entry_release(struct lsm_entry *entry);
 
-/* Live records (no tombstones) in key order, from the first key > @after (@after_len 0: from the
+/* Live records (no tombstones) in key order, from the first key > @after (its length 0: from the
  * start). Stops after @limit names, or when @found returns non-zero (1: stop, do not count this
  * one; negative: error), or when the budget of skipped tombstones is used up. The entry is valid
  * inside @found only and carries no value. *ret_more: there may be more after the last key visited;

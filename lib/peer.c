@@ -46,11 +46,6 @@ int peer_call(struct peer *peer, struct call *call)
 	return r == -EMSGSIZE ? stream_call(peer, call) : r;
 }
 
-const char *peer_url(const struct peer *peer)
-{
-	return peer->url;
-}
-
 bool peer_is_up(const struct peer *peer)
 {
 	return mux_client_is_up(peer->mux);

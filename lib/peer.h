@@ -31,6 +31,5 @@ struct peer *peer_free(struct peer *peer);
 /* Never calls back from inside. 0 and done() will come; -ENOMEM; -EBUSY: in_flight_max calls wait
  * already. */
 int peer_call(struct peer *peer, struct call *call);
-const char *peer_url(const struct peer *peer);
 /* False after a failed connect or a timeout, until it answers again. */
 bool peer_is_up(const struct peer *peer);

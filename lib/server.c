@@ -13,9 +13,9 @@
 #include "lib/log.h"
 #include "lib/mutex.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -267,6 +267,15 @@ static void drain_workers(struct server *server, const sigset_t *signals)
 	}
 }
 
+static unsigned busy_count(const struct server *server)
+{
+	unsigned busy = 0;
+
+	for (unsigned i = 0; i < server->worker_count; i++)
+		busy += atomic_load_explicit(&server->workers[i].busy, memory_order_relaxed);
+	return busy;
+}
+
 static int run(struct server *server, const sigset_t *signals)
 {
 	uint16_t port = 0;
@@ -287,7 +296,7 @@ static int run(struct server *server, const sigset_t *signals)
 		atomic_store(&server->ready, true);
 		sigwait(signals, &signal_number);
 		atomic_store(&server->ready, false);
-		log_info("draining", "signal=%d busy=%u", signal_number, server_busy(server));
+		log_info("draining", "signal=%d busy=%u", signal_number, busy_count(server));
 	}
 	drain_workers(server, signals);
 	for (unsigned i = 0; i < server->worker_count; i++) {
@@ -348,13 +357,4 @@ int server_run(const struct server_options *options, const struct server_service
 bool server_is_ready(const struct server *server)
 {
 	return atomic_load(&server->ready);
-}
-
-unsigned server_busy(const struct server *server)
-{
-	unsigned busy = 0;
-
-	for (unsigned i = 0; i < server->worker_count; i++)
-		busy += atomic_load_explicit(&server->workers[i].busy, memory_order_relaxed);
-	return busy;
 }

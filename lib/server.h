@@ -11,7 +11,6 @@
 #include "lib/http_server.h"
 
 #include <signal.h>
-#include <stdatomic.h>
 
 struct server;
 
@@ -55,4 +54,3 @@ int server_run(const struct server_options *options, const struct server_service
 	       void *program);
 /* From any thread. A server is ready once all workers have started, until it drains. */
 bool server_is_ready(const struct server *server);
-unsigned server_busy(const struct server *server);

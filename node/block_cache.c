@@ -46,7 +46,7 @@ struct block *block_new(uint64_t file_id, uint64_t offset, size_t size)
 	return block;
 }
 
-struct block *block_ref(struct block *block)
+static struct block *block_ref(struct block *block)
 {
 	atomic_fetch_add_explicit(&block->references, 1, memory_order_relaxed);
 	return block;

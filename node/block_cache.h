@@ -31,7 +31,6 @@ struct block {
 
 /* One reference, @size bytes of room; NULL if memory is out. */
 struct block *block_new(uint64_t file_id, uint64_t offset, size_t size);
-struct block *block_ref(struct block *block);
 struct block *block_unref(struct block *block);
 
 /* *ret_cache is NULL for @bytes 0; all calls accept that. */

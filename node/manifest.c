@@ -120,22 +120,6 @@ static int read_state(struct vfs *vfs, const char *dir, uint64_t file_id,
 	return r;
 }
 
-int manifest_read(struct vfs *vfs, const char *dir, struct manifest_state *ret_state)
-{
-	struct manifest_state state = { .next_file_id = 1 };
-	uint64_t file_id;
-	int r;
-
-	r = read_current(vfs, dir, &file_id);
-	if (r == 0)
-		r = read_state(vfs, dir, file_id, &state);
-	if (r < 0)
-		manifest_state_deinit(&state);
-	else
-		*ret_state = state;
-	return r;
-}
-
 struct names {
 	uint64_t last_id; /* of a manifest */
 	bool segments;

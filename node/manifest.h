@@ -41,8 +41,6 @@ struct manifest_edit {
 int manifest_open(struct vfs *vfs, const char *dir, struct manifest **ret_manifest);
 /* As manifest_open(), but changes nothing on disk; there can be no edits. */
 int manifest_open_to_read(struct vfs *vfs, const char *dir, struct manifest **ret_manifest);
-/* Reads only; for checks. *ret_state is to be given to manifest_state_deinit(). */
-int manifest_read(struct vfs *vfs, const char *dir, struct manifest_state *ret_state);
 void manifest_state_deinit(struct manifest_state *state);
 struct manifest *manifest_free(struct manifest *manifest);
 const struct manifest_state *manifest_state(const struct manifest *manifest);

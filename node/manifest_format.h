@@ -8,7 +8,6 @@
 
 /* Before each payload: u64 checksum of what follows it, u32 payload length, u32 kind. */
 #define MANIFEST_RECORD_HEADER_BYTES 16
-#define MANIFEST_PAYLOAD_BYTES_MAX   (16u * 1024 * 1024)
 
 enum manifest_record_kind {
 	MANIFEST_EDIT = 1,

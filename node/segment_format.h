@@ -32,7 +32,6 @@ enum segment_form {
 	SEGMENT_APART = 1, /* the head, then u64 offset and u32 length of the block that has it all
 			    */
 };
-#define SEGMENT_REFERENCE_BYTES 12
 
 enum segment_section {
 	SEGMENT_INDEX,

@@ -7,7 +7,6 @@
 
 #include "lib/cleanup.h"
 #include "lib/hash.h"
-#include "lib/log.h"
 #include "node/bloom.h"
 #include "node/key_order.h"
 #include "node/segment_format.h"
@@ -110,11 +109,6 @@ int segment_writer_new(const struct segment_writer_options *options,
 		return r;
 	*ret_writer = take_ptr(writer);
 	return 0;
-}
-
-uint64_t segment_writer_bytes(const struct segment_writer *writer)
-{
-	return writer->written + writer->out.len + writer->block.len;
 }
 
 uint64_t segment_writer_entries(const struct segment_writer *writer)

@@ -24,8 +24,6 @@ int segment_writer_new(const struct segment_writer_options *options,
 		       struct segment_writer **ret_writer);
 /* -EBADMSG if it is not an entry or its key does not follow the last one. */
 int segment_writer_add(struct segment_writer *writer, const uint8_t *encoded, size_t len);
-/* Bytes so far. */
-uint64_t segment_writer_bytes(const struct segment_writer *writer);
 uint64_t segment_writer_entries(const struct segment_writer *writer);
 /* The file and its directory entry are on stable storage; at least one entry was added. The writer
  * is used up either way, and on failure the file is deleted. */

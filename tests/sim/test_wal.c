@@ -62,7 +62,6 @@ static int append(struct wal *wal, uint32_t count)
 
 struct seen {
 	uint64_t last; /* position */
-	uint64_t last_file;
 	bool wrong;
 };
 
@@ -77,7 +76,6 @@ static int see(const struct wal_record *record, void *state)
 	if (len != record->payload_len || memcmp(payload, record->payload, len) != 0)
 		seen->wrong = true;
 	seen->last = record->first_position + record->count - 1;
-	seen->last_file = record->file_id;
 	return 0;
 }
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs/content.h"
 
-#include "fs/meta.h"
 #include "lib/cleanup.h"
 #include "lib/clock.h"
 

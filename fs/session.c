@@ -7,7 +7,6 @@
 #include "fs/session.h"
 
 #include "fs/ops.h"
-#include "lib/log.h"
 
 #include <errno.h>
 #include <linux/fuse.h>

@@ -2,7 +2,6 @@
 #include "fs/still_open.h"
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Answers as libmicrohttpd wants them: bytes that it frees, or a reader that it asks for more. */
+#include "lib/http_date.h"
 #include "lib/http_internal.h"
 
 #include "lib/clock.h"
-#include "lib/object.h"
 
 #include <errno.h>
 #include <stdlib.h>

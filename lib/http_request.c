@@ -12,7 +12,6 @@
  * Suspending costs three system calls, so a request whose answer is not there yet is called for a
  * few turns before it is suspended: most answers come within them.
  */
-#include "lib/clock.h"
 #include "lib/container_of.h"
 #include "lib/http_internal.h"
 

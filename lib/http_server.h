@@ -16,9 +16,6 @@
 #include "lib/exchange.h"
 #include "lib/loop.h"
 
-#include <stddef.h>
-#include <stdint.h>
-
 struct http_server;
 
 struct http_service {

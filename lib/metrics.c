@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/metrics.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 

@@ -10,7 +10,6 @@
 #include "lib/loop.h"
 
 #include <netdb.h>
-#include <stdbool.h>
 
 enum mux_socket_state {
 	MUX_CLOSED,

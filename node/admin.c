@@ -2,7 +2,6 @@
 #include "node/admin.h"
 
 #include "lib/clock.h"
-#include "lib/object.h"
 #include "node/store_metrics.h"
 
 #include <string.h>

@@ -8,8 +8,6 @@
 #include "lib/clock.h"
 #include "node/lsm_private.h"
 
-#include <errno.h>
-
 /* At the bound itself. */
 #define DELAY_NS_PER_MB 100000000.0
 /* Delays are taken in one piece once they add up to this. */

@@ -29,7 +29,6 @@
 #include "node/ballast.h"
 #include "node/group.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>

@@ -9,7 +9,6 @@
 #include "lib/hash.h"
 #include "lib/log.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

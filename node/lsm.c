@@ -6,9 +6,7 @@
  */
 #include "node/lsm.h"
 
-#include "lib/log.h"
 #include "node/lsm_private.h"
-#include "node/segment_writer.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -7,7 +7,6 @@
 #include "node/segment.h"
 
 #include "lib/cleanup.h"
-#include "lib/container_of.h"
 #include "lib/log.h"
 #include "node/bloom.h"
 #include "node/key_order.h"

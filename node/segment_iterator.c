@@ -6,7 +6,6 @@
 #include "node/segment_private.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 
 static void drop_apart(struct segment_iterator *it)

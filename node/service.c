@@ -3,7 +3,6 @@
 
 #include "lib/cleanup.h"
 #include "lib/clock.h"
-#include "lib/log.h"
 #include "node/routes.h"
 
 #include <assert.h>

@@ -2,7 +2,6 @@
 /* Writing value files. Layout: docs/FORMAT.md, "Value file". */
 #include "lib/bytes.h"
 #include "lib/cleanup.h"
-#include "lib/log.h"
 #include "lib/utf8.h"
 #include "node/value_dir.h"
 

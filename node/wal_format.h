@@ -7,7 +7,6 @@
 
 #include "lib/hash.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

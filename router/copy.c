@@ -3,7 +3,6 @@
 
 #include "lib/hash.h"
 
-#include <errno.h>
 #include <string.h>
 
 static void end(struct copy *copy, enum copy_result result)

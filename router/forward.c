@@ -13,7 +13,6 @@
 #include "router/hop.h"
 #include "router/upload.h"
 
-#include <errno.h>
 #include <stdlib.h>
 
 #define ANSWER_MAX ((size_t)1 << 20) /* of an answer that did not announce its length */

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "router/gather.h"
 
-#include "lib/log.h"
-
-#include <errno.h>
-
 /* Ends the call early; nothing of it is seen afterwards. */
 static void refuse(struct gather *gather, enum outcome why)
 {

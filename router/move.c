@@ -22,7 +22,6 @@
 #include "lib/reply.h"
 #include "router/copy.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 

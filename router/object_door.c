@@ -6,8 +6,6 @@
 #include "router/hop.h"
 #include "router/move.h"
 
-#include <errno.h>
-
 static bool method_is_served(enum method method)
 {
 	return method >= METHOD_GET && method <= METHOD_MOVE;

@@ -2,7 +2,6 @@
 #include "tests/unit/fake_server.h"
 
 #include <arpa/inet.h>
-#include <assert.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>

@@ -4,7 +4,6 @@
 
 #include "lib/frame.h"
 
-#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

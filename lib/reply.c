@@ -125,28 +125,33 @@ static void make_bare(struct answer *answer, unsigned status)
 	*answer = (struct answer){ .status = status };
 }
 
-void reply_problem(struct exchange *ex, enum outcome outcome, const char *detail, ...)
+static void __attribute__((format(printf, 4, 0)))
+respond_problem(struct exchange *ex, enum outcome outcome, enum applied applied, const char *detail,
+		va_list args)
 {
 	struct answer answer = { 0 };
+
+	if (answer_problem_args(&answer, ex, outcome, applied, detail, args) < 0)
+		make_bare(&answer, outcome_info(outcome)->status);
+	exchange_respond(ex, &answer);
+}
+
+void reply_problem(struct exchange *ex, enum outcome outcome, const char *detail, ...)
+{
 	va_list args;
 
 	va_start(args, detail);
-	if (answer_problem_args(&answer, ex, outcome, APPLIED_NOT, detail, args) < 0)
-		make_bare(&answer, outcome_info(outcome)->status);
+	respond_problem(ex, outcome, APPLIED_NOT, detail, args);
 	va_end(args);
-	exchange_respond(ex, &answer);
 }
 
 void reply_problem_unknown(struct exchange *ex, enum outcome outcome, const char *detail, ...)
 {
-	struct answer answer = { 0 };
 	va_list args;
 
 	va_start(args, detail);
-	if (answer_problem_args(&answer, ex, outcome, APPLIED_UNKNOWN, detail, args) < 0)
-		make_bare(&answer, outcome_info(outcome)->status);
+	respond_problem(ex, outcome, APPLIED_UNKNOWN, detail, args);
 	va_end(args);
-	exchange_respond(ex, &answer);
 }
 
 void reply_json(struct exchange *ex, enum outcome outcome, json_t *json)

@@ -19,15 +19,12 @@
  * Lock order: wal_lock, lock. The log is synced under wal_lock, by the commit thread or the flush
  * thread: both have to wait for that sync anyway, and nobody else takes it.
  */
-#include "node/commit.h"
+#include "node/commit_private.h"
 
 #include "lib/bytes.h"
-#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/mutex.h"
 #include "lib/utf8.h"
-#include "node/ballast.h"
-#include "node/group.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -35,78 +32,7 @@
 #include <string.h>
 
 #define SYNC_DELAY_MS  500 /* of memory writes: on disk within a second */
-#define RETRY_MS       1000
-#define LET_GO_MS      10000 /* between attempts to free a few dead bytes */
-#define PRESSED_MS     10000
 #define UNSYNCED_BYTES (8 * 1024 * 1024) /* of memory writes: then a sync */
-
-struct commit {
-	/* immutable after commit_new() */
-	struct commit_options options;
-	pthread_t thread;
-
-	/* owned by the commit thread */
-	struct group group;
-	struct version next;
-	uint64_t next_position;
-	uint64_t sync_at_ms; /* unsynced memory writes are synced then; 0: there are none */
-	uint64_t retry_at_ms; /* next attempt to reopen the log, apply, or find room */
-	uint64_t dead_bytes; /* of value files that died since let_go() */
-	uint64_t dead_inline_bytes; /* of other values that were replaced or deleted */
-	uint64_t let_go_at_ms; /* next let_go(); 0: nothing is dead */
-	uint64_t trim_at_ms; /* what let_go() left in the log has its age then; 0: nothing */
-	uint64_t left_at_ms; /* last let_go() that left something there */
-	uint64_t pressed_until_ms; /* room was short lately */
-	struct buf unapplied; /* in the log, not in the tree: entries, encoded */
-	bool full;
-	int log_error; /* why the log could not be reopened; 0: it is good */
-
-	struct mutex wal_lock; /* appends, syncs and reopens */
-	_Atomic bool wants_reopen; /* the flush thread found the log broken */
-	_Atomic bool wants_room;
-
-	struct mutex lock;
-	struct condition work;
-	/* protected by lock */
-	struct store_write *head, **tail;
-	bool closing, stopped, busy;
-	struct buf doubtful; /* ids of a failed group that a crash brings back, perhaps, until the
-				log is reopened */
-	struct commit_stats stats;
-};
-
-static uint64_t now_ms(const struct commit *commit)
-{
-	if (commit->options.threads)
-		return clock_monotonic_ms();
-	return (uint64_t)(commit->options.realtime_ns() / 1000000);
-}
-
-/* A little more, as log records have times of another clock. */
-static uint64_t retain_ms(const struct commit *commit)
-{
-	return ((uint64_t)commit->options.log_retain_s + 1) * 1000;
-}
-
-static bool is_no_room(int r)
-{
-	return r == -ENOSPC || r == -EDQUOT;
-}
-
-static void set_full(struct commit *commit, bool full)
-{
-	if (commit->full == full)
-		return;
-	commit->full = full;
-	if (full) {
-		log_warn("disk full", "only deletes are accepted until there is room");
-		ballast_release(commit->options.vfs, commit->options.dir);
-		commit->options.trim(commit->options.state, true);
-		commit->retry_at_ms = now_ms(commit) + RETRY_MS;
-	} else {
-		log_info("disk has room again", "%s", "");
-	}
-}
 
 /* The log is written again as far as the tree knows it. */
 static int reopen(struct commit *commit)
@@ -129,10 +55,10 @@ static int reopen(struct commit *commit)
 		buf_clear(&commit->doubtful);
 		mutex_unlock(&commit->lock);
 	} else {
-		commit->retry_at_ms = now_ms(commit) + RETRY_MS;
+		commit->retry_at_ms = commit_now_ms(commit) + COMMIT_RETRY_MS;
 	}
-	if (is_no_room(r))
-		set_full(commit, true);
+	if (commit_is_no_room(r))
+		commit_set_full(commit, true);
 	return r;
 }
 
@@ -167,7 +93,7 @@ static int make_ready(struct commit *commit)
 	int r;
 
 	if (is_broken(commit)) {
-		if (commit->log_error < 0 && now_ms(commit) < commit->retry_at_ms)
+		if (commit->log_error < 0 && commit_now_ms(commit) < commit->retry_at_ms)
 			return commit->log_error;
 		r = reopen(commit);
 		if (r < 0)
@@ -176,127 +102,11 @@ static int make_ready(struct commit *commit)
 	if (commit->unapplied.len == 0)
 		return 0;
 	r = apply_payload(commit, &commit->unapplied);
-	if (is_no_room(r))
-		set_full(commit, true);
+	if (commit_is_no_room(r))
+		commit_set_full(commit, true);
 	if (r == 0)
 		buf_deinit(&commit->unapplied);
 	return r;
-}
-
-/* The error of the last flush may be old news: it counts only while a flush would not fit. */
-static bool flush_lacks_room(struct commit *commit)
-{
-	struct lsm_stats stats;
-	uint64_t space, total;
-
-	lsm_stats(commit->options.lsm, &stats);
-	if (!is_no_room(stats.background_error))
-		return false;
-	if (vfs_space(commit->options.vfs, commit->options.dir, &space, &total) < 0)
-		return true;
-	return space < 2 * stats.sealed_bytes + commit->options.ballast_bytes;
-}
-
-static uint64_t space_free(struct commit *commit)
-{
-	uint64_t space, total;
-
-	if (vfs_space(commit->options.vfs, commit->options.dir, &space, &total) < 0)
-		return UINT64_MAX;
-	return space;
-}
-
-/* Whether what is dead would give as much room as there is. */
-static bool room_is_short(struct commit *commit)
-{
-	uint64_t dead = commit->dead_bytes + commit->dead_inline_bytes;
-
-	return dead > 0 && dead >= space_free(commit);
-}
-
-static bool is_pressed(const struct commit *commit)
-{
-	return commit->full || commit->pressed_until_ms > 0;
-}
-
-static void press(struct commit *commit)
-{
-	commit->pressed_until_ms = now_ms(commit) + PRESSED_MS;
-}
-
-/* Log and tree let go of dead value files: a new log file, so that the others can be trimmed, then
- * a flush, behind which they are, and merges. Nothing here waits for those. */
-static void let_go(struct commit *commit)
-{
-	uint64_t now = now_ms(commit), room = is_pressed(commit) ? space_free(commit) : 0;
-	bool all = is_pressed(commit) && commit->dead_inline_bytes >= room;
-	int r;
-
-	if (commit->unapplied.len > 0)
-		return;
-	if (commit->dead_bytes > 0) {
-		mutex_lock(&commit->wal_lock);
-		r = wal_rotate(commit->options.wal, commit->options.realtime_ns());
-		commit->wants_reopen |= wal_is_broken(commit->options.wal);
-		mutex_unlock(&commit->wal_lock);
-		if (r < 0)
-			return;
-		commit->dead_bytes = 0;
-		commit->left_at_ms = now;
-		if (commit->trim_at_ms == 0)
-			commit->trim_at_ms = now + retain_ms(commit);
-	}
-	commit->let_go_at_ms = now + LET_GO_MS;
-	if (all)
-		commit->dead_inline_bytes = 0;
-	if (lsm_reclaim(commit->options.lsm, room, all) < 0)
-		log_warn("space of old values not freed", "memory is out");
-	commit->options.trim(commit->options.state, is_pressed(commit));
-}
-
-static bool has_dead(const struct commit *commit)
-{
-	return commit->dead_bytes > 0 || lsm_has_dead(commit->options.lsm);
-}
-
-/* What was dead long enough is freed, unless that costs too much. */
-static void tidy_up(struct commit *commit, uint64_t now)
-{
-	if (commit->let_go_at_ms > 0 && now >= commit->let_go_at_ms) {
-		commit->let_go_at_ms = 0;
-		if (has_dead(commit)) {
-			commit->let_go_at_ms = now + LET_GO_MS;
-			let_go(commit);
-		}
-	}
-	if (commit->trim_at_ms > 0 && now >= commit->trim_at_ms) {
-		uint64_t next = commit->left_at_ms + retain_ms(commit);
-
-		commit->options.trim(commit->options.state, false);
-		commit->trim_at_ms = next > now ? next : 0;
-	}
-}
-
-/* Values were refused, or will be. */
-static void relieve(struct commit *commit)
-{
-	if (has_dead(commit) || room_is_short(commit))
-		let_go(commit);
-	commit->options.trim(commit->options.state, true);
-}
-
-static void look_for_room(struct commit *commit)
-{
-	if (room_is_short(commit))
-		press(commit);
-	if (flush_lacks_room(commit))
-		set_full(commit, true);
-	if (is_pressed(commit))
-		relieve(commit);
-	if (commit->full && !flush_lacks_room(commit) &&
-	    ballast_restore(commit->options.vfs, commit->options.dir,
-			    commit->options.ballast_bytes) == 0)
-		set_full(commit, false);
 }
 
 static void sync_now(struct commit *commit)
@@ -324,21 +134,21 @@ static void note_state_locked(struct commit *commit) REQUIRES(&commit->lock)
 /* What time brings. */
 static void tick(struct commit *commit)
 {
-	uint64_t now = now_ms(commit);
+	uint64_t now = commit_now_ms(commit);
 
 	if (commit->sync_at_ms > 0 && now >= commit->sync_at_ms)
 		sync_now(commit);
 	if (atomic_exchange(&commit->wants_room, false)) {
-		press(commit);
+		commit_press(commit);
 		commit->retry_at_ms = 0;
 	} else if (now >= commit->pressed_until_ms) {
 		commit->pressed_until_ms = 0;
 	}
-	tidy_up(commit, now);
+	commit_tidy_up(commit, now);
 	if (now >= commit->retry_at_ms) {
-		commit->retry_at_ms = now + RETRY_MS;
+		commit->retry_at_ms = now + COMMIT_RETRY_MS;
 		make_ready(commit);
-		look_for_room(commit);
+		commit_look_for_room(commit);
 	}
 	mutex_lock(&commit->lock);
 	note_state_locked(commit);
@@ -359,7 +169,7 @@ static uint64_t next_tick(const struct commit *commit)
 
 	if (commit->wants_room)
 		return 1;
-	if (!is_pressed(commit) && !commit->wants_reopen && commit->unapplied.len == 0)
+	if (!commit_is_pressed(commit) && !commit->wants_reopen && commit->unapplied.len == 0)
 		return next;
 	return sooner(next, commit->retry_at_ms > 0 ? commit->retry_at_ms : 1);
 }
@@ -424,25 +234,11 @@ static int log_group(struct commit *commit, bool *ret_maybe)
 	if (r == 0 && synced)
 		commit->sync_at_ms = 0;
 	else if (r == 0 && commit->sync_at_ms == 0 && commit->group.entry_count > 0)
-		commit->sync_at_ms = now_ms(commit) + SYNC_DELAY_MS;
+		commit->sync_at_ms = commit_now_ms(commit) + SYNC_DELAY_MS;
 	mutex_lock(&commit->lock);
 	commit->stats.syncs += synced;
 	mutex_unlock(&commit->lock);
 	return r;
-}
-
-static void note_dead(struct commit *commit)
-{
-	const struct group *group = &commit->group;
-
-	for (size_t i = 0; i < group->dead_count; i++) {
-		lsm_note_dead(commit->options.lsm, group->dead[i].file_id, group->dead[i].bytes,
-			      commit->next_position - 1);
-		commit->dead_bytes += group->dead[i].bytes;
-	}
-	commit->dead_inline_bytes += group->dead_inline_bytes;
-	if (group->dead_count > 0 && commit->let_go_at_ms == 0)
-		commit->let_go_at_ms = now_ms(commit) + LET_GO_MS;
 }
 
 /* Steps 4. The group is in the log: whatever happens here, it counts. */
@@ -456,12 +252,12 @@ static int apply_group(struct commit *commit)
 	group_remember_ids(group);
 	commit->next.sequence += group->entry_count;
 	commit->next_position += group->entry_count;
-	note_dead(commit);
+	commit_note_dead(commit);
 	r = lsm_apply(commit->options.lsm, group->entries, group->entry_count);
 	if (r < 0) {
 		commit->unapplied = buf_take(&group->payload);
-		if (is_no_room(r))
-			set_full(commit, true);
+		if (commit_is_no_room(r))
+			commit_set_full(commit, true);
 		log_error("write waits to be applied", "error=%d", -r);
 	}
 	return r;
@@ -469,7 +265,7 @@ static int apply_group(struct commit *commit)
 
 static enum outcome failure_of(int r)
 {
-	if (is_no_room(r))
+	if (commit_is_no_room(r))
 		return OUTCOME_NO_SPACE;
 	return r == -ENOMEM || r == -EIO ? OUTCOME_UNAVAILABLE : outcome_from_error(r);
 }
@@ -564,9 +360,9 @@ static void commit_group(struct commit *commit, struct store_write **list)
 
 	build_group(commit, list);
 	r = log_group(commit, &maybe);
-	if (is_no_room(r) && !maybe && !commit->full) {
+	if (commit_is_no_room(r) && !maybe && !commit->full) {
 		/* With the ballast gone there may be room for the deletes among them. */
-		set_full(commit, true);
+		commit_set_full(commit, true);
 		*list = first;
 		build_group(commit, list);
 		r = log_group(commit, &maybe);
@@ -590,10 +386,10 @@ static void commit_group(struct commit *commit, struct store_write **list)
 /* Comes after the answers. @died: the group has left dead value files. */
 static void after_group(struct commit *commit, bool died)
 {
-	if (died && room_is_short(commit))
-		look_for_room(commit);
+	if (died && commit_room_is_short(commit))
+		commit_look_for_room(commit);
 	else if (commit->dead_bytes > commit->options.dead_bytes_max)
-		let_go(commit);
+		commit_let_go(commit);
 }
 
 static void commit_list(struct commit *commit, struct store_write *list)
@@ -755,8 +551,8 @@ int commit_new(const struct commit_options *options, struct commit **ret_commit)
 	commit->next_position = last.position + 1;
 	commit->full = options->full;
 	commit->dead_bytes = options->dead_bytes;
-	if (has_dead(commit))
-		commit->let_go_at_ms = now_ms(commit) + LET_GO_MS;
+	if (commit_has_dead(commit))
+		commit->let_go_at_ms = commit_now_ms(commit) + COMMIT_LET_GO_MS;
 	commit->tail = &commit->head;
 	mutex_init(&commit->wal_lock);
 	mutex_init(&commit->lock);

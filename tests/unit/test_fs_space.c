@@ -26,8 +26,9 @@ static enum fs_answer tell_status(void *state, const char *request, struct buf *
 {
 	const struct status *status = state;
 
-	assert_non_null(strstr(request, "GET /status HTTP/1.1"));
-	if (status->kind != FS_SILENCE)
+	if (!strstr(request, "GET /status HTTP/1.1"))
+		fs_write_answer(ret_answer, 404, "", NULL, 0);
+	else if (status->kind != FS_SILENCE)
 		fs_write_answer(ret_answer, status->status, "", status->body, strlen(status->body));
 	return status->kind;
 }

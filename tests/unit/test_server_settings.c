@@ -78,7 +78,7 @@ static int parse(struct server_settings *s, const char *argument)
 				   .specs = specs,
 				   .spec_count = SERVER_SETTINGS_SPECS };
 	char copy[128];
-	char *argv[] = { "prog", copy, NULL };
+	char *argv[] = { (char *)"prog", copy, NULL };
 	int first, status = 0;
 
 	snprintf(copy, sizeof(copy), "%s", argument);
@@ -122,9 +122,9 @@ static void seconds_of_the_command_line_are_milliseconds_of_the_server(void **st
 static void numbers_out_of_bounds_are_refused(void **state)
 {
 	static const char *const bad[] = {
-		"--workers=0",	     "--workers=65",	       "--connection-limit=7",
-		"--idle-timeout=0",  "--idle-timeout=86401",   "--head-timeout=0",
-		"--drain-timeout=3601", "--drain-timeout=-1", "--connection-limit=65537",
+		"--workers=0",          "--workers=65",         "--connection-limit=7",
+		"--idle-timeout=0",     "--idle-timeout=86401", "--head-timeout=0",
+		"--drain-timeout=3601", "--drain-timeout=-1",   "--connection-limit=65537",
 		"--head-timeout=1m",
 	};
 	struct server_settings s = SERVER_SETTINGS_DEFAULT;
@@ -147,8 +147,7 @@ static void a_bad_level_is_one_sentence_and_status_2(void **state)
 
 		s.log_level = bad[i];
 		assert_int_equal(apply(&s), 2);
-		assert_string_equal(
-			said, "prog: --log-level must be error, warn, info or debug\n");
+		assert_string_equal(said, "prog: --log-level must be error, warn, info or debug\n");
 		server_settings_deinit(&s);
 	}
 }

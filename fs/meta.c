@@ -56,8 +56,9 @@ int meta_need_labels(struct mount *mount, struct inode *inode, const struct inte
 	if (r < 0)
 		return r;
 	mutex_lock(&mount->inodes.lock);
-	if (!inode->content_type || !inode->encoding)
-		r = meta_set_labels_locked(inode, meta.content_type.text, meta.encoding.text);
+	/* One that was chosen here, of unsaved content, is not the record's to tell. */
+	r = meta_set_labels_locked(inode, inode->content_type ? NULL : meta.content_type.text,
+				   inode->encoding ? NULL : meta.encoding.text);
 	mutex_unlock(&mount->inodes.lock);
 	return r;
 }

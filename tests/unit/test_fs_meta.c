@@ -189,6 +189,18 @@ static void a_change_of_unsaved_content_waits_for_it(void **state)
 	assert_int_equal(record->inode->mtime_ns, 5);
 }
 
+/* As when a file is opened from a listing, written to, and labelled before it is closed. */
+static void a_label_that_was_chosen_stays_when_the_other_is_asked_for(void **state)
+{
+	struct record *record = *state;
+	const struct meta_change change = { .content_type = "image/png" };
+
+	record->inode->unsaved = true;
+	assert_int_equal(meta_change(&record->mount, record->inode, &change, NULL), 0);
+	assert_int_equal(meta_need_labels(&record->mount, record->inode, NULL), 0);
+	assert_labels(record, "image/png", "utf-8");
+}
+
 static void a_change_of_a_record_replaced_elsewhere_is_made_of_the_newer(void **state)
 {
 	struct record *record = *state;
@@ -236,6 +248,7 @@ int main(void)
 		TEST(a_change_of_a_stored_record_is_stored_at_once),
 		TEST(one_label_changed_leaves_the_other_to_be_asked_for),
 		TEST(a_change_of_unsaved_content_waits_for_it),
+		TEST(a_label_that_was_chosen_stays_when_the_other_is_asked_for),
 		TEST(a_change_of_a_record_replaced_elsewhere_is_made_of_the_newer),
 		TEST(a_change_that_failed_changes_nothing),
 	};

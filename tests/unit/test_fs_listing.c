@@ -297,12 +297,12 @@ static void temporary_files_are_listed_behind_the_records(void **state)
 {
 	struct directory *directory = *state;
 	struct listing *listing = open_listing(directory);
-	struct inode *first = add_temporary(directory, "notes.tmp");
+	struct inode *first = add_temporary(directory, ".04.swp");
 	struct inode *second = add_temporary(directory, ".00.swp");
 	uint64_t position;
 
 	assert_string_equal(rest(directory, listing, read_names(directory, listing, 15)),
-			    "3c notes.tmp .00.swp ");
+			    "3c .04.swp .00.swp ");
 	/* Also from between them, though the first is gone. */
 	position = read_names(directory, listing, 17);
 	mutex_lock(&directory->mount.inodes.lock);

@@ -100,6 +100,15 @@ static void one_that_is_too_small_grows(void **state)
 	assert_int_equal(ballast_size(), BYTES);
 }
 
+static void one_that_cannot_grow_gives_its_room_back(void **state)
+{
+	(void)state;
+	crash_vfs_set_capacity(disk, BYTES - 1);
+	assert_int_equal(ballast_restore(vfs, DIR, BYTES / 2), 0);
+	assert_int_equal(ballast_restore(vfs, DIR, BYTES), -ENOSPC);
+	assert_true(ballast_size() <= 0);
+}
+
 static void a_quota_that_is_used_up_is_a_full_disk(void **state)
 {
 	uint64_t before = crash_vfs_calls(disk);
@@ -149,6 +158,7 @@ int main(void)
 		TEST(a_ballast_that_is_there_is_left_alone_on_a_full_disk),
 		TEST(without_room_it_says_so_and_takes_none),
 		TEST(one_that_is_too_small_grows),
+		TEST(one_that_cannot_grow_gives_its_room_back),
 		TEST(a_quota_that_is_used_up_is_a_full_disk),
 		TEST(whichever_call_fails_the_next_attempt_succeeds),
 		TEST(releasing_what_is_not_there_is_no_fault),

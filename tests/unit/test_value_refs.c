@@ -126,20 +126,22 @@ static void a_cancel_takes_back_the_last_ones_only(void **state)
 static void order_is_kept_while_it_grows_and_is_released(void **state)
 {
 	struct fixture *f = *state;
-	struct value_file *file = write_value(f);
-	uint64_t added = 0, released = 0;
+	uint64_t added = 0;
 
-	for (int round = 0; round < 40; round++) {
-		for (int i = 0; i < 50; i++)
-			assert_int_equal(value_refs_add(f->refs, ++added, value_file_ref(file)), 0);
-		released += (uint64_t)(round % 5) * 12;
-		value_refs_release(f->refs, released);
+	for (int round = 0; round < 30; round++) {
+		uint64_t kept = (uint64_t)(round % 4) * 5;
+
+		add(f, added + 1, added + 17);
+		added += 17;
+		value_refs_release(f->refs, added - kept);
+		assert_int_equal(files_left(f), kept);
 	}
-	/* What is left: all but the last goes without taking the file along. */
-	value_file_unref(file);
-	value_refs_release(f->refs, added - 1);
-	assert_int_equal(files_left(f), 1);
+	/* And more than it ever had. */
 	value_refs_release(f->refs, added);
+	add(f, added + 1, added + 150);
+	value_refs_release(f->refs, added + 70);
+	assert_int_equal(files_left(f), 80);
+	value_refs_release(f->refs, added + 150);
 	assert_int_equal(files_left(f), 0);
 }
 

@@ -238,3 +238,35 @@ void http_curl_head_deinit(struct http_curl_head *head)
 {
 	fields_deinit(&head->fields);
 }
+
+static int on_connected(void *reached, char *remote_ip, char *local_ip, int remote_port,
+			int local_port)
+{
+	(void)remote_ip;
+	(void)local_ip;
+	(void)remote_port;
+	(void)local_port;
+	*(bool *)reached = true;
+	return CURL_PREREQFUNC_OK;
+}
+
+CURLcode http_curl_set_callbacks(CURL *easy, const struct http_curl_callbacks *callbacks)
+{
+	static const CURLoption data[] = { CURLOPT_HEADERDATA, CURLOPT_WRITEDATA, CURLOPT_READDATA,
+					   CURLOPT_SEEKDATA };
+	CURLcode code = curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, callbacks->header);
+
+	if (code == CURLE_OK)
+		code = curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, callbacks->body);
+	if (code == CURLE_OK)
+		code = curl_easy_setopt(easy, CURLOPT_READFUNCTION, callbacks->upload);
+	if (code == CURLE_OK)
+		code = curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, callbacks->seek);
+	if (code == CURLE_OK)
+		code = curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected);
+	if (code == CURLE_OK)
+		code = curl_easy_setopt(easy, CURLOPT_PREREQDATA, callbacks->reached);
+	for (size_t i = 0; i < sizeof(data) / sizeof(data[0]) && code == CURLE_OK; i++)
+		code = curl_easy_setopt(easy, data[i], callbacks->state);
+	return code;
+}

@@ -26,6 +26,16 @@ struct http_curl_request {
 int http_curl_prepare(CURL *easy, const struct http_curl_request *request,
 		      struct curl_slist **ret_headers);
 
+struct http_curl_callbacks {
+	curl_write_callback header, body;
+	curl_read_callback upload;
+	curl_seek_callback seek;
+	void *state; /* handed to these four */
+	bool *reached; /* set once there is a connection: from then on the request may arrive */
+};
+
+CURLcode http_curl_set_callbacks(CURL *easy, const struct http_curl_callbacks *callbacks);
+
 /* The head of an answer, line by line. Zero-initialise. */
 struct http_curl_head {
 	unsigned status;

@@ -134,36 +134,20 @@ static int on_seek(void *userdata, curl_off_t offset, int origin)
 	return CURL_SEEKFUNC_OK;
 }
 
-static int on_connected(void *userdata, char *remote_ip, char *local_ip, int remote_port,
-			int local_port)
-{
-	struct transfer *transfer = userdata;
-
-	(void)remote_ip;
-	(void)local_ip;
-	(void)remote_port;
-	(void)local_port;
-	transfer->reached = true;
-	return CURL_PREREQFUNC_OK;
-}
-
 static CURLcode set_callbacks(struct transfer *transfer)
 {
-	CURL *easy = transfer->easy;
-	const CURLoption data[] = { CURLOPT_HEADERDATA, CURLOPT_WRITEDATA,  CURLOPT_READDATA,
-				    CURLOPT_SEEKDATA,   CURLOPT_PREREQDATA, CURLOPT_PRIVATE };
-	CURLcode code = curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+	const struct http_curl_callbacks callbacks = {
+		.header = on_header,
+		.body = on_body,
+		.upload = on_upload,
+		.seek = on_seek,
+		.state = transfer,
+		.reached = &transfer->reached,
+	};
+	CURLcode code = http_curl_set_callbacks(transfer->easy, &callbacks);
 
 	if (code == CURLE_OK)
-		code = curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-	if (code == CURLE_OK)
-		code = curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_upload);
-	if (code == CURLE_OK)
-		code = curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_seek);
-	if (code == CURLE_OK)
-		code = curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected);
-	for (size_t i = 0; i < sizeof(data) / sizeof(data[0]) && code == CURLE_OK; i++)
-		code = curl_easy_setopt(easy, data[i], (void *)transfer);
+		code = curl_easy_setopt(transfer->easy, CURLOPT_PRIVATE, (void *)transfer);
 	return code;
 }
 

@@ -200,6 +200,13 @@ stop_process()
 	[[ ${PROCESS_STATUS:-0} == 0 ]] || fail "$1 ended with $PROCESS_STATUS: $(tail -3 "$TMP/log/$1")"
 }
 
+# finish_process NAME: it ends by itself, with 0.
+finish_process()
+{
+	expect_within 30 process_ended "$1"
+	stop_process "$1"
+}
+
 # kill_process NAME: as a crash would.
 kill_process()
 {

@@ -81,8 +81,7 @@ a_slow_reader_finishes_on_the_version_it_began()
 	expect_http 204 -T "$TMP/new" "$NODE/kv/04"
 	expect_http 204 -X DELETE "$NODE/kv/04"
 	expect_http 404 "$NODE/kv/04"
-	expect_within 30 process_ended reader
-	stop_process reader
+	finish_process reader
 	expect_same_file "$TMP/old" "$TMP/read"
 }
 

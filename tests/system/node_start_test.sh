@@ -188,7 +188,7 @@ a_stop_waits_for_what_is_under_way()
 	start_process writer curl -sS -f --limit-rate 2M -T "$TMP/value" "$NODE/kv/ffff"
 	expect_within 10 has_upload
 	stop_process s0a
-	stop_process writer
+	finish_process writer
 	nodes_start
 	expect_http 200 "$NODE/kv/ffff"
 	expect_same_file "$TMP/value" "$BODY"

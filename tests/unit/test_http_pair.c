@@ -155,7 +155,8 @@ static void crowd_start(struct probe *probe, const char *url)
 static void crowd_turn(struct loop_timer *timer)
 {
 	const char *url = crowd[0].url;
-	bool over = ++crowd_turns >= CROWD_TURNS;
+	/* On a slow machine it takes more turns until enough of either kind has happened. */
+	bool over = ++crowd_turns >= CROWD_TURNS && crowd_ended > CROWD && crowd_cancelled > CROWD;
 	unsigned under_way = 0;
 
 	for (unsigned i = 0; i < CROWD; i++) {
@@ -195,7 +196,6 @@ static void every_call_of_a_crowd_ends_once(void **state)
 	loop_set_timer(probe_loop, &crowd_timer, clock_monotonic_ms());
 	probe_run();
 	assert_int_equal(crowd_started, crowd_cancelled + crowd_ended);
-	assert_true(crowd_ended > CROWD && crowd_cancelled > CROWD);
 	net_server_stop(&server);
 }
 

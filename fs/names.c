@@ -18,6 +18,7 @@ static const char *const temporary_names[] = {
 	".%n.sw%?x",        ".tmp%*", ".fuse_hidden%*", "%n~", /* editors' backup */
 	"%n-journal", /* sqlite */
 	"%n-wal",           "%n-shm", "%n.tmp%*",       "sed%x%x%x%x%x%x", /* sed -i */
+	"XX%x%x%x%x%x%x", /* perl -i */
 };
 
 static bool is_hex_digit(char c)

@@ -111,6 +111,12 @@ editors_replace_records_and_keep_their_labels()
 	expect_http 200 -I "$ROUTER/kv/0c01"
 	expect_equal text/plain "$(header Content-Type)"
 	expect_equal utf-8 "$(header HexKV-Encoding)"
+	if command -v perl >/dev/null; then
+		perl -i -pe s/three/four/ "$MNT/0c01"
+		expect_equal $'four\ntwo' "$(value_of 0c01)"
+		expect_http 200 -I "$ROUTER/kv/0c01"
+		expect_equal text/plain "$(header Content-Type)"
+	fi
 	if command -v rsync >/dev/null; then
 		printf 'by rsync' >"$TMP/0c01"
 		rsync -a "$TMP/0c01" "$MNT/"
@@ -247,7 +253,7 @@ value_has()
 	value_of "$1" | grep -aq "$2"
 }
 
-store_start
+cluster_start
 mount_start
 run_cases redirection_writes_and_appends copies_are_equal parts_are_overwritten_in_place \
 	renames_move_the_record labels_are_attributes_both_ways \

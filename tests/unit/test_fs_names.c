@@ -27,9 +27,10 @@ static void lower_case_hex_of_a_key_is_a_record(void **state)
 static void names_that_programs_replace_files_with_are_temporary(void **state)
 {
 	static const char *const names[] = {
-		".00ff.AbC123", ".00ff.swp",    ".00ff.swpx",      ".00ff.swo",  ".tmp",
-		".tmp.abc",     ".fuse_hidden", ".fuse_hidden001", "00ff~",      "00ff-journal",
-		"00ff-wal",     "00ff-shm",     "00ff.tmp",        "00ff.tmp.1", "sedXyZ123",
+		".00ff.AbC123", ".00ff.swp",    ".00ff.swpx",   ".00ff.swo",
+		".tmp",         ".tmp.abc",     ".fuse_hidden", ".fuse_hidden001",
+		"00ff~",        "00ff-journal", "00ff-wal",     "00ff-shm",
+		"00ff.tmp",     "00ff.tmp.1",   "sedXyZ123",    "XXa1B2c3",
 	};
 
 	(void)state;
@@ -41,10 +42,11 @@ static void names_that_programs_replace_files_with_are_temporary(void **state)
 static void every_other_name_is_refused(void **state)
 {
 	static const char *const names[] = {
-		"",          "0",       "00f",        "00FF",          "xyz",   "00ff.txt",
-		"00ff.bak",  "foo~",    ".xyz.swp",   ".00f.swp",      "sed12", "sed1234567",
-		"sed12345/", ".00ff.A", ".00ff.swp1", ".00ff.AbC1234", "~",     "-wal",
-		"00ff.",     ".",       "..",         "00ff~~",
+		"",          "0",        "00f",        "00FF",          "xyz",     "00ff.txt",
+		"00ff.bak",  "foo~",     ".xyz.swp",   ".00f.swp",      "sed12",   "sed1234567",
+		"sed12345/", ".00ff.A",  ".00ff.swp1", ".00ff.AbC1234", "~",       "-wal",
+		"00ff.",     ".",        "..",         "00ff~~",        "XXa1B2c", "XXa1B2c34",
+		"XYa1B2c3",  "XXa1B2-3",
 	};
 
 	(void)state;

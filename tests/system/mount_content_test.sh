@@ -111,7 +111,7 @@ times_that_can_not_be_stored_are_the_nearest_that_can()
 	rm "$MNT/00ab"
 }
 
-store_start
+cluster_start
 mount_start
 run_cases a_large_file_reads_whole_while_it_is_appended_to \
 	removing_what_a_listing_shows_leaves_nothing \

@@ -80,7 +80,7 @@ what_was_written_before_the_disk_was_full_can_still_be_stored()
 need_command python3
 small_disk "$TMP/staging" 2m
 FS_ARGS=(-o "staging=$TMP/staging")
-store_start
+cluster_start
 mount_start
 run_cases a_file_that_does_not_fit_is_refused_and_others_are_stored \
 	a_large_record_is_read_appended_to_and_removed_without_losing_any_of_it \

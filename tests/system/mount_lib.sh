@@ -1,32 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: MIT
 #
-# For tests of the mount alone: HEXKV_DOUBLE=1 puts tests/support/fake_store, which keeps records in
-# memory, in place of the cluster.
-
-# store_start [SHARDS]: ROUTER answers the object protocol.
-store_start()
-{
-	if [[ -z ${HEXKV_DOUBLE:-} ]]; then
-		cluster_start "${1:-2}"
-		return
-	fi
-	free_ports
-	ROUTER_PORT=$PORT_BASE
-	ROUTER=http://127.0.0.1:$ROUTER_PORT
-	router_restart
-}
-
-# router_restart: starts the router (or the double, which has forgotten everything) again.
-router_restart()
-{
-	if [[ -z ${HEXKV_DOUBLE:-} ]]; then
-		router_start
-		return
-	fi
-	start_process router "$BUILD/tests/support/fake_store" --listen "127.0.0.1:$ROUTER_PORT"
-	expect_within 10 port_is_taken "$ROUTER_PORT"
-}
+# What the tests of the mount share.
 
 # put KEY VALUE [CURL-ARGUMENTS...]: past the mount.
 put()

@@ -27,7 +27,7 @@ a_router_that_is_away_is_an_error_in_bounded_time_and_then_all_is_well()
 	fails_with 'Input/output error' quickly sh -c "echo x >'$MNT/00ab'"
 	quickly ls "$MNT" >/dev/null 2>&1 || true
 	quickly df "$MNT" >/dev/null
-	router_restart
+	router_start
 	echo after >"$MNT/00aa"
 	expect_equal after "$(cat "$MNT/00aa")"
 }
@@ -40,7 +40,7 @@ unsaved_content_stays_and_can_be_flushed_again()
 	printf unsaved >&7 || true
 	fails_with 'Input/output error' quickly sync "$MNT/00ac"
 	expect_equal unsaved "$(quickly cat "$MNT/00ac")"
-	router_restart
+	router_start
 	printf ' and more' >&7
 	exec 7>&-
 	expect_equal 'unsaved and more' "$(value_of 00ac)"
@@ -69,7 +69,6 @@ a_waiting_program_can_be_interrupted()
 a_node_that_is_away_is_an_error_in_bounded_time()
 {
 	local name status=0
-	[[ -z ${HEXKV_DOUBLE:-} ]] || return 0
 	mkfifo "$TMP/content"
 	timeout -s KILL $((20 * PATIENCE)) dd if="$TMP/content" of="$MNT/00b1" bs=7 conv=fsync \
 		2>"$TMP/error" &
@@ -102,7 +101,6 @@ nodes_forget()
 what_a_leader_has_lost_is_stored_again_by_fsync()
 {
 	local name writer
-	[[ -z ${HEXKV_DOUBLE:-} ]] || return 0
 	put 00b2 first
 	for name in "${NODE_NAMES[@]}"; do
 		stop_process "$name"
@@ -165,7 +163,7 @@ termination_says_what_could_not_be_stored()
 	unset "MOUNTS[$MNT]"
 	expect_equal 1 "$PROCESS_STATUS"
 	expect_contains "$(cat "$TMP/log/$name")" 'event="unsaved file is lost" key=00af'
-	router_restart
+	router_start
 	mount_start
 }
 
@@ -190,7 +188,7 @@ termination_does_not_wait_for_each_file()
 	wait "$writer" || true
 	unset "MOUNTS[$MNT]"
 	expect_equal 40 "$(grep -c 'event="unsaved file is lost" key=00[012]' "$TMP/log/$name")"
-	router_restart
+	router_start
 	mount_start
 }
 
@@ -229,7 +227,7 @@ a_read_only_mount_refuses_changes()
 	fails_with 'Read-only file system' touch "$MNT/00b0"
 }
 
-store_start
+cluster_start
 mount_start
 run_cases a_router_that_is_away_is_an_error_in_bounded_time_and_then_all_is_well \
 	unsaved_content_stays_and_can_be_flushed_again \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs/content.h"
 
+#include "fs/stats.h"
 #include "lib/cleanup.h"
 #include "lib/clock.h"
 
@@ -96,9 +97,12 @@ static int read_view(const struct view *view, struct reader *reader, uint64_t of
 	if (view->staging)
 		return read_staged(view, reader, offset, data, len, interrupt);
 	if (view->value) {
+		stats_count(STATS_VALUE_HITS, 1);
 		memcpy(data, view->value->data + offset, len);
 		return 0;
 	}
+	if (view->stored_bytes <= VALUE_SMALL_MAX)
+		stats_count(STATS_VALUE_MISSES, 1);
 	return read_remote(view, reader, offset, data, len, interrupt);
 }
 

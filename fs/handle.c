@@ -3,6 +3,7 @@
 
 #include "fs/content.h"
 #include "fs/save.h"
+#include "fs/stats.h"
 #include "lib/container_of.h"
 #include "lib/log.h"
 
@@ -20,6 +21,7 @@ static void handle_free(struct handle *handle)
 	mutex_lock(&mount->inodes.lock);
 	opens_remove(&handle->opened);
 	inode->handles--;
+	stats_gauge_add(STATS_OPEN_FILES, -1);
 	inode->writers -= handle->writable;
 	last = handle->writable && inode->writers == 0;
 	mutex_unlock(&mount->inodes.lock);
@@ -54,6 +56,7 @@ int handle_open(struct mount *mount, struct inode *inode, bool writable, struct 
 	inode_ref_locked(inode);
 	inode->handles++;
 	inode->writers += writable;
+	stats_gauge_add(STATS_OPEN_FILES, 1);
 	opens_add(&mount->opens, &handle->opened);
 	mutex_unlock(&mount->inodes.lock);
 	*ret_handle = handle;

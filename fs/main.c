@@ -8,6 +8,8 @@
  *   session.c        the FUSE session and its threads
  *   ops.c            table of operations, attributes; ops_name.c, ops_attr.c, ops_data.c,
  *                    ops_xattr.c, ops_dir.c: the operations
+ *   ops_stats.c      the file .stats; stats.c: what is counted, latency.c: how long it took,
+ *                    stats_text.c: its text
  *   listing.c        the names of the directory, page by page
  *   handle.c         an open file; still_open.c: whether its process goes on with it
  *   create.c, unlink.c, rename.c  files by name
@@ -27,6 +29,7 @@
 #include "fs/session.h"
 #include "fs/start.h"
 #include "lib/cleanup.h"
+#include "lib/clock.h"
 #include "lib/http_client.h"
 #include "lib/log.h"
 
@@ -109,6 +112,7 @@ static int mount_init(const struct mount_options *options)
 	int r;
 
 	mount.options = options;
+	mount.began_ns = clock_monotonic_ns();
 	opens_init(&mount.opens);
 	inode_table_init(&mount.inodes, 0666 & ~options->umask);
 	r = http_client_global_init();

@@ -13,6 +13,7 @@
 
 struct mount {
 	const struct mount_options *options;
+	uint64_t began_ns; /* monotonic */
 	struct remote *remote;
 	struct space *space;
 	struct prefetch *prefetch;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs/ops.h"
 
+#include "fs/ops_stats.h"
 #include "fs/resolve.h"
 
 #include <errno.h>
@@ -12,30 +13,30 @@
 
 const struct fuse_lowlevel_ops ops_table = {
 	.init = ops_init,
-	.lookup = ops_lookup,
-	.forget = ops_forget,
+	.lookup = ops_stats_lookup,
+	.forget = ops_stats_forget,
 	.forget_multi = ops_forget_multi,
-	.create = ops_create,
-	.unlink = ops_unlink,
-	.rename = ops_rename,
+	.create = ops_stats_create,
+	.unlink = ops_stats_unlink,
+	.rename = ops_stats_rename,
 	.mkdir = ops_mkdir,
 	.mknod = ops_mknod,
 	.rmdir = ops_rmdir,
 	.symlink = ops_symlink,
 	.link = ops_link,
-	.getattr = ops_getattr,
-	.setattr = ops_setattr,
+	.getattr = ops_stats_getattr,
+	.setattr = ops_stats_setattr,
 	.statfs = ops_statfs,
-	.open = ops_open,
-	.read = ops_read,
+	.open = ops_stats_open,
+	.read = ops_stats_read,
 	.write = ops_write,
-	.flush = ops_flush,
-	.fsync = ops_fsync,
-	.release = ops_release,
-	.getxattr = ops_getxattr,
-	.setxattr = ops_setxattr,
-	.listxattr = ops_listxattr,
-	.removexattr = ops_removexattr,
+	.flush = ops_stats_flush,
+	.fsync = ops_stats_fsync,
+	.release = ops_stats_release,
+	.getxattr = ops_stats_getxattr,
+	.setxattr = ops_stats_setxattr,
+	.listxattr = ops_stats_listxattr,
+	.removexattr = ops_stats_removexattr,
 	.opendir = ops_opendir,
 	.readdir = ops_readdir,
 	.readdirplus = ops_readdirplus,

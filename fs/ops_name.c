@@ -3,6 +3,7 @@
 #include "fs/files.h"
 #include "fs/handle.h"
 #include "fs/ops.h"
+#include "fs/ops_stats.h"
 #include "fs/resolve.h"
 
 #include <errno.h>
@@ -31,7 +32,7 @@ void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 static void forget(struct mount *mount, fuse_ino_t ino, uint64_t count)
 {
-	if (ino == FUSE_ROOT_ID)
+	if (ino == FUSE_ROOT_ID || ino == STATS_INO)
 		return;
 	mutex_lock(&mount->inodes.lock);
 	inode_unref_locked(&mount->inodes, ops_inode(mount, ino), count);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs/prefetch.h"
 
+#include "fs/stats.h"
 #include "lib/mutex.h"
 
 #include <errno.h>
@@ -98,13 +99,16 @@ void prefetch_submit(struct prefetch *prefetch, struct prefetch_job *job)
 
 bool prefetch_take_block(struct prefetch *prefetch)
 {
-	if (atomic_fetch_add(&prefetch->blocks, 1) < prefetch->blocks_max)
+	if (atomic_fetch_add(&prefetch->blocks, 1) < prefetch->blocks_max) {
+		stats_gauge_add(STATS_READ_AHEAD_BLOCKS, 1);
 		return true;
+	}
 	atomic_fetch_sub(&prefetch->blocks, 1);
 	return false;
 }
 
 void prefetch_return_block(struct prefetch *prefetch)
 {
+	stats_gauge_add(STATS_READ_AHEAD_BLOCKS, -1);
 	atomic_fetch_sub(&prefetch->blocks, 1);
 }

@@ -5,6 +5,7 @@
  */
 #include "fs/reader.h"
 
+#include "fs/stats.h"
 #include "lib/clock.h"
 #include "lib/mutex.h"
 
@@ -239,6 +240,9 @@ static int read_block(struct reader *reader, const struct reader_want *want, uin
 	int r = 0;
 
 	mutex_lock(&reader->lock);
+	block = find_locked(reader, want->version, index);
+	stats_count(block && block->state == BLOCK_READY ? STATS_BLOCK_HITS : STATS_BLOCK_MISSES,
+		    1);
 	for (;;) {
 		block = find_locked(reader, want->version, index);
 		if (block && block->state == BLOCK_READY)

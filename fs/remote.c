@@ -2,6 +2,7 @@
 #include "fs/remote.h"
 
 #include "fs/remote_call.h"
+#include "fs/stats.h"
 #include "lib/cleanup.h"
 #include "lib/clock.h"
 #include "lib/log.h"
@@ -196,7 +197,9 @@ int remote_put(struct remote *remote, const struct remote_put *put,
 	request.upload_bytes = put->size_bytes;
 	request.upload = put->source;
 	request.state = put->state;
+	stats_gauge_add(STATS_UPLOADS, 1);
 	r = remote_call(remote, &request, interrupt, &answer);
+	stats_gauge_add(STATS_UPLOADS, -1);
 	if (r < 0)
 		return r;
 	return parse_stored(&answer, put->has_mtime ? put->mtime_ns : clock_realtime_ns(),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs/request.h"
 
+#include "fs/stats.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/object.h"
@@ -50,8 +51,10 @@ static ssize_t request_upload(void *state, uint64_t offset, void *data, size_t l
 	struct request *request = state;
 	ssize_t n = request->upload(request->state, offset, data, len);
 
-	if (n > 0)
+	if (n > 0) {
 		note_moved(request, &request->sent_furthest, offset + (uint64_t)n);
+		stats_count(STATS_SENT_BYTES, (uint64_t)n);
+	}
 	return n;
 }
 
@@ -61,6 +64,7 @@ static int request_body(void *state, const void *data, size_t len)
 	int r;
 
 	note_moved(request, &request->received_furthest, request->received + len);
+	stats_count(STATS_RECEIVED_BYTES, len);
 	if (!request->body)
 		return 0;
 	r = request->body(request->state, request->received, data, len);
@@ -75,8 +79,8 @@ static bool request_interrupted(void *state)
 	return interrupt_raised(request->interrupt);
 }
 
-static int attempt(struct request *request, struct http_sync *client,
-		   struct http_sync_answer *ret_answer)
+static int perform_once(struct request *request, struct http_sync *client, bool again,
+			struct http_sync_answer *ret_answer)
 {
 	const struct http_sync_request one = {
 		.method = request->method,
@@ -91,9 +95,20 @@ static int attempt(struct request *request, struct http_sync *client,
 		.timeout_ms = request->timeout_ms,
 	};
 
+	struct stats_attempt attempt = {
+		.method = request->method,
+		.target = request->target,
+		.again = again,
+	};
+	uint64_t began_ns = clock_monotonic_ns();
+
 	request->received = 0;
 	*ret_answer = (struct http_sync_answer){ .content_length = -1 };
-	return http_sync_perform(client, &one, ret_answer);
+	attempt.result = http_sync_perform(client, &one, ret_answer);
+	attempt.status = ret_answer->status;
+	attempt.took_ns = clock_monotonic_ns() - began_ns;
+	stats_attempted(&attempt);
+	return attempt.result;
 }
 
 /* Whether the same request may do better in a moment. */
@@ -129,11 +144,12 @@ int request_perform(struct request *request, struct http_sync *client,
 		    struct http_sync_answer *ret_answer)
 {
 	uint64_t pause_ms = RETRY_FIRST_MS;
+	bool again = false;
 	int r;
 
 	request->moved_at_ms = clock_monotonic_ms();
 	for (;;) {
-		r = attempt(request, client, ret_answer);
+		r = perform_once(request, client, again, ret_answer);
 		if (!worth_repeating(r, ret_answer))
 			break;
 		if (clock_monotonic_ms() + pause_ms - request->moved_at_ms >= request->timeout_ms)
@@ -144,6 +160,7 @@ int request_perform(struct request *request, struct http_sync *client,
 		r = wait_ms(pause_ms, request->interrupt);
 		if (r < 0)
 			return r;
+		again = true;
 		pause_ms = pause_ms * 2 < RETRY_MAX_MS ? pause_ms * 2 : RETRY_MAX_MS;
 	}
 	if (r == 0)

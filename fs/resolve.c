@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs/resolve.h"
 
+#include "fs/stats.h"
 #include "lib/cleanup.h"
 #include "lib/clock.h"
 
@@ -114,6 +115,8 @@ static int ask(struct mount *mount, const char *name, const struct version *know
 	r = remote_get(mount->remote, name, known, interrupt, &meta, &bytes, &whole);
 	if (r < 0 && r != -ENOENT)
 		return r;
+	if (known)
+		stats_count(r == REMOTE_SAME ? STATS_VERSION_HITS : STATS_VERSION_MISSES, 1);
 	if (r == 0 && whole) {
 		value = value_new(bytes.data, bytes.len);
 		if (!value)
@@ -178,8 +181,11 @@ int resolve_name(struct mount *mount, const char *name, enum resolve_how how,
 		mutex_lock(&mount->inodes.lock);
 		r = look_locked(mount, name, how, &known, &has_known, ret_inode);
 		mutex_unlock(&mount->inodes.lock);
+		if (r == 1)
+			stats_count(STATS_NAME_HITS, 1);
 		if (r != 0)
 			return r < 0 ? r : 0;
+		stats_count(STATS_NAME_MISSES, 1);
 		r = ask(mount, name, has_known ? &known : NULL, interrupt, ret_inode);
 		/* The inode that the question was about has gone meanwhile. */
 	} while (r == -EAGAIN);
@@ -234,8 +240,10 @@ int resolve_check_current(struct mount *mount, struct inode *inode, pid_t pid,
 	done = is_current_locked(inode, again, since);
 	inode->asked_at_ms = 0;
 	mutex_unlock(&mount->inodes.lock);
-	if (done)
+	if (done) {
+		stats_count(STATS_NAME_HITS, 1);
 		return 0;
+	}
 	r = ask_current(mount, inode, interrupt);
 	if (r == -ESTALE && !again) {
 		mutex_lock(&mount->inodes.lock);

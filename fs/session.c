@@ -7,6 +7,7 @@
 #include "fs/session.h"
 
 #include "fs/ops.h"
+#include "fs/stats.h"
 
 #include <errno.h>
 #include <linux/fuse.h>
@@ -42,6 +43,8 @@ static ssize_t session_read(int fd, void *data, size_t len, void *userdata)
 	const struct fuse_init_in *init = (const void *)(header + 1);
 
 	(void)userdata;
+	if (n > 0)
+		stats_operation_read(data, (size_t)n);
 	if (init_request.unique == 0 && n >= (ssize_t)(sizeof(*header) + sizeof(*init)) &&
 	    header->opcode == FUSE_INIT) {
 		init_request.offered = init->flags;
@@ -69,6 +72,7 @@ static ssize_t session_writev(int fd, struct iovec *iov, int count, void *userda
 	const struct fuse_out_header *header = iov[0].iov_base;
 
 	(void)userdata;
+	stats_operation_answered(header, iov[0].iov_len);
 	if (!init_request.answered && header->unique == init_request.unique) {
 		init_request.answered = true;
 		return write_init(fd, iov, count);

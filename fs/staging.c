@@ -6,6 +6,7 @@
  */
 #include "fs/staging.h"
 
+#include "fs/stats.h"
 #include "lib/cleanup.h"
 #include "lib/mutex.h"
 
@@ -64,6 +65,7 @@ int staging_new(const char *dir, uint64_t base_bytes, struct staging **ret_stagi
 	atomic_init(&staging->references, 1);
 	mutex_init(&staging->lock);
 	staging->fd = temporary_open(dir);
+	stats_gauge_add(STATS_STAGING_FILES, 1);
 	if (staging->fd < 0) {
 		r = staging->fd;
 		goto fail;
@@ -100,6 +102,7 @@ struct staging *staging_unref(struct staging *staging)
 {
 	if (!staging || atomic_fetch_sub(&staging->references, 1) != 1)
 		return NULL;
+	stats_gauge_add(STATS_STAGING_FILES, -1);
 	if (staging->fd >= 0)
 		close(staging->fd);
 	free(staging->gaps);

@@ -10,19 +10,22 @@
 
 #include "lib/cleanup.h"
 #include "lib/log.h"
+#include "lib/name_page.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 
-/* What follows the last name: "],\"cursor\":\"...\"}". */
-#define TAIL_BYTES (KEY_HEX_MAX + 32)
+/* Before and behind the names, the cursor included. */
+#define FRAME_BYTES (KEY_HEX_MAX + 32)
+/* So that a usual page's buffer grows but once. */
+#define BODY_BYTES_FIRST (64 * 1024)
 
 struct page {
 	struct request request;
 	struct pool_job job;
 	struct key after; /* len 0: from the start */
 	size_t limit;
+	bool text; /* for programs; otherwise JSON */
 
 	/* The job's while it runs. */
 	struct buf body;
@@ -46,7 +49,6 @@ static int add_name(const struct entry *entry, void *state)
 {
 	struct page *page = state;
 	size_t before = page->body.len;
-	char etag[ETAG_BYTES_MAX];
 	char hex[KEY_HEX_MAX + 1];
 	struct key key;
 	int r;
@@ -55,22 +57,30 @@ static int add_name(const struct entry *entry, void *state)
 	if (r < 0)
 		return -EBADMSG;
 	key_to_hex(&key, hex);
-	version_to_etag(entry->version, etag);
-	/* An etag's own quotes are the only characters here that JSON escapes. */
-	r = buf_printf(&page->body,
-		       "%s{\"key\":\"%s\",\"size\":%" PRIu64 ",\"mtime_ns\":%" PRId64
-		       ",\"etag\":\"\\\"%.*s\\\"\"}",
-		       page->last.len ? "," : "", hex, entry->size_bytes, entry->mtime_ns,
-		       (int)strlen(etag) - 2, etag + 1);
+	const struct name_line line = {
+		.key = hex,
+		.key_len = 2 * (size_t)key.len,
+		.size_bytes = entry->size_bytes,
+		.mtime_ns = entry->mtime_ns,
+		.version = entry->version,
+	};
+	r = page->text ? name_page_add(&page->body, &line)
+		       : name_page_json_add(&page->body, &line, page->last.len == 0);
 	if (r < 0)
 		return r;
-	if (page->body.len + TAIL_BYTES > KEYS_BODY_MAX) {
+	if (page->body.len + FRAME_BYTES > KEYS_BODY_MAX) {
 		page->body.len = before;
 		page->full = true;
 		return 1;
 	}
 	page->last = key;
 	return 0;
+}
+
+static int end_page(struct page *page, const char *cursor)
+{
+	return page->text ? name_page_end(&page->body, cursor)
+			  : name_page_json_end(&page->body, cursor);
 }
 
 static int make_page(struct page *page)
@@ -81,16 +91,19 @@ static int make_page(struct page *page)
 	bool more = false;
 	int r;
 
-	r = buf_append_str(&page->body, "{\"names\":[");
-	if (r < 0)
-		return r;
-	r = store_list(store, &page->after, page->limit, add_name, page, &more, &visited);
+	r = buf_reserve(&page->body, BODY_BYTES_FIRST);
+	/* A key is the cursor behind it. */
+	if (r == 0)
+		r = page->text ? name_page_begin(&page->body, "")
+			       : name_page_json_begin(&page->body);
+	if (r == 0)
+		r = store_list(store, &page->after, page->limit, add_name, page, &more, &visited);
 	if (r < 0)
 		return r;
 	if (!more && !page->full)
-		return buf_append_str(&page->body, "],\"cursor\":null}");
+		return end_page(page, NULL);
 	key_to_hex(page->full ? &page->last : &visited, hex);
-	return buf_printf(&page->body, "],\"cursor\":\"%s\"}", hex);
+	return end_page(page, hex);
 }
 
 /* In a pool thread. */
@@ -108,7 +121,8 @@ static void page_done(struct pool_job *job)
 
 	service_job_done(page->request.worker);
 	if (page->result >= 0) {
-		request_text(&page->request, "application/json", &page->body);
+		request_text(&page->request, page->text ? NAME_PAGE_TYPE : "application/json",
+			     &page->body);
 	} else {
 		log_error("keys not readable", "error=\"%s\"", strerror(-page->result));
 		request_problem(&page->request, outcome_from_error(page->result),
@@ -154,6 +168,11 @@ static const char *parse_cursor(const struct exchange *ex, struct key *ret_after
 	return NULL;
 }
 
+static const char *parse_format(const struct exchange *ex, bool *ret_text)
+{
+	return name_page_format(ex, ret_text) < 0 ? "format is json or text" : NULL;
+}
+
 static bool may_list(const struct request *request)
 {
 	const struct service *service = request_service(request);
@@ -178,12 +197,15 @@ void keys_begin(const struct request *request)
 	const char *why;
 	struct key after;
 	size_t limit;
+	bool text;
 
 	if (!may_list(request))
 		return;
 	why = parse_limit(request->ex, &limit);
 	if (!why)
 		why = parse_cursor(request->ex, &after);
+	if (!why)
+		why = parse_format(request->ex, &text);
 	if (why) {
 		request_problem(request, OUTCOME_BAD_REQUEST, "%s", why);
 		return;
@@ -196,6 +218,7 @@ void keys_begin(const struct request *request)
 	page->request = *request;
 	page->after = after;
 	page->limit = limit;
+	page->text = text;
 	page->job.run = page_run;
 	page->job.done = page_done;
 	request->ex->handler = &request_waits;

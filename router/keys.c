@@ -3,6 +3,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/log.h"
+#include "lib/name_page.h"
 #include "lib/reply.h"
 #include "router/cursor.h"
 #include "router/gather.h"
@@ -14,11 +15,15 @@
 
 #define LIMIT_MAX      1000
 #define PAGE_BYTES_MAX ((size_t)1 << 20)
+/* Pages without a name, of deleted ones only, that one request passes over. */
+#define EMPTY_PAGES_MAX 8
 
 struct keys {
 	struct service *service;
 	struct exchange *ex;
 	unsigned limit;
+	bool text;
+	unsigned empty_pages;
 	struct cursor at;
 	struct gather page;
 };
@@ -37,44 +42,81 @@ static void reply_bad_page(struct keys *keys)
 /* Where the next page begins: -ENOENT behind the last one, -EBADMSG for a cursor that no node
  * gives.
  */
-static int advance(struct keys *keys, const json_t *node_cursor)
+static int advance(struct keys *keys, const char *node_cursor)
 {
-	if (json_is_string(node_cursor)) {
-		if (cursor_set_node(&keys->at, json_string_value(node_cursor)) < 0)
-			return -EBADMSG;
-		return 0;
-	}
-	if (!json_is_null(node_cursor))
-		return -EBADMSG;
+	if (*node_cursor)
+		return cursor_set_node(&keys->at, node_cursor) < 0 ? -EBADMSG : 0;
 	keys->at.node[0] = '\0';
 	keys->at.shard++;
 	return keys->at.shard < keys->service->router->cluster->shard_count ? 0 : -ENOENT;
 }
 
-static void handle_page(struct keys *keys)
+/* Writes the node's names for the client. -EBADMSG or -ENOMEM. */
+static int write_names(struct keys *keys, const char *prefix, struct name_page *from,
+		       const char *cursor, struct buf *ret_body)
 {
-	struct gather *page = &keys->page;
-	_cleanup_(json_decrefp) json_t *json =
-		json_loadb((const char *)page->body.data, page->body.len, 0, NULL);
-	json_t *names = json_object_get(json, "names");
-	char cursor[CURSOR_TEXT_MAX + 1];
+	struct name_line line;
+	bool first = true;
 	int r;
 
-	r = json_is_array(names) ? advance(keys, json_object_get(json, "cursor")) : -EBADMSG;
+	r = buf_reserve(ret_body, keys->page.body.len);
+	if (r == 0)
+		r = keys->text ? name_page_begin(ret_body, prefix) : name_page_json_begin(ret_body);
+	while (r == 0) {
+		r = name_page_next(from, &line);
+		if (r <= 0)
+			break;
+		r = keys->text ? name_page_add(ret_body, &line)
+			       : name_page_json_add(ret_body, &line, first);
+		first = false;
+	}
+	if (r < 0)
+		return r;
+	return keys->text ? name_page_end(ret_body, cursor) : name_page_json_end(ret_body, cursor);
+}
+
+static void reply_names(struct keys *keys, const char *prefix, struct name_page *from,
+			const char *cursor)
+{
+	_cleanup_(buf_deinit) struct buf body = { 0 };
+	int r = write_names(keys, prefix, from, cursor, &body);
+
+	if (r == -EBADMSG)
+		reply_bad_page(keys);
+	else if (r < 0)
+		reply_problem(keys->ex, OUTCOME_UNAVAILABLE,
+			      "the router is out of memory; try again later");
+	else
+		reply_text(keys->ex, OUTCOME_OK, keys->text ? NAME_PAGE_TYPE : "application/json",
+			   &body);
+}
+
+static void handle_page(struct keys *keys)
+{
+	const struct buf *body = &keys->page.body;
+	char prefix[CURSOR_TEXT_MAX + 1], cursor[CURSOR_TEXT_MAX + 1];
+	struct name_page names;
+	bool empty;
+	int r;
+
+	r = name_page_open(body->data, body->len, &names);
+	if (r == 0 && *names.prefix)
+		r = -EBADMSG;
+	if (r == 0) {
+		cursor_print(&(struct cursor){ .shard = keys->at.shard }, prefix);
+		r = advance(keys, names.cursor);
+	}
 	if (r == -EBADMSG) {
 		reply_bad_page(keys);
 		return;
 	}
-	if (r == 0 && json_array_size(names) == 0) {
+	empty = names.at == names.end;
+	if (r == 0 && empty && (!*names.cursor || keys->empty_pages++ < EMPTY_PAGES_MAX)) {
 		ask(keys);
 		return;
 	}
 	cursor_print(&keys->at, cursor);
-	if (json_object_set_new(json, "cursor", r == 0 ? json_string(cursor) : json_null()) < 0)
-		reply_problem(keys->ex, OUTCOME_UNAVAILABLE,
-			      "the router is out of memory; try again later");
-	else
-		reply_json(keys->ex, OUTCOME_OK, json_incref(json));
+	reply_names(keys, prefix, &names, r == 0 ? cursor : NULL);
 }
 
 static void page_done(struct gather *page, enum outcome result)
@@ -110,15 +152,15 @@ static void ask(struct keys *keys)
 	struct gather *page = &keys->page;
 	int r;
 
-	/* Many pages of deleted names may have to be passed by. */
+	/* Pages of deleted names may have to be passed over. */
 	exchange_moving(keys->ex);
 	gather_deinit(page);
 	gather_init(page, keys->service, service_leader(keys->service, keys->at.shard), METHOD_GET);
 	page->body_max = PAGE_BYTES_MAX;
 	page->done = page_done;
 	page->state = keys;
-	snprintf(page->hop.target, sizeof(page->hop.target), "/keys?limit=%u%s%s", keys->limit,
-		 keys->at.node[0] ? "&cursor=" : "", keys->at.node);
+	snprintf(page->hop.target, sizeof(page->hop.target), "/keys?format=text&limit=%u%s%s",
+		 keys->limit, keys->at.node[0] ? "&cursor=" : "", keys->at.node);
 	r = gather_start(page);
 	if (r < 0)
 		hop_reply_not_sent(&page->hop, keys->ex, r);
@@ -180,6 +222,7 @@ void keys_begin(struct exchange *ex, struct service *service)
 	struct cursor at;
 	struct keys *keys;
 	unsigned limit;
+	bool text;
 
 	if (!service->router->listing) {
 		reply_problem(ex, OUTCOME_FORBIDDEN,
@@ -188,6 +231,10 @@ void keys_begin(struct exchange *ex, struct service *service)
 	}
 	if (parse_limit(ex, &limit) < 0) {
 		reply_problem(ex, OUTCOME_BAD_REQUEST, "limit is a number from 1 to %d", LIMIT_MAX);
+		return;
+	}
+	if (name_page_format(ex, &text) < 0) {
+		reply_problem(ex, OUTCOME_BAD_REQUEST, "format is json or text");
 		return;
 	}
 	if (parse_cursor(ex, service->router->cluster, &at) < 0) {
@@ -204,6 +251,7 @@ void keys_begin(struct exchange *ex, struct service *service)
 	keys->service = service;
 	keys->ex = ex;
 	keys->limit = limit;
+	keys->text = text;
 	keys->at = at;
 	ex->state = keys;
 	ex->handler = &exchange_handler;

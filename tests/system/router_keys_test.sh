@@ -81,6 +81,30 @@ a_name_tells_size_mtime_and_etag()
 	expect_http 204 -X DELETE "$ROUTER/kv/00"
 }
 
+# The same names, sizes, times and versions, and cursors that go on behind any name.
+text_says_what_json_says()
+{
+	local query='limit=300&cursor=1.' prefix key
+	expect_http 200 "$ROUTER/keys?$query"
+	jq -r '.names[] | "\(.key) \(.size) \(.etag)"' "$BODY" | tr -d '"' >"$TMP/json"
+	expect_http 200 "$ROUTER/keys?$query&format=json"
+	expect_equal 300 "$(body_json '.names | length')"
+	expect_http 200 "$ROUTER/keys?$query&format=text"
+	expect_equal text/plain "$(header Content-Type)"
+	sed '1d; $d' "$BODY" | cut -d ' ' -f 1,2,4 | cmp - "$TMP/json" || fail 'text and JSON differ'
+	expect_equal 'prefix 1.' "$(head -1 "$BODY")"
+	key=$(sed -n 100p "$TMP/json" | cut -d ' ' -f 1)
+	expect_http 200 "$ROUTER/keys?limit=1&cursor=1.$key&format=text"
+	expect_equal "$(sed -n 101p "$TMP/json" | cut -d ' ' -f 1)" "$(sed -n '2s/ .*//p' "$BODY")"
+	expect_http 200 "$ROUTER/keys?cursor=1.ffffffffff&format=text"
+	expect_equal $'prefix 1.\nend' "$(cat "$BODY")"
+	expect_http 400 "$ROUTER/keys?format=xml"
+	expect_http 200 "${NODE_URLS[0]}/keys?limit=1&format=text"
+	prefix=$(head -1 "$BODY")
+	expect_equal 'prefix ' "$prefix"
+	expect_http 400 "${NODE_URLS[0]}/keys?format=xml"
+}
+
 names_that_come_and_go_do_not_disturb_the_others()
 {
 	local cursor
@@ -117,5 +141,6 @@ run_cases \
 	every_name_comes_exactly_once \
 	names_are_in_order_within_each_shard \
 	a_name_tells_size_mtime_and_etag \
+	text_says_what_json_says \
 	names_that_come_and_go_do_not_disturb_the_others \
 	a_cursor_that_nobody_gave_is_400

@@ -1,0 +1,104 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# Figures and their table. $TMP/figures has lines 'ROW SYSTEM ROUND THINGS-A-SECOND'; for the system
+# 'requests' the number is a count.
+
+# figure ROW SYSTEM ROUND LINE: LINE is 'UNIT=NUMBER seconds=NUMBER ...'.
+figure()
+{
+	row_wanted "$1" || return 0
+	awk -v row="$1" -v system_="$2" -v round="$3" '{
+		split($1, things, "="); split($2, seconds, "=")
+		divisor = things[1] == "bytes" ? 1048576 : 1
+		printf "%s %s %d %.3f\n", row, system_, round, things[2] / divisor / seconds[2]
+	}' <<<"$4" >>"$TMP/figures"
+}
+
+# Row, unit, the factor to reach and whom it is measured against: a system, or a fixed number.
+goals()
+{
+	cat <<-'TEXT'
+	create-1 files/s 1.5 davfs2
+	create-4 files/s 1.5 davfs2
+	create-4 files/s 0.5 passthrough
+	open-cold files/s 2 davfs2
+	open-warm files/s 2 davfs2
+	stat-cold files/s 0 requests
+	stat-cold files/s 1 passthrough
+	stat-warm files/s 0 requests
+	stat-warm files/s 1 passthrough
+	unlink files/s 1 davfs2
+	list names/s 500000 fixed
+	write MiB/s 0.9 curl
+	read-cold MiB/s 0.9 curl
+	read-warm MiB/s 0.9 passthrough
+	TEXT
+}
+
+table_print()
+{
+	local list
+	list=$(IFS=,; printf '%s' "${SYSTEMS[*]}")
+	touch "$TMP/figures"
+	printf '\n%d cores, Linux %s, %s; rounds: %d; %d files of 1 KiB, %d names, %d MiB\n\n' \
+		"$(nproc)" "$(uname -r)" "$(date -u +%F)" "$ROUNDS" "$FILES" "$NAMES" "$MIB"
+	goals | awk -v systems="$list" -v rounds="$ROUNDS" '
+		function median(list, n,    i, j, t) {
+			for (i = 2; i <= n; i++)
+				for (j = i; j > 1 && list[j] < list[j - 1]; j--) {
+					t = list[j]; list[j] = list[j - 1]; list[j - 1] = t
+				}
+			return n % 2 ? list[(n + 1) / 2] : (list[n / 2] + list[n / 2 + 1]) / 2
+		}
+		function median_of(row, name,    list, n, r) {
+			for (r = 1; r <= rounds; r++)
+				if ((row, name, r) in value)
+					list[++n] = value[row, name, r]
+			return n ? median(list, n) : ""
+		}
+		function median_ratio(row, name,    list, n, r) {
+			for (r = 1; r <= rounds; r++)
+				if ((row, "hexkv", r) in value && value[row, name, r] > 0)
+					list[++n] = value[row, "hexkv", r] / value[row, name, r]
+			return n ? median(list, n) : ""
+		}
+		function number(x) {
+			return x == "" ? "-" : sprintf("%.0f", x)
+		}
+		FNR == NR {
+			value[$1, $2, $3] = $4
+			known[$1] = 1
+			next
+		}
+		FNR == 1 {
+			count = split(systems, name, ",")
+			printf "%-10s %-8s", "", ""
+			for (i = 1; i <= count; i++)
+				printf " %11s", name[i]
+			printf "   %-26s %s\n", "goal", "reached"
+		}
+		!($1 in known) { next }
+		{
+			printf "%-10s %-8s", $1 == last ? "" : $1, $1 == last ? "" : $2
+			for (i = 1; i <= count; i++)
+				printf " %11s", $1 == last ? "" : number(median_of($1, name[i]))
+			last = $1
+			if ($4 == "fixed") {
+				goal = $3 " " $2
+				ratio = median_of($1, "hexkv")
+				shown = ratio == "" ? "-" : sprintf("%.2f of it", ratio / $3)
+				good = ratio >= $3
+			} else if ($4 == "requests") {
+				goal = "no request to the router"
+				ratio = median_of($1, "requests")
+				shown = number(ratio) " requests"
+				good = ratio <= $3
+			} else {
+				goal = $3 " times " $4
+				ratio = median_ratio($1, $4)
+				shown = ratio == "" ? "-" : sprintf("%.2f times", ratio)
+				good = ratio >= $3
+			}
+			printf "   %-26s %s%s\n", goal, shown, ratio == "" ? "" : good ? "" : "  MISSED"
+		}' "$TMP/figures" -
+}

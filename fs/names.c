@@ -9,17 +9,34 @@
 
 /*
  * The names under which programs write a file before they rename it over a key, or keep one beside
- * it. %n is a key's hex, %x a letter or digit, %? any character, %* the rest; everything else
- * stands for itself.
+ * it. %n is a key's hex, %x a letter or digit, %w one or an underscore, %? any character, %* the
+ * rest; everything else stands for itself.
  */
+/* clang-format off */
 static const char *const temporary_names[] = {
+	/* being written, to be renamed over a key */
 	".%n.%x%x%x%x%x%x", /* rsync */
-	".%n.sw%?", /* vim's swap file */
-	".%n.sw%?x",        ".tmp%*", ".fuse_hidden%*", "%n~", /* editors' backup */
-	"%n-journal", /* sqlite */
-	"%n-wal",           "%n-shm", "%n.tmp%*",       "sed%x%x%x%x%x%x", /* sed -i */
+	"sed%x%x%x%x%x%x", /* sed -i */
 	"XX%x%x%x%x%x%x", /* perl -i */
+	"tmp%w%w%w%w%w%w%w%w", /* Python's tempfile */
+	"tmp.%x%x%x%x%x%x%x%x%x%x", /* mktemp */
+	".goutputstream-%x%x%x%x%x%x", /* GNOME's editors */
+	"%n.tmp%*",
+	".tmp%*",
+	".fuse_hidden%*",
+	/* kept beside a key */
+	"%n~", /* editors' backup */
+	".%n.sw%?", /* vim's swap file */
+	".%n.sw%?x",
+	".%n.un~", /* vim's undo file */
+	"#%n#", /* Emacs's unsaved changes */
+	".#%n", /* Emacs's lock */
+	".#-emacs%x%x%x%x%x%x",
+	"%n-journal", /* SQLite */
+	"%n-wal",
+	"%n-shm",
 };
+/* clang-format on */
 
 static bool is_hex_digit(char c)
 {
@@ -63,6 +80,11 @@ static bool matches(const char *pattern, const char *name)
 		case 'x':
 			if (!is_alphanumeric(*name++))
 				return false;
+			break;
+		case 'w':
+			if (!is_alphanumeric(*name) && *name != '_')
+				return false;
+			name++;
 			break;
 		default:
 			if (*name++ == '\0')

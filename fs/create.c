@@ -33,6 +33,50 @@ static int claim(struct mount *mount, const char *name, const struct interrupt *
 	return r == -ESTALE ? -EEXIST : r;
 }
 
+/* An editor makes the record that it moved aside anew: its labels stay. */
+static int inherit_labels_locked(struct inode_table *table, struct inode *inode)
+	REQUIRES(&table->lock)
+{
+	const struct inode *aside = inode_hider_locked(table, inode->name, (struct version){ 0 });
+
+	return aside ? meta_set_labels_locked(inode, aside->content_type, aside->encoding) : 0;
+}
+
+/* Takes the reference to @staging. @stored: NULL if the router has not heard of it. */
+static int add_locked(struct inode_table *table, const struct files_create *create,
+		      const struct remote_stored *stored, struct staging *staging,
+		      struct inode **ret_inode) REQUIRES(&table->lock)
+{
+	enum inode_kind kind =
+		name_classify(create->name) == NAME_KEY ? INODE_RECORD : INODE_TEMPORARY;
+	struct inode *inode = inode_new_locked(table, kind, create->name);
+	int r;
+
+	if (!inode) {
+		staging_unref(staging);
+		return -ENOMEM;
+	}
+	inode->mode = create->mode & 07777;
+	inode->staging = staging;
+	inode->unsaved = !stored;
+	inode->stored = stored;
+	if (stored) {
+		inode->version = stored->version;
+		inode->mtime_ns = stored->mtime_ns;
+		/* Without memory for them they are asked for when they are needed. */
+		(void)meta_set_labels_locked(inode, CONTENT_TYPE_DEFAULT, ENCODING_DEFAULT);
+	}
+	r = inherit_labels_locked(table, inode);
+	if (r < 0) {
+		inode_unref_locked(table, inode, 1);
+		return r;
+	}
+	inode_link_locked(table, inode);
+	table->names_changed_ns = inode->mtime_ns;
+	*ret_inode = inode;
+	return 0;
+}
+
 static int open_existing(struct mount *mount, struct inode *inode,
 			 const struct files_create *create, const struct interrupt *interrupt,
 			 struct inode **ret_inode)
@@ -81,27 +125,7 @@ int files_create(struct mount *mount, const struct files_create *create,
 		return r;
 	}
 	mutex_lock(&table->lock);
-	inode = inode_new_locked(table, kind == NAME_KEY ? INODE_RECORD : INODE_TEMPORARY,
-				 create->name);
-	if (inode) {
-		inode->mode = create->mode & 07777;
-		inode->staging = staging;
-		inode->unsaved = !claimed;
-		inode->stored = claimed;
-		inode->version = stored.version;
-		if (claimed) {
-			inode->mtime_ns = stored.mtime_ns;
-			/* Without memory for them they are asked for when they are needed. */
-			(void)meta_set_labels_locked(inode, CONTENT_TYPE_DEFAULT, ENCODING_DEFAULT);
-		}
-		inode_link_locked(table, inode);
-		table->names_changed_ns = inode->mtime_ns;
-	} else {
-		staging_unref(staging);
-		r = -ENOMEM;
-	}
+	r = add_locked(table, create, claimed ? &stored : NULL, staging, ret_inode);
 	mutex_unlock(&table->lock);
-	if (r == 0)
-		*ret_inode = inode;
 	return r;
 }

@@ -208,15 +208,20 @@ static struct inode **hiding_bucket(struct inode_table *table, const char *name)
 	return &table->hiding[name_hash(name) % INODE_HIDING_BUCKETS];
 }
 
-bool inode_is_hidden_locked(struct inode_table *table, const char *name, struct version version)
+struct inode *inode_hider_locked(struct inode_table *table, const char *name,
+				 struct version version)
 {
 	struct inode *inode = *hiding_bucket(table, name);
 
-	for (; inode; inode = inode->next_that_hides)
-		if (strcmp(inode->hides, name) == 0 &&
-		    version_compare(version, inode->hides_version) <= 0)
-			return true;
-	return false;
+	while (inode && (strcmp(inode->hides, name) != 0 ||
+			 version_compare(version, inode->hides_version) > 0))
+		inode = inode->next_that_hides;
+	return inode;
+}
+
+bool inode_is_hidden_locked(struct inode_table *table, const char *name, struct version version)
+{
+	return inode_hider_locked(table, name, version) != NULL;
 }
 
 void inode_set_hides_locked(struct inode_table *table, struct inode *inode, char *key,

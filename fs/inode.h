@@ -128,7 +128,10 @@ void inode_unref_locked(struct inode_table *table, struct inode *inode, uint64_t
 	REQUIRES(&table->lock);
 void inode_unref(struct inode_table *table, struct inode *inode);
 
-/* Whether @version of the record @name is hidden by a temporary file that it became. */
+/* The temporary file that @version of the record @name became, and that hides it; NULL if there is
+ * none. Borrowed. */
+struct inode *inode_hider_locked(struct inode_table *table, const char *name,
+				 struct version version) REQUIRES(&table->lock);
 bool inode_is_hidden_locked(struct inode_table *table, const char *name, struct version version)
 	REQUIRES(&table->lock);
 void inode_set_hides_locked(struct inode_table *table, struct inode *inode, char *key,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Who may make a file by a name, and when the router hears of it. */
 #include "fs/files.h"
+#include "fs/meta.h"
 #include "lib/http_client.h"
 #include "tests/unit/fs_fixture.h"
 
@@ -140,6 +141,25 @@ static void a_temporary_file_is_nothing_to_the_router(void **state)
 	inode_unref(&world->mount.inodes, inode);
 }
 
+static void a_record_made_anew_keeps_the_labels_of_the_one_that_was_moved_aside(void **state)
+{
+	struct world *world = *state;
+	struct inode_table *table = &world->mount.inodes;
+	struct inode *aside, *inode;
+
+	assert_int_equal(create(world, "00ff~", true, &aside), 0);
+	mutex_lock(&table->lock);
+	assert_int_equal(meta_set_labels_locked(aside, "text/plain", "utf-8"), 0);
+	inode_set_hides_locked(table, aside, strdup("00ff"), (struct version){ .sequence = 2 });
+	mutex_unlock(&table->lock);
+	assert_int_equal(create(world, "00ff", true, &inode), 0);
+	assert_int_equal(fs_router_requests(&world->router), 0);
+	assert_string_equal(inode->content_type, "text/plain");
+	assert_string_equal(inode->encoding, "utf-8");
+	inode_unref(table, aside);
+	inode_unref(table, inode);
+}
+
 static void a_staging_directory_that_is_not_there_is_an_error(void **state)
 {
 	struct world *world = *state;
@@ -162,6 +182,7 @@ int main(void)
 		TEST(of_two_exclusive_creates_here_one_wins),
 		TEST(an_exclusive_create_that_fails_leaves_no_file),
 		TEST(a_temporary_file_is_nothing_to_the_router),
+		TEST(a_record_made_anew_keeps_the_labels_of_the_one_that_was_moved_aside),
 		TEST(a_staging_directory_that_is_not_there_is_an_error),
 	};
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Operations on names. Nothing but files can be in the directory: EPERM for everything else. */
+#include "fs/content.h"
 #include "fs/files.h"
 #include "fs/handle.h"
 #include "fs/ops.h"
 #include "fs/ops_stats.h"
 #include "fs/resolve.h"
+#include "fs/save.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -121,13 +123,40 @@ void ops_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 	fuse_reply_err(req, EPERM);
 }
 
+/* An empty file that nobody opens: there will be no close() that stores it. */
+static int make_file(struct mount *mount, const char *name, mode_t mode,
+		     const struct interrupt *interrupt, struct inode **ret_inode)
+{
+	const struct files_create create = { .name = name, .mode = mode, .exclusive = true };
+	int r = files_create(mount, &create, interrupt, ret_inode);
+
+	if (r < 0)
+		return r;
+	r = save_content(mount, *ret_inode, DURABILITY_MEMORY, interrupt);
+	content_release(mount, *ret_inode);
+	if (r < 0)
+		inode_unref(&mount->inodes, *ret_inode);
+	return r;
+}
+
 void ops_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
 {
+	struct mount *mount = ops_mount(req);
+	const struct interrupt interrupt = ops_interrupt(req);
+	struct fuse_entry_param entry;
+	struct inode *inode;
+	int r;
+
 	(void)parent;
-	(void)name;
-	(void)mode;
 	(void)rdev;
-	fuse_reply_err(req, EPERM);
+	r = S_ISREG(mode) ? make_file(mount, name, mode, &interrupt, &inode) : -EPERM;
+	if (r < 0) {
+		ops_reply_error(req, r);
+		return;
+	}
+	ops_entry(mount, inode, &entry);
+	if (fuse_reply_entry(req, &entry) == -ENOENT)
+		inode_unref(&mount->inodes, inode);
 }
 
 void ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)

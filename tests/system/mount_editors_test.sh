@@ -34,7 +34,7 @@ replaced_by()
 	expect_equal utf-8 "$(header HexKV-Encoding)"
 	expect_equal text/plain \
 		"$(getfattr --absolute-names --only-values -n user.content_type "$MNT/0c01")"
-	expect_equal "${2:-0c01}" "$(LC_ALL=C ls -A "$MNT" | xargs)"
+	expect_equal "${2:-0c01}" "$(find "$MNT" -type f -printf "%f\n" | LC_ALL=C sort | xargs)"
 }
 
 end_with_backup()

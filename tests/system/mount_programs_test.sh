@@ -103,43 +103,6 @@ labels_are_attributes_both_ways()
 	rm "$MNT/0b01" "$MNT/0b02"
 }
 
-editors_replace_records_and_keep_their_labels()
-{
-	put 0c01 $'one\ntwo\n' -H 'Content-Type: text/plain' -H 'HexKV-Encoding: utf-8'
-	sed -i s/one/three/ "$MNT/0c01"
-	expect_equal $'three\ntwo' "$(value_of 0c01)"
-	expect_http 200 -I "$ROUTER/kv/0c01"
-	expect_equal text/plain "$(header Content-Type)"
-	expect_equal utf-8 "$(header HexKV-Encoding)"
-	if command -v perl >/dev/null; then
-		perl -i -pe s/three/four/ "$MNT/0c01"
-		expect_equal $'four\ntwo' "$(value_of 0c01)"
-		expect_http 200 -I "$ROUTER/kv/0c01"
-		expect_equal text/plain "$(header Content-Type)"
-	fi
-	if command -v rsync >/dev/null; then
-		printf 'by rsync' >"$TMP/0c01"
-		rsync -a "$TMP/0c01" "$MNT/"
-		expect_equal 'by rsync' "$(value_of 0c01)"
-		expect_http 200 -I "$ROUTER/kv/0c01"
-		expect_equal text/plain "$(header Content-Type)"
-		printf 'by rsync in place' >"$TMP/0c01"
-		rsync -a --inplace "$TMP/0c01" "$MNT/"
-		expect_equal 'by rsync in place' "$(value_of 0c01)"
-	fi
-	if command -v vim >/dev/null; then
-		vim -es -u NONE -i NONE -c 'set backup backupskip= backupdir=. directory=.' \
-			-c '%s/.*/by vim/' -c 'wq' "$MNT/0c01" </dev/null
-		expect_equal 'by vim' "$(value_of 0c01)"
-		expect_equal 'by rsync in place' "$(cat "$MNT/0c01~")"
-		rm "$MNT/0c01~"
-		expect_http 200 -I "$ROUTER/kv/0c01"
-	fi
-	rm "$MNT/0c01"
-	expect_http 404 "$ROUTER/kv/0c01"
-	expect_equal '' "$(ls -A "$MNT")"
-}
-
 times_are_stored_and_modes_remembered()
 {
 	echo x >"$MNT/0d01"
@@ -257,7 +220,7 @@ cluster_start
 mount_start
 run_cases redirection_writes_and_appends copies_are_equal parts_are_overwritten_in_place \
 	renames_move_the_record labels_are_attributes_both_ways \
-	editors_replace_records_and_keep_their_labels times_are_stored_and_modes_remembered \
+	times_are_stored_and_modes_remembered \
 	what_is_not_a_record_is_refused_sensibly an_open_file_outlives_its_name \
 	listings_show_every_name_once space_is_never_zero mapped_writes_are_stored
 mount_stop

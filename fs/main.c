@@ -16,7 +16,7 @@
  *   content.c        a file's content: reading, changing; save.c: storing it
  *   meta.c           content_type, encoding, mtime
  *   resolve.c        from a name to the version that it stands for now
- *   reopen.c         opens that try again
+ *   reopen.c         opens that try again; absent.c, asker.c: creates that need no look-up
  *   inode.c          what the kernel's node ids stand for
  *   names.c          keys, temporary names, and names that are refused
  *   staging.c        changed content until it is stored; value.c: small values

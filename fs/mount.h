@@ -3,6 +3,7 @@
  * themselves. */
 #pragma once
 
+#include "fs/absent.h"
 #include "fs/inode.h"
 #include "fs/mount_options.h"
 #include "fs/opens.h"
@@ -20,4 +21,5 @@ struct mount {
 	struct inode_table inodes;
 	struct opened opens; /* protected by inodes.lock */
 	struct reopen reopen; /* protected by inodes.lock */
+	struct absent absent; /* protected by inodes.lock */
 };

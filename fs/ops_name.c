@@ -21,7 +21,7 @@ void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	int r;
 
 	(void)parent;
-	r = resolve_name(mount, name, RESOLVE_RECENT, &interrupt, &inode);
+	r = resolve_lookup(mount, name, fuse_req_ctx(req)->pid, &interrupt, &inode);
 	if (r < 0) {
 		ops_reply_error(req, r);
 		return;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs/resolve.h"
 
+#include "fs/asker.h"
 #include "fs/stats.h"
 #include "lib/cleanup.h"
 #include "lib/clock.h"
@@ -189,6 +190,36 @@ int resolve_name(struct mount *mount, const char *name, enum resolve_how how,
 		r = ask(mount, name, has_known ? &known : NULL, interrupt, ret_inode);
 		/* The inode that the question was about has gone meanwhile. */
 	} while (r == -EAGAIN);
+	return r;
+}
+
+/* What an exclusive CREATE answers is the leader's word, so the look-up before it need not be. The
+ * one before that keeps this to names that were absent just now: a file system stacked on this one
+ * looks names up here while its caller creates something in it, and sends no CREATE. */
+static bool is_being_created(struct mount *mount, const char *name, pid_t pid)
+{
+	bool absent;
+
+	mutex_lock(&mount->inodes.lock);
+	absent = !inode_find_locked(&mount->inodes, name) &&
+		 absent_take(&mount->absent, pid, inode_name_st_ino(name));
+	mutex_unlock(&mount->inodes.lock);
+	return absent && asker_creates_exclusively(pid);
+}
+
+int resolve_lookup(struct mount *mount, const char *name, pid_t pid,
+		   const struct interrupt *interrupt, struct inode **ret_inode)
+{
+	int r;
+
+	if (is_being_created(mount, name, pid))
+		return -ENOENT;
+	r = resolve_name(mount, name, RESOLVE_RECENT, interrupt, ret_inode);
+	if (r == -ENOENT && name_classify(name) == NAME_KEY) {
+		mutex_lock(&mount->inodes.lock);
+		absent_note(&mount->absent, pid, inode_name_st_ino(name));
+		mutex_unlock(&mount->inodes.lock);
+	}
 	return r;
 }
 

@@ -21,6 +21,10 @@ enum resolve_how {
  * remote_get() says. */
 int resolve_name(struct mount *mount, const char *name, enum resolve_how how,
 		 const struct interrupt *interrupt, struct inode **ret_inode);
+/* The same for a look-up by the thread @pid. A name that it is about to create exclusively, after a
+ * look-up that found none, is not asked for again: CREATE finds out. */
+int resolve_lookup(struct mount *mount, const char *name, pid_t pid,
+		   const struct interrupt *interrupt, struct inode **ret_inode);
 /* For an open by the thread @pid: -ESTALE if its name stands for another version by now, or for
  * none (the kernel then looks it up again). */
 int resolve_check_current(struct mount *mount, struct inode *inode, pid_t pid,

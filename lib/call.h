@@ -45,6 +45,8 @@ struct call {
 	bool has_body;
 	int64_t upload_len; /* streamed upload, if the handler has upload() and body is NULL (PUT,
 			       PATCH, POST): its length, -1 chunked */
+	struct fields trailer; /* sent after a chunked upload, as it stands when that ends; owned by
+				  the caller */
 	bool streaming; /* use a connection of its own: upload, or an answer that may be large */
 	uint32_t timeout_ms; /* until the head of the answer; a stream must also move every
 				timeout_ms. 0: none */

@@ -79,6 +79,7 @@ struct exchange {
 	const char *path; /* percent-decoded, NUL-terminated, no query */
 	const char *query; /* as sent, "" if none; see exchange_query() */
 	struct fields request;
+	struct fields trailer; /* what came after a chunked body; complete when end() is called */
 	int64_t content_length; /* -1: not announced (chunked) */
 	bool has_body; /* announced, also with length 0 */
 	struct loop *loop;

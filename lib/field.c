@@ -39,6 +39,8 @@ static const char *const names[FIELD_COUNT] = {
 	[FIELD_CACHE_CONTROL] = "Cache-Control",
 	[FIELD_LEADER] = "HexKV-Leader",
 	[FIELD_SIZE] = "HexKV-Size",
+	[FIELD_TRAILER] = "Trailer",
+	[FIELD_FINAL_TYPE] = "HexKV-Content-Type",
 };
 
 const char *field_name(enum field field)

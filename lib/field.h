@@ -46,6 +46,9 @@ enum field {
 	FIELD_LEADER = 30, /* HexKV-Leader: URL of the shard's leader, on 421 */
 	FIELD_SIZE = 31, /* HexKV-Size: the value's size, on answers to HEAD and on frames that say
 			    "stream it" */
+	FIELD_TRAILER = 32, /* Trailer: names of fields that follow a chunked body */
+	FIELD_FINAL_TYPE = 33, /* HexKV-Content-Type: Content-Type after the body, where that is not
+				  allowed */
 	FIELD_COUNT
 };
 

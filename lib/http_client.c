@@ -89,9 +89,11 @@ static CURL *take_handle(struct http_client *client)
 	return client->idle_count ? client->idle[--client->idle_count] : curl_easy_init();
 }
 
-static void give_handle(struct http_client *client, CURL *easy)
+/* Not even curl_easy_reset() makes libcurl 7.88 forget that a handle has sent a trailer: the next
+ * chunks would go without their framing. */
+static void give_handle(struct http_client *client, CURL *easy, bool used_up)
 {
-	if (easy && client->idle_count < IDLE_HANDLES_MAX) {
+	if (easy && !used_up && client->idle_count < IDLE_HANDLES_MAX) {
 		curl_easy_reset(easy);
 		client->idle[client->idle_count++] = easy;
 		return;
@@ -121,7 +123,7 @@ static void transfer_free(struct transfer *transfer)
 		transfer->next->previous = transfer->previous;
 	if (transfer->call)
 		transfer->call->transport_state = NULL;
-	give_handle(client, transfer->easy);
+	give_handle(client, transfer->easy, transfer->chunked);
 	curl_slist_free_all(transfer->headers);
 	http_curl_head_deinit(&transfer->head);
 	buf_deinit(&transfer->rest);

@@ -41,6 +41,17 @@ static int append_field(struct curl_slist **list, enum field field, const char *
 	return append_line(list, (const char *)line.data);
 }
 
+int http_curl_append_fields(struct curl_slist **list, const struct fields *fields)
+{
+	for (unsigned i = 1; i < FIELD_COUNT; i++) {
+		const char *value = fields_get(fields, (enum field)i, NULL);
+
+		if (value && append_field(list, (enum field)i, value) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 static int append_token(struct curl_slist **list, const char *token)
 {
 	_cleanup_(buf_deinit) struct buf value = { 0 };
@@ -266,6 +277,10 @@ CURLcode http_curl_set_callbacks(CURL *easy, const struct http_curl_callbacks *c
 		code = curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected);
 	if (code == CURLE_OK)
 		code = curl_easy_setopt(easy, CURLOPT_PREREQDATA, callbacks->reached);
+	if (code == CURLE_OK && callbacks->trailer)
+		code = curl_easy_setopt(easy, CURLOPT_TRAILERFUNCTION, callbacks->trailer);
+	if (code == CURLE_OK && callbacks->trailer)
+		code = curl_easy_setopt(easy, CURLOPT_TRAILERDATA, callbacks->state);
 	for (size_t i = 0; i < sizeof(data) / sizeof(data[0]) && code == CURLE_OK; i++)
 		code = curl_easy_setopt(easy, data[i], callbacks->state);
 	return code;

@@ -30,11 +30,15 @@ struct http_curl_callbacks {
 	curl_write_callback header, body;
 	curl_read_callback upload;
 	curl_seek_callback seek;
-	void *state; /* handed to these four */
+	curl_trailer_callback trailer; /* NULL: none */
+	void *state; /* handed to these five */
 	bool *reached; /* set once there is a connection: from then on the request may arrive */
 };
 
 CURLcode http_curl_set_callbacks(CURL *easy, const struct http_curl_callbacks *callbacks);
+
+/* For the trailer callback. 0 or -ENOMEM. */
+int http_curl_append_fields(struct curl_slist **list, const struct fields *fields);
 
 /* The head of an answer, line by line. Zero-initialise. */
 struct http_curl_head {

@@ -100,6 +100,26 @@ static enum MHD_Result scan_field(void *cls, enum MHD_ValueKind kind, const char
 	return MHD_YES;
 }
 
+/* Refuses fields that are malformed. Returns false once it has answered. */
+static bool fields_are_sound(struct head_scan *scan)
+{
+	struct exchange *ex = &scan->request->exchange;
+
+	if (scan->repeated)
+		reply_problem(ex, OUTCOME_BAD_REQUEST, "the header %s came twice; send it once",
+			      scan->repeated);
+	else if (scan->error == -E2BIG)
+		reply_problem(ex, OUTCOME_HEADERS_TOO_LARGE,
+			      "a header is longer than %d bytes; shorten it", FIELD_VALUE_MAX);
+	else if (scan->error == -ENOMEM)
+		reply_problem(ex, OUTCOME_UNAVAILABLE, "out of memory; try again");
+	else if (scan->error)
+		reply_problem(ex, OUTCOME_BAD_REQUEST, "a header has a forbidden byte; mend it");
+	else
+		return true;
+	return false;
+}
+
 /* Refuses what is malformed. Returns false once it has answered. */
 static bool head_is_sound(struct head_scan *scan, int target_error)
 {
@@ -126,21 +146,10 @@ static bool head_is_sound(struct head_scan *scan, int target_error)
 	if (request->close)
 		return false;
 
-	if (target_error)
-		reply_problem(ex, OUTCOME_BAD_REQUEST,
-			      "the request target is not a well-encoded path; mend its %%XX");
-	else if (scan->repeated)
-		reply_problem(ex, OUTCOME_BAD_REQUEST, "the header %s came twice; send it once",
-			      scan->repeated);
-	else if (scan->error == -E2BIG)
-		reply_problem(ex, OUTCOME_HEADERS_TOO_LARGE,
-			      "a header is longer than %d bytes; shorten it", FIELD_VALUE_MAX);
-	else if (scan->error == -ENOMEM)
-		reply_problem(ex, OUTCOME_UNAVAILABLE, "out of memory; try again");
-	else if (scan->error)
-		reply_problem(ex, OUTCOME_BAD_REQUEST, "a header has a forbidden byte; mend it");
-	else
-		return true;
+	if (!target_error)
+		return fields_are_sound(scan);
+	reply_problem(ex, OUTCOME_BAD_REQUEST,
+		      "the request target is not a well-encoded path; mend its %%XX");
 	return false;
 }
 
@@ -216,6 +225,37 @@ static void begin_mux(struct http_request *request)
 		request->cut = !request->response;
 		ex->answered = true;
 	}
+}
+
+static enum MHD_Result scan_trailer(void *cls, enum MHD_ValueKind kind, const char *name,
+				    size_t name_len, const char *value, size_t len)
+{
+	struct head_scan *scan = cls;
+	struct fields *fields = &scan->request->exchange.trailer;
+	enum field field = field_from_name(name, name_len);
+	int r;
+
+	(void)kind;
+	if (!field)
+		return MHD_YES;
+	if (fields_get(fields, field, NULL))
+		scan->repeated = field_name(field);
+	r = len > FIELD_VALUE_MAX ? -E2BIG : fields_set(fields, field, value ? value : "", len);
+	if (r < 0 && !scan->error)
+		scan->error = r;
+	return MHD_YES;
+}
+
+void http_head_take_trailer(struct http_request *request)
+{
+	struct exchange *ex = &request->exchange;
+	struct head_scan scan = { .request = request };
+
+	if (ex->content_length >= 0)
+		return;
+	MHD_get_connection_values_n(request->connection->mhd, MHD_FOOTER_KIND, scan_trailer, &scan);
+	if (scan.repeated || scan.error)
+		fields_are_sound(&scan);
 }
 
 void http_head_begin(struct http_request *request, const char *method)

@@ -98,6 +98,8 @@ struct http_server {
 /* http_head.c */
 /* Fills the exchange from the head and either begins it with the service or refuses it. */
 void http_head_begin(struct http_request *request, const char *method);
+/* What followed the body. Refuses a trailer that can't be read in one way only. */
+void http_head_take_trailer(struct http_request *request);
 
 /* http_request.c */
 extern const struct exchange_transport http_transport;

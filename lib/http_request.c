@@ -112,6 +112,7 @@ static void free_request(struct exchange *ex)
 
 	assert(ex->finished);
 	fields_deinit(&ex->request);
+	fields_deinit(&ex->trailer);
 	free(request);
 }
 
@@ -224,6 +225,8 @@ static enum MHD_Result handle_whole(struct http_request *request)
 	if (request->state == REQUEST_BODY) {
 		request->state = REQUEST_WAITING;
 		request->progress_ms = request->server->now_ms;
+		if (!ex->answered)
+			http_head_take_trailer(request);
 		if (!ex->answered && ex->handler && ex->handler->end)
 			ex->handler->end(ex);
 	}

@@ -204,6 +204,20 @@ static int on_seek(void *userdata, curl_off_t offset, int origin)
 	return CURL_SEEKFUNC_OK;
 }
 
+static int on_trailer(struct curl_slist **list, void *userdata)
+{
+	struct performance *state = userdata;
+	_cleanup_(fields_deinit) struct fields fields = { 0 };
+	int r = state->request->trailer(state->request->state, &fields);
+
+	if (r == 0)
+		r = http_curl_append_fields(list, &fields);
+	if (r == 0)
+		return CURL_TRAILERFUNC_OK;
+	state->error = r;
+	return CURL_TRAILERFUNC_ABORT;
+}
+
 static CURLcode set_callbacks(CURL *easy, struct performance *state)
 {
 	const struct http_curl_callbacks callbacks = {
@@ -211,6 +225,7 @@ static CURLcode set_callbacks(CURL *easy, struct performance *state)
 		.body = on_body,
 		.upload = on_upload,
 		.seek = on_seek,
+		.trailer = state->request->trailer ? on_trailer : NULL,
 		.state = state,
 		.reached = &state->reached,
 	};
@@ -276,6 +291,25 @@ static int run(CURLM *multi, struct performance *state)
 	}
 }
 
+/* Not even curl_easy_reset() makes libcurl 7.88 forget that a handle has sent a trailer: the next
+ * chunks would go without their framing. The connection belongs to the multi handle and stays. */
+static void forget_trailer(struct connection *connection)
+{
+	curl_easy_cleanup(connection->easy);
+	connection->easy = curl_easy_init();
+}
+
+/* With a trailer libcurl must not send the request again by itself, as it does when a connection
+ * that was kept turns out to be dead. */
+static CURLcode set_options(CURL *easy, struct performance *state)
+{
+	CURLcode code = set_callbacks(easy, state);
+
+	if (code == CURLE_OK && state->request->trailer)
+		code = curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+	return code;
+}
+
 static int perform(const struct http_sync *client, struct connection *connection,
 		   struct performance *state)
 {
@@ -295,11 +329,15 @@ static int perform(const struct http_sync *client, struct connection *connection
 	struct curl_slist *headers = NULL;
 	int r;
 
+	if (!connection->easy)
+		connection->easy = curl_easy_init();
+	if (!connection->easy)
+		return -ENOMEM;
 	curl_easy_reset(connection->easy);
 	r = http_curl_prepare(connection->easy, &setup, &headers);
 	if (r < 0)
 		return r;
-	if (set_callbacks(connection->easy, state) != CURLE_OK ||
+	if (set_options(connection->easy, state) != CURLE_OK ||
 	    curl_multi_add_handle(connection->multi, connection->easy) != CURLM_OK) {
 		curl_slist_free_all(headers);
 		return -ENOMEM;
@@ -309,6 +347,8 @@ static int perform(const struct http_sync *client, struct connection *connection
 	/* Closes the connection if the transfer was not over. */
 	curl_multi_remove_handle(connection->multi, connection->easy);
 	curl_slist_free_all(headers);
+	if (request->trailer)
+		forget_trailer(connection);
 	return r;
 }
 

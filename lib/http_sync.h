@@ -33,6 +33,9 @@ struct http_sync_request {
 	 * -EIO), negative errno = break off. It may be asked from 0 again when a dead connection
 	 * makes the request be sent anew. It may block; that time counts as progress. */
 	ssize_t (*upload)(void *state, uint64_t offset, void *data, size_t len);
+	/* Fields that follow an upload of unknown length, asked for once it has ended (again if it
+	 * is sent anew). 0 or a negative errno, which breaks off. NULL: none. */
+	int (*trailer)(void *state, struct fields *ret_fields);
 	/* Bytes of a successful (2xx) answer. 0 or a negative errno, which breaks off. NULL:
 	 * discard. */
 	int (*body)(void *state, const void *data, size_t len);

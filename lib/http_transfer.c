@@ -134,6 +134,15 @@ static int on_seek(void *userdata, curl_off_t offset, int origin)
 	return CURL_SEEKFUNC_OK;
 }
 
+static int on_trailer(struct curl_slist **list, void *userdata)
+{
+	struct transfer *transfer = userdata;
+
+	if (!transfer->call || http_curl_append_fields(list, &transfer->call->trailer) < 0)
+		return CURL_TRAILERFUNC_ABORT;
+	return CURL_TRAILERFUNC_OK;
+}
+
 static CURLcode set_callbacks(struct transfer *transfer)
 {
 	const struct http_curl_callbacks callbacks = {
@@ -141,6 +150,7 @@ static CURLcode set_callbacks(struct transfer *transfer)
 		.body = on_body,
 		.upload = on_upload,
 		.seek = on_seek,
+		.trailer = transfer->chunked ? on_trailer : NULL,
 		.state = transfer,
 		.reached = &transfer->reached,
 	};
@@ -171,6 +181,7 @@ int transfer_prepare(struct transfer *transfer, const char *base, const char *to
 	int r;
 
 	transfer->streamed = call->handler->upload && !call->body && may_have_body(call->method);
+	transfer->chunked = transfer->streamed && call->upload_len < 0;
 	request.has_body = transfer->streamed || call->has_body;
 	request.body_len = transfer->streamed ? call->upload_len : (int64_t)call->body_len;
 	if (call->timeout_ms && call->timeout_ms < CONNECT_TIMEOUT_MS)

@@ -34,6 +34,7 @@ struct transfer {
 
 	/* the upload */
 	bool streamed; /* from upload(), not from call->body */
+	bool chunked; /* and of unknown length: a trailer may follow */
 	bool waiting; /* upload() had nothing */
 	uint64_t sent;
 

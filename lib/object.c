@@ -272,6 +272,55 @@ static int set_value_facts(struct fields *fields, const struct record_meta *meta
 	return fields_setf(fields, FIELD_SIZE, "%" PRIu64, meta->size_bytes);
 }
 
+/* The fields that may follow a body, and what each stands for. */
+static const struct {
+	enum field trailer;
+	enum field field;
+} late_fields[] = {
+	{ FIELD_FINAL_TYPE, FIELD_CONTENT_TYPE },
+	{ FIELD_ENCODING, FIELD_ENCODING },
+	{ FIELD_MTIME, FIELD_MTIME },
+	{ FIELD_DURABILITY, FIELD_DURABILITY },
+};
+
+/* Whether the list of names in @text holds @name. */
+static bool is_listed(const char *text, const char *name)
+{
+	size_t len = strlen(name);
+
+	while (*text) {
+		size_t skip = strspn(text, " \t,");
+		size_t word = strcspn(text + skip, " \t,");
+
+		if (word == len && strncasecmp(text + skip, name, len) == 0)
+			return true;
+		text += skip + word;
+	}
+	return false;
+}
+
+int object_trailer_apply(const struct fields *trailer, struct fields *fields, const char **ret_why)
+{
+	const char *announced = fields_get(fields, FIELD_TRAILER, NULL);
+
+	*ret_why = "memory is out; try again";
+	for (size_t i = 0; i < sizeof(late_fields) / sizeof(late_fields[0]); i++) {
+		enum field field = late_fields[i].trailer;
+		size_t len;
+		const char *value = fields_get(trailer, field, &len);
+
+		if (!value && announced && is_listed(announced, field_name(field))) {
+			*ret_why = "a field that Trailer announced did not follow the body; "
+				   "something on the way drops trailers";
+			return -EINVAL;
+		}
+		if (value && fields_set(fields, late_fields[i].field, value, len) < 0)
+			return -ENOMEM;
+	}
+	fields_unset(fields, FIELD_TRAILER);
+	return 0;
+}
+
 int object_fields_set(struct fields *fields, const struct record_meta *meta)
 {
 	int r;

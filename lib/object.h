@@ -46,6 +46,11 @@ struct object_request {
 int object_request_parse(const struct fields *fields, struct object_request *ret_request,
 			 const char **ret_why);
 
+/* Lays what followed a chunked body over the request's fields: HexKV-Content-Type, HexKV-Encoding,
+ * HexKV-Mtime and HexKV-Durability count as if they had come first. -EINVAL if one that Trailer
+ * announced is missing: somebody on the way drops trailers. */
+int object_trailer_apply(const struct fields *trailer, struct fields *fields, const char **ret_why);
+
 /* Content-Type, HexKV-Encoding, ETag, Last-Modified, HexKV-Mtime, HexKV-Hash, HexKV-Utf8,
  * Accept-Ranges, HexKV-Size. */
 int object_fields_set(struct fields *fields, const struct record_meta *meta);

@@ -63,6 +63,27 @@ static size_t put_body(struct exchange *ex, const void *data, size_t len)
 	return value_upload_take(put->upload, data, len);
 }
 
+/* What the sender knew only at the end. False if that was refused; the exchange still owns the
+ * put. */
+static bool take_trailer(struct put *put)
+{
+	struct exchange *ex = put->op.request.ex;
+	struct object_request *wanted = &put->op.write.request;
+	const char *why;
+	int r;
+
+	if (ex->content_length >= 0)
+		return true;
+	r = object_trailer_apply(&ex->trailer, &ex->request, &why);
+	if (r == 0)
+		r = object_request_parse(&ex->request, wanted, &why);
+	if (r < 0)
+		request_problem(&put->op.request,
+				r == -EINVAL ? OUTCOME_BAD_REQUEST : outcome_from_error(r), "%s",
+				r == -EINVAL ? why : "memory is out; try again");
+	return r == 0;
+}
+
 static void put_end(struct exchange *ex)
 {
 	struct put *put = ex->state;
@@ -71,7 +92,7 @@ static void put_end(struct exchange *ex)
 		return;
 	if (put->state == PUT_CHECKING)
 		put->state = PUT_CHECKING_ENDED;
-	else if (value_upload_end(put->upload))
+	else if (take_trailer(put) && value_upload_end(put->upload))
 		submit(put);
 }
 

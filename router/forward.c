@@ -8,11 +8,13 @@
 #include "router/forward.h"
 
 #include "lib/frame.h"
+#include "lib/object.h"
 #include "lib/reply.h"
 #include "router/download.h"
 #include "router/hop.h"
 #include "router/upload.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #define ANSWER_MAX ((size_t)1 << 20) /* of an answer that did not announce its length */
@@ -217,10 +219,23 @@ static void exchange_end(struct exchange *ex)
 	struct forward *forward = ex->state;
 	struct call *call = &forward->hop.call;
 
-	if (forward->body == BODY_STREAMED)
+	const char *why;
+	int r;
+
+	if (forward->body == BODY_STREAMED) {
+		/* The node judges it. */
+		call->trailer = fields_take(&ex->trailer);
 		upload_end(&forward->upload);
+	}
 	if (forward->body != BODY_COLLECTED)
 		return;
+	r = ex->content_length < 0 ? object_trailer_apply(&ex->trailer, &call->fields, &why) : 0;
+	if (r < 0) {
+		forward->body = BODY_DISCARDED;
+		reply_problem(ex, r == -ENOMEM ? OUTCOME_UNAVAILABLE : OUTCOME_BAD_REQUEST, "%s",
+			      why);
+		return;
+	}
 	call->has_body = true;
 	call->body = forward->whole.data;
 	call->body_len = forward->whole.len;

@@ -129,6 +129,7 @@ void hop_deinit(struct hop *hop)
 		call_cancel(&hop->call);
 	hop->under_way = false;
 	fields_deinit(&hop->call.fields);
+	fields_deinit(&hop->call.trailer);
 }
 
 void hop_reply_not_sent(const struct hop *hop, struct exchange *ex, int error)

@@ -169,11 +169,12 @@ bool fake_read_request(int fd, struct buf *ret_text)
 	buf_append_u8(ret_text, 0);
 	ret_text->len--;
 	if (strcasestr((char *)ret_text->data, "\r\nTransfer-Encoding: chunked")) {
-		while (!ends_with(ret_text, "\r\n0\r\n\r\n")) {
+		while (!ends_with(ret_text, "\r\n0\r\n")) {
 			if (!read_byte(fd, ret_text))
 				return false;
 		}
-		return true;
+		/* Trailer fields may follow. */
+		return fake_read_head(fd, ret_text);
 	}
 	length = strcasestr((char *)ret_text->data, "\r\nContent-Length:");
 	if (length)

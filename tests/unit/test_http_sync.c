@@ -255,6 +255,64 @@ static void an_upload_of_unknown_length_ends_when_it_says_so(void **state)
 	script_deinit(&script);
 }
 
+static int two_fields(void *state, struct fields *ret_fields)
+{
+	(void)state;
+	assert_int_equal(fields_setf(ret_fields, FIELD_ENCODING, "utf-8"), 0);
+	return fields_setf(ret_fields, FIELD_MTIME, "-5");
+}
+
+static void a_trailer_follows_an_upload_of_unknown_length(void **state)
+{
+	struct script script = { .answer = "HTTP/1.1 204 No Content\r\n\r\n" };
+	struct fake_server *server = fake_server_start(answer_all, &script);
+	struct http_sync *client = client_new(fake_server_url(server), NULL, 1);
+	struct user user = { .upload = "hello" };
+	struct http_sync_request request = request_of(&user, METHOD_PUT);
+	struct http_sync_answer answer;
+
+	(void)state;
+	request.upload = upload_until_end;
+	request.upload_len = HTTP_SYNC_LENGTH_UNKNOWN;
+	request.trailer = two_fields;
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(http_sync_perform(client, &request, &answer), 0);
+		http_sync_answer_deinit(&answer);
+		assert_contains(&script.request,
+				"\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\nHexKV-Encoding: "
+				"utf-8\r\nHexKV-Mtime: -5\r\n\r\n");
+	}
+	http_sync_free(client);
+	fake_server_stop(server);
+	script_deinit(&script);
+}
+
+static int refuse_trailer(void *state, struct fields *ret_fields)
+{
+	(void)state;
+	(void)ret_fields;
+	return -EBADF;
+}
+
+static void a_trailer_that_fails_breaks_the_upload_off(void **state)
+{
+	struct script script = { .answer = "HTTP/1.1 204 No Content\r\n\r\n" };
+	struct fake_server *server = fake_server_start(close_at_once, &script);
+	struct http_sync *client = client_new(fake_server_url(server), NULL, 1);
+	struct user user = { .upload = "hello" };
+	struct http_sync_request request = request_of(&user, METHOD_PUT);
+	struct http_sync_answer answer;
+
+	(void)state;
+	request.upload = upload_until_end;
+	request.upload_len = HTTP_SYNC_LENGTH_UNKNOWN;
+	request.trailer = refuse_trailer;
+	assert_int_equal(http_sync_perform(client, &request, &answer), -EBADF);
+	http_sync_free(client);
+	fake_server_stop(server);
+	script_deinit(&script);
+}
+
 static void an_upload_starts_again_when_a_reused_connection_is_dead(void **state)
 {
 	struct script script = { 0 };
@@ -501,6 +559,8 @@ int main(void)
 		cmocka_unit_test(a_ranged_read_delivers_its_bytes),
 		cmocka_unit_test(an_upload_is_asked_by_offset),
 		cmocka_unit_test(an_upload_of_unknown_length_ends_when_it_says_so),
+		cmocka_unit_test(a_trailer_follows_an_upload_of_unknown_length),
+		cmocka_unit_test(a_trailer_that_fails_breaks_the_upload_off),
 		cmocka_unit_test(an_upload_starts_again_when_a_reused_connection_is_dead),
 		cmocka_unit_test(what_the_user_returns_breaks_off),
 		cmocka_unit_test(faults_of_the_other_side_have_their_own_errors),

@@ -297,6 +297,47 @@ static void answers_of_something_else_are_refused(void **state)
 	}
 }
 
+static void what_follows_the_body_counts_as_if_it_came_first(void **state)
+{
+	struct fields fields = { 0 }, trailer = { 0 };
+	const char *why;
+
+	(void)state;
+	fields_setf(&fields, FIELD_CONTENT_TYPE, "text/first");
+	fields_setf(&fields, FIELD_MTIME, "5");
+	fields_setf(&fields, FIELD_IF_MATCH, "*");
+	fields_setf(&fields, FIELD_TRAILER, "X-Other,hexkv-durability");
+	fields_setf(&trailer, FIELD_FINAL_TYPE, "text/last");
+	fields_setf(&trailer, FIELD_ENCODING, "latin-1");
+	fields_setf(&trailer, FIELD_DURABILITY, "memory");
+	fields_setf(&trailer, FIELD_IF_MATCH, "ignored");
+	assert_int_equal(object_trailer_apply(&trailer, &fields, &why), 0);
+	assert_string_equal(fields_get(&fields, FIELD_CONTENT_TYPE, NULL), "text/last");
+	assert_string_equal(fields_get(&fields, FIELD_ENCODING, NULL), "latin-1");
+	assert_string_equal(fields_get(&fields, FIELD_MTIME, NULL), "5");
+	assert_string_equal(fields_get(&fields, FIELD_DURABILITY, NULL), "memory");
+	assert_string_equal(fields_get(&fields, FIELD_IF_MATCH, NULL), "*");
+	assert_null(fields_get(&fields, FIELD_TRAILER, NULL));
+	fields_deinit(&fields);
+	fields_deinit(&trailer);
+}
+
+static void a_trailer_that_was_announced_and_does_not_come_is_refused(void **state)
+{
+	struct fields fields = { 0 }, trailer = { 0 };
+	const char *why = NULL;
+
+	(void)state;
+	fields_setf(&fields, FIELD_TRAILER, "HexKV-Encoding, HexKV-Mtime");
+	fields_setf(&trailer, FIELD_ENCODING, "utf-8");
+	assert_int_equal(object_trailer_apply(&trailer, &fields, &why), -EINVAL);
+	assert_true(why && strlen(why) > 10);
+	fields_setf(&trailer, FIELD_MTIME, "1");
+	assert_int_equal(object_trailer_apply(&trailer, &fields, &why), 0);
+	fields_deinit(&fields);
+	fields_deinit(&trailer);
+}
+
 static void generated_request_ids_differ(void **state)
 {
 	struct request_id a, b;
@@ -319,6 +360,8 @@ int main(void)
 		cmocka_unit_test(a_record_survives_its_fields),
 		cmocka_unit_test(a_record_shows_as_documented),
 		cmocka_unit_test(answers_of_something_else_are_refused),
+		cmocka_unit_test(what_follows_the_body_counts_as_if_it_came_first),
+		cmocka_unit_test(a_trailer_that_was_announced_and_does_not_come_is_refused),
 		cmocka_unit_test(generated_request_ids_differ),
 	};
 

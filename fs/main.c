@@ -19,7 +19,7 @@
  *   reopen.c         opens that try again; absent.c, asker.c: creates that need no look-up
  *   inode.c          what the kernel's node ids stand for
  *   names.c          keys, temporary names, and names that are refused
- *   staging.c        changed content until it is stored; value.c: small values
+ *   staging.c        changed content until it is stored; scratch.c: its bytes; value.c: small values
  *   reader.c         ranged reads ahead; prefetch.c: the threads that do it
  *   space.c          the cluster's space, for df
  *   remote.c         typed requests to the router; remote_list.c: those about all records;

@@ -1,22 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The temporary file has the content's size and layout. A sorted list of gaps names the ranges that
- * are still only in the base; all else is here, holes of the file being zeros. Gaps only shrink:
+ * The scratch bytes have the content's size and layout. A sorted list of gaps names the ranges that
+ * are still only in the base; all else is here, holes being zeros. Gaps only shrink:
  * writing, truncating and filling take from them.
  */
 #include "fs/staging.h"
 
+#include "fs/scratch.h"
 #include "fs/stats.h"
 #include "lib/cleanup.h"
 #include "lib/mutex.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 struct gap {
 	uint64_t start;
@@ -25,7 +23,7 @@ struct gap {
 
 struct staging {
 	atomic_uint references;
-	int fd;
+	struct scratch scratch; /* the bytes */
 
 	struct mutex lock; /* protects what follows */
 	atomic_uint_least64_t size; /* written under the lock; read without it while the disk is
@@ -34,26 +32,6 @@ struct staging {
 	size_t gap_count;
 	size_t gap_cap;
 };
-
-static int temporary_open(const char *dir)
-{
-	char path[4096];
-	int fd;
-
-	fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (fd >= 0)
-		return fd;
-	if (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT)
-		return -errno;
-	/* A file system without O_TMPFILE. */
-	if (snprintf(path, sizeof(path), "%s/hexkv-fs-XXXXXX", dir) >= (int)sizeof(path))
-		return -ENAMETOOLONG;
-	fd = mkostemp(path, O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	unlink(path);
-	return fd;
-}
 
 int staging_new(const char *dir, uint64_t base_bytes, struct staging **ret_staging)
 {
@@ -64,12 +42,8 @@ int staging_new(const char *dir, uint64_t base_bytes, struct staging **ret_stagi
 		return -ENOMEM;
 	atomic_init(&staging->references, 1);
 	mutex_init(&staging->lock);
-	staging->fd = temporary_open(dir);
+	scratch_init(&staging->scratch, dir);
 	stats_gauge_add(STATS_STAGING_FILES, 1);
-	if (staging->fd < 0) {
-		r = staging->fd;
-		goto fail;
-	}
 	if (base_bytes > 0) {
 		staging->gaps = malloc(sizeof(*staging->gaps));
 		if (!staging->gaps) {
@@ -78,10 +52,9 @@ int staging_new(const char *dir, uint64_t base_bytes, struct staging **ret_stagi
 		}
 		staging->gaps[0] = (struct gap){ .start = 0, .end = base_bytes };
 		staging->gap_count = staging->gap_cap = 1;
-		if (ftruncate(staging->fd, (off_t)base_bytes) < 0) {
-			r = -errno;
+		r = scratch_truncate(&staging->scratch, base_bytes);
+		if (r < 0)
 			goto fail;
-		}
 		staging->size = base_bytes;
 	}
 	*ret_staging = staging;
@@ -103,8 +76,7 @@ struct staging *staging_unref(struct staging *staging)
 	if (!staging || atomic_fetch_sub(&staging->references, 1) != 1)
 		return NULL;
 	stats_gauge_add(STATS_STAGING_FILES, -1);
-	if (staging->fd >= 0)
-		close(staging->fd);
+	scratch_deinit(&staging->scratch);
 	free(staging->gaps);
 	mutex_deinit(&staging->lock);
 	free(staging);
@@ -180,25 +152,6 @@ static void close_gaps_locked(struct staging *staging, uint64_t start, uint64_t 
 	staging->gap_count -= last - first;
 }
 
-static int write_all(int fd, uint64_t offset, const void *data, size_t len)
-{
-	const uint8_t *p = data;
-
-	while (len > 0) {
-		ssize_t n = pwrite(fd, p, len, (off_t)offset);
-
-		if (n < 0) {
-			if (errno == EINTR)
-				continue;
-			return -errno;
-		}
-		p += n;
-		offset += (uint64_t)n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 /* The disk is written under the lock: what is here and what the gaps say must not come apart. */
 int staging_write(struct staging *staging, uint64_t offset, const void *data, size_t len)
 {
@@ -207,13 +160,13 @@ int staging_write(struct staging *staging, uint64_t offset, const void *data, si
 	mutex_lock(&staging->lock);
 	r = reserve_gap_locked(staging);
 	if (r == 0)
-		r = write_all(staging->fd, offset, data, len);
+		r = scratch_write(&staging->scratch, offset, data, len);
 	if (r == 0) {
 		close_gaps_locked(staging, offset, offset + len);
 		if (offset + len > staging->size)
 			staging->size = offset + len;
 	} else if (offset + len > staging->size &&
-		   ftruncate(staging->fd, (off_t)staging->size) < 0) {
+		   scratch_truncate(&staging->scratch, staging->size) < 0) {
 		/* A part beyond the end that stays would show when the file grows. */
 		r = -EIO;
 	}
@@ -227,8 +180,8 @@ int staging_truncate(struct staging *staging, uint64_t size_bytes)
 
 	mutex_lock(&staging->lock);
 	r = reserve_gap_locked(staging);
-	if (r == 0 && ftruncate(staging->fd, (off_t)size_bytes) < 0)
-		r = -errno;
+	if (r == 0)
+		r = scratch_truncate(&staging->scratch, size_bytes);
 	if (r == 0) {
 		close_gaps_locked(staging, size_bytes, UINT64_MAX);
 		staging->size = size_bytes;
@@ -239,22 +192,7 @@ int staging_truncate(struct staging *staging, uint64_t size_bytes)
 
 ssize_t staging_read(struct staging *staging, uint64_t offset, void *data, size_t len)
 {
-	size_t done = 0;
-
-	while (done < len) {
-		ssize_t n = pread(staging->fd, (uint8_t *)data + done, len - done,
-				  (off_t)(offset + done));
-
-		if (n < 0) {
-			if (errno == EINTR)
-				continue;
-			return -errno;
-		}
-		if (n == 0)
-			break;
-		done += (size_t)n;
-	}
-	return (ssize_t)done;
+	return scratch_read(&staging->scratch, offset, data, len);
 }
 
 uint64_t staging_run(struct staging *staging, uint64_t offset, bool *ret_in_base)
@@ -313,8 +251,9 @@ int staging_fill(struct staging *staging, uint64_t offset, const void *data, siz
 			break;
 		from = staging->gaps[i].start > offset ? staging->gaps[i].start : offset;
 		to = staging->gaps[i].end < end ? staging->gaps[i].end : end;
-		r = write_all(staging->fd, from, (const uint8_t *)data + (from - (end - len)),
-			      (size_t)(to - from));
+		r = scratch_write(&staging->scratch, from,
+				  (const uint8_t *)data + (from - (end - len)),
+				  (size_t)(to - from));
 		if (r < 0)
 			break;
 		close_gaps_locked(staging, from, to);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The changed content of an open file, in an unlinked temporary file: what was written, and which
+ * The changed content of an open file, in scratch bytes: what was written, and which
  * parts of the version it began from (its base) have not been needed yet.
  *
  * Ownership: reference-counted, so that a reader may go on while the file lets go of it.
@@ -16,7 +16,8 @@
 
 struct staging;
 
-/* @base_bytes: size of the version it begins from, none of which is here yet. */
+/* @dir, for a temporary file, is borrowed. @base_bytes: size of the version it begins from, none of
+ * which is here yet. */
 int staging_new(const char *dir, uint64_t base_bytes, struct staging **ret_staging);
 struct staging *staging_ref(struct staging *staging);
 struct staging *staging_unref(struct staging *staging);

@@ -160,17 +160,6 @@ static void a_record_made_anew_keeps_the_labels_of_the_one_that_was_moved_aside(
 	inode_unref(table, inode);
 }
 
-static void a_staging_directory_that_is_not_there_is_an_error(void **state)
-{
-	struct world *world = *state;
-	struct inode *inode;
-
-	world->options.staging = "/nonexistent";
-	assert_int_equal(create(world, "00ff", true, &inode), -ENOENT);
-	/* Before the record is claimed. */
-	assert_int_equal(fs_router_requests(&world->router), 0);
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -183,7 +172,6 @@ int main(void)
 		TEST(an_exclusive_create_that_fails_leaves_no_file),
 		TEST(a_temporary_file_is_nothing_to_the_router),
 		TEST(a_record_made_anew_keeps_the_labels_of_the_one_that_was_moved_aside),
-		TEST(a_staging_directory_that_is_not_there_is_an_error),
 	};
 
 	if (http_client_global_init() < 0)

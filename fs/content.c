@@ -14,6 +14,7 @@
 #define FETCH_BYTES  (8 * 1024 * 1024)
 
 DEFINE_CLEANUP(struct staging *, staging_unref)
+DEFINE_CLEANUP(struct upload *, upload_unref)
 DEFINE_CLEANUP(struct value *, value_unref)
 
 /* What a reader sees, taken in one moment. */
@@ -229,10 +230,43 @@ static void changed_locked(struct mount *mount, struct inode *inode) REQUIRES(&m
 	inode_set_value_locked(&mount->inodes, inode, NULL);
 }
 
+/* The upload that follows the writer is told first: it must not read what changes. */
+static int change_staging(struct staging *staging, struct upload *upload, bool truncate,
+			  uint64_t offset, const void *data, size_t len)
+{
+	int r = upload ? upload_before_change(upload, offset) : 0;
+
+	if (r < 0)
+		return r;
+	r = truncate ? staging_truncate(staging, offset)
+		     : staging_write(staging, offset, data, len);
+	if (upload)
+		upload_after_change(upload, offset, r == 0 ? len : 0);
+	return r;
+}
+
+/* Content that is written from its start to its end goes out meanwhile. */
+static void follow_locked(struct mount *mount, struct inode *inode, struct staging *staging)
+	REQUIRES(&mount->inodes.lock)
+{
+	if (staging_size(staging) == 0) {
+		inode_abandon_upload_locked(&mount->inodes, inode);
+		inode->upload_from = 0;
+	}
+	if (inode->upload || inode->kind != INODE_RECORD || inode->deleted)
+		return;
+	/* Without memory the content is sent when it is flushed. */
+	if (upload_begin(mount->uploads, inode->name, NULL, staging, inode->upload_from,
+			 &inode->upload) == 0 &&
+	    inode->upload)
+		inode->upload_from = UINT64_MAX;
+}
+
 static int change(struct mount *mount, struct inode *inode, bool truncate, uint64_t offset,
 		  const void *data, size_t len, const struct interrupt *interrupt)
 {
 	_cleanup_(staging_unrefp) struct staging *staging = NULL;
+	_cleanup_(upload_unrefp) struct upload *upload = NULL;
 	int r;
 
 	r = inode_begin_change(&mount->inodes, inode, interrupt);
@@ -241,12 +275,16 @@ static int change(struct mount *mount, struct inode *inode, bool truncate, uint6
 	r = staging_need(mount, inode, truncate && offset == 0, &staging);
 	if (r == 0)
 		r = bound_gaps(mount, inode, staging, interrupt);
-	if (r == 0)
-		r = truncate ? staging_truncate(staging, offset)
-			     : staging_write(staging, offset, data, len);
+	if (r == 0) {
+		mutex_lock(&mount->inodes.lock);
+		upload = upload_ref(inode->upload);
+		mutex_unlock(&mount->inodes.lock);
+		r = change_staging(staging, upload, truncate, offset, data, len);
+	}
 	if (r == 0) {
 		mutex_lock(&mount->inodes.lock);
 		changed_locked(mount, inode);
+		follow_locked(mount, inode, staging);
 		mutex_unlock(&mount->inodes.lock);
 	}
 	inode_end_change(&mount->inodes, inode);
@@ -335,6 +373,7 @@ void content_release(struct mount *mount, struct inode *inode)
 	mutex_lock(&table->lock);
 	if (inode->writers == 0 && !inode->sending && inode->changing == 0 && !inode->deleted &&
 	    inode->kind == INODE_RECORD && inode->staging) {
+		inode_abandon_upload_locked(table, inode);
 		/* What nobody can flush any more must not be seen either. */
 		if (inode->unsaved) {
 			inode->deleted = true;

@@ -54,6 +54,8 @@ void inode_table_init(struct inode_table *table, unsigned new_mode)
 
 static void inode_free_content(struct inode *inode)
 {
+	upload_abandon(inode->upload);
+	upload_unref(inode->upload);
 	value_unref(inode->value);
 	staging_unref(inode->staging);
 	free(inode->content_type);
@@ -123,6 +125,7 @@ void inode_mark_deleted(struct inode_table *table, struct inode *inode)
 	mutex_lock(&table->lock);
 	inode->deleted = true;
 	inode->unsaved = false;
+	inode_abandon_upload_locked(table, inode);
 	table->removals++;
 	table->names_changed_ns = clock_realtime_ns();
 	inode_unlink_locked(table, inode);
@@ -164,6 +167,7 @@ void inode_unlink_locked(struct inode_table *table, struct inode *inode)
 void inode_rename_locked(struct inode_table *table, struct inode *inode, const char *name)
 {
 	inode_ref_locked(inode);
+	inode_abandon_upload_locked(table, inode);
 	table->removals++;
 	table->names_changed_ns = clock_realtime_ns();
 	inode_unlink_locked(table, inode);
@@ -299,6 +303,13 @@ int inode_set_record_locked(struct inode_table *table, struct inode *inode,
 		inode->value_wanted = false;
 	}
 	return 0;
+}
+
+void inode_abandon_upload_locked(struct inode_table *table, struct inode *inode)
+{
+	(void)table;
+	upload_abandon(inode->upload);
+	inode->upload = upload_unref(inode->upload);
 }
 
 uint64_t inode_size_locked(struct inode *inode)

@@ -16,6 +16,7 @@
 #include "fs/interrupt.h"
 #include "fs/names.h"
 #include "fs/staging.h"
+#include "fs/upload.h"
 #include "fs/value.h"
 #include "lib/mutex.h"
 #include "lib/record.h"
@@ -56,6 +57,8 @@ struct inode {
 
 	/* What has been changed here. */
 	struct staging *staging; /* NULL: nothing */
+	struct upload *upload; /* that follows the writer; NULL: none */
+	uint64_t upload_from; /* bytes that were uploaded already: another begins well beyond */
 	bool unsaved; /* the content is not stored yet */
 	bool mtime_set; /* mtime_ns was set by a program and is not stored yet */
 	bool synced; /* a temporary file that was fsynced: renaming it must be durable */
@@ -143,6 +146,9 @@ void inode_set_value_locked(struct inode_table *table, struct inode *inode, stru
 /* What the router said about the record now. @value is taken, NULL: not at hand. */
 int inode_set_record_locked(struct inode_table *table, struct inode *inode,
 			    const struct record_meta *meta, struct value *value)
+	REQUIRES(&table->lock);
+/* Gives up the upload that follows its writer, if there is one. */
+void inode_abandon_upload_locked(struct inode_table *table, struct inode *inode)
 	REQUIRES(&table->lock);
 /* Current size, with what is unsaved. */
 uint64_t inode_size_locked(struct inode *inode);

@@ -19,6 +19,7 @@
  *   reopen.c         opens that try again; absent.c, asker.c: creates that need no look-up
  *   inode.c          what the kernel's node ids stand for
  *   names.c          keys, temporary names, and names that are refused
+ *   upload.c         sending content while it is written
  *   staging.c        changed content until it is stored; scratch.c: its bytes; value.c: small values
  *   reader.c         ranged reads ahead; prefetch.c: the threads that do it
  *   space.c          the cluster's space, for df
@@ -42,9 +43,12 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define CONNECTIONS_MAX     72 /* a thread of the session each, and the prefetching ones */
+#define CONNECTIONS_MAX     76 /* a thread of the session each, and the others */
 #define PREFETCH_THREADS    4
 #define PREFETCH_BLOCKS_MAX 48
+#define UPLOAD_THREADS      4
+#define UPLOAD_BEGIN_BYTES  (4 * 1024 * 1024)
+#define UPLOAD_IDLE_MS      20000 /* the router gives up after 30 s */
 #define FIRST_TRY_MS        5000
 
 static struct mount mount;
@@ -109,6 +113,11 @@ static int mount_init(const struct mount_options *options)
 		.connections_max = CONNECTIONS_MAX,
 		.timeout_ms = options->timeout_ms,
 	};
+	struct uploads_options uploads = {
+		.threads = UPLOAD_THREADS,
+		.begin_bytes = UPLOAD_BEGIN_BYTES,
+		.idle_ms = UPLOAD_IDLE_MS,
+	};
 	int r;
 
 	mount.options = options;
@@ -122,6 +131,9 @@ static int mount_init(const struct mount_options *options)
 		r = try_router(options);
 	if (r == 0)
 		r = prefetch_new(PREFETCH_THREADS, PREFETCH_BLOCKS_MAX, &mount.prefetch);
+	uploads.remote = mount.remote;
+	if (r == 0)
+		r = uploads_new(&uploads, &mount.uploads);
 	if (r == 0)
 		r = space_new(mount.remote, &mount.space);
 	return r;
@@ -130,6 +142,7 @@ static int mount_init(const struct mount_options *options)
 static void mount_deinit(void)
 {
 	opens_free_all(&mount.opens);
+	uploads_free(mount.uploads);
 	prefetch_free(mount.prefetch);
 	space_free(mount.space);
 	remote_free(mount.remote);

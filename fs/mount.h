@@ -18,6 +18,7 @@ struct mount {
 	struct remote *remote;
 	struct space *space;
 	struct prefetch *prefetch;
+	struct uploads *uploads;
 	struct inode_table inodes;
 	struct opened opens; /* protected by inodes.lock */
 	struct reopen reopen; /* protected by inodes.lock */

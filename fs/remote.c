@@ -7,11 +7,14 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+
+static_assert(REMOTE_SIZE_UNKNOWN == HTTP_SYNC_LENGTH_UNKNOWN, "one number for both");
 
 static int set_if_match(struct request *request, const struct version *version)
 {
@@ -23,9 +26,9 @@ static int set_if_match(struct request *request, const struct version *version)
 	return fields_setf(&request->fields, FIELD_IF_MATCH, "%s", etag);
 }
 
-static int set_durable(struct request *request, enum durability durability)
+static int set_durable(struct fields *fields, enum durability durability)
 {
-	return fields_setf(&request->fields, FIELD_DURABILITY, "%s",
+	return fields_setf(fields, FIELD_DURABILITY, "%s",
 			   durability == DURABILITY_DISK ? "disk" : "memory");
 }
 
@@ -161,6 +164,30 @@ static int parse_stored(const struct http_sync_answer *answer, int64_t mtime_ns,
 	return 0;
 }
 
+static int last_fields(void *state, struct fields *ret_fields)
+{
+	const struct remote_put *put = state;
+	struct remote_put_last last = { 0 };
+	int r;
+
+	put->last(put->state, &last);
+	r = fields_setf(ret_fields, FIELD_FINAL_TYPE, "%s", last.content_type);
+	if (r == 0)
+		r = fields_setf(ret_fields, FIELD_ENCODING, "%s", last.encoding);
+	if (r == 0 && last.has_mtime)
+		r = fields_setf(ret_fields, FIELD_MTIME, "%" PRId64, last.mtime_ns);
+	if (r == 0)
+		r = set_durable(ret_fields, last.durability);
+	return r;
+}
+
+static ssize_t put_source(void *state, uint64_t offset, void *data, size_t len)
+{
+	const struct remote_put *put = state;
+
+	return put->source(put->state, offset, data, len);
+}
+
 static int put_fields(struct request *request, const struct remote_put *put)
 {
 	int r;
@@ -177,7 +204,12 @@ static int put_fields(struct request *request, const struct remote_put *put)
 	if (r == 0)
 		r = set_if_match(request, put->replaces);
 	if (r == 0)
-		r = set_durable(request, put->durability);
+		r = set_durable(&request->fields, put->durability);
+	/* All of these come for certain. */
+	if (r == 0 && put->last)
+		r = fields_setf(&request->fields, FIELD_TRAILER, "%s, %s, %s",
+				field_name(FIELD_FINAL_TYPE), field_name(FIELD_ENCODING),
+				field_name(FIELD_DURABILITY));
 	return r;
 }
 
@@ -195,8 +227,9 @@ int remote_put(struct remote *remote, const struct remote_put *put,
 		return r;
 	request.has_body = true;
 	request.upload_bytes = put->size_bytes;
-	request.upload = put->source;
-	request.state = put->state;
+	request.upload = put_source;
+	request.trailer = put->last ? last_fields : NULL;
+	request.state = (void *)put; /* NOLINT: only read */
 	stats_gauge_add(STATS_UPLOADS, 1);
 	r = remote_call(remote, &request, interrupt, &answer);
 	stats_gauge_add(STATS_UPLOADS, -1);
@@ -234,7 +267,7 @@ static int perform_patch(struct remote *remote, struct request *request, json_t 
 		return -ENOMEM;
 	r = fields_setf(&request->fields, FIELD_CONTENT_TYPE, "application/merge-patch+json");
 	if (r == 0)
-		r = set_durable(request, DURABILITY_DISK);
+		r = set_durable(&request->fields, DURABILITY_DISK);
 	if (r < 0)
 		return r;
 	request->has_body = true;

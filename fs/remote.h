@@ -55,6 +55,17 @@ struct remote_range {
 int remote_read(struct remote *remote, const struct remote_range *range,
 		const struct interrupt *interrupt);
 
+#define REMOTE_SIZE_UNKNOWN UINT64_MAX
+
+/* What a put of unknown size says last. */
+struct remote_put_last {
+	char content_type[LABEL_BYTES_MAX + 1];
+	char encoding[LABEL_BYTES_MAX + 1];
+	bool has_mtime;
+	int64_t mtime_ns;
+	enum durability durability;
+};
+
 struct remote_put {
 	const char *key;
 	const char *content_type; /* NULL: the default */
@@ -65,9 +76,12 @@ struct remote_put {
 	const struct version *replaces; /* -ESTALE if this is not the current one; NULL: whatever is
 					   there */
 	enum durability durability;
-	uint64_t size_bytes;
+	uint64_t size_bytes; /* REMOTE_SIZE_UNKNOWN: until the source has no more */
 	/* Bytes from @offset on; 0 is an error before size_bytes. */
 	ssize_t (*source)(void *state, uint64_t offset, void *data, size_t len);
+	/* With an unknown size: asked for once the source has ended, and counts instead of the
+	 * labels, time and durability above. */
+	void (*last)(void *state, struct remote_put_last *ret_last);
 	void *state;
 };
 /* What the leader assigned. */

@@ -72,6 +72,13 @@ static int request_body(void *state, const void *data, size_t len)
 	return r;
 }
 
+static int request_trailer(void *state, struct fields *ret_fields)
+{
+	struct request *request = state;
+
+	return request->trailer(request->state, ret_fields);
+}
+
 static bool request_interrupted(void *state)
 {
 	const struct request *request = state;
@@ -89,6 +96,7 @@ static int perform_once(struct request *request, struct http_sync *client, bool 
 		.has_body = request->has_body,
 		.upload_len = request->upload_bytes,
 		.upload = request->has_body ? request_upload : NULL,
+		.trailer = request->trailer ? request_trailer : NULL,
 		.body = request_body,
 		.interrupted = request_interrupted,
 		.state = request,

@@ -15,8 +15,10 @@ struct request {
 	char target[TARGET_MAX];
 	struct fields fields;
 	bool has_body;
-	uint64_t upload_bytes;
+	uint64_t upload_bytes; /* HTTP_SYNC_LENGTH_UNKNOWN: until upload() has no more */
 	ssize_t (*upload)(void *state, uint64_t offset, void *data, size_t len);
+	/* As in http_sync_request. */
+	int (*trailer)(void *state, struct fields *ret_fields);
 	/* Bytes of a successful answer with their offset in its body, from 0 again when it is made
 	 * again. */
 	int (*body)(void *state, uint64_t offset, const void *data, size_t len);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 DEFINE_CLEANUP(struct staging *, staging_unref)
+DEFINE_CLEANUP(struct upload *, upload_unref)
 
 static ssize_t staging_source(void *state, uint64_t offset, void *data, size_t len)
 {
@@ -27,6 +28,7 @@ static void saved_locked(struct mount *mount, struct inode *inode, uint64_t ques
 	inode->mtime_ns = stored->mtime_ns;
 	inode->size_bytes = inode_size_locked(inode);
 	inode->unsaved = false;
+	inode->upload_from = inode->size_bytes;
 	inode->mtime_set = false;
 	inode->labels_set = false;
 	inode->known_by = question;
@@ -37,7 +39,31 @@ static void saved_locked(struct mount *mount, struct inode *inode, uint64_t ques
 		inode_link_locked(&mount->inodes, inode);
 }
 
-/* One PUT of the whole content. The caller sends. */
+/* The rest of the upload that has followed the writer, if there is one; else one PUT of the whole
+ * content. */
+static int send_content(struct mount *mount, struct inode *inode, struct remote_put *put,
+			const struct interrupt *interrupt, struct remote_stored *ret_stored)
+{
+	_cleanup_(upload_unrefp) struct upload *upload = NULL;
+	struct remote_put_last last = {
+		.has_mtime = put->has_mtime,
+		.mtime_ns = put->mtime_ns,
+		.durability = put->durability,
+	};
+	int r = UPLOAD_NOTHING;
+
+	strncpy(last.content_type, put->content_type, LABEL_BYTES_MAX);
+	strncpy(last.encoding, put->encoding, LABEL_BYTES_MAX);
+	mutex_lock(&mount->inodes.lock);
+	upload = inode->upload;
+	inode->upload = NULL;
+	mutex_unlock(&mount->inodes.lock);
+	if (upload)
+		r = upload_finish(upload, put->key, &last, interrupt, ret_stored);
+	return r == UPLOAD_NOTHING ? remote_put(mount->remote, put, interrupt, ret_stored) : r;
+}
+
+/* The caller sends. */
 static int store_content(struct mount *mount, struct inode *inode, enum durability durability,
 			 const struct interrupt *interrupt)
 {
@@ -66,7 +92,7 @@ static int store_content(struct mount *mount, struct inode *inode, enum durabili
 	put.encoding = labels.encoding;
 	put.size_bytes = staging_size(staging);
 	put.state = staging;
-	r = remote_put(mount->remote, &put, interrupt, &stored);
+	r = send_content(mount, inode, &put, interrupt, &stored);
 	if (r < 0)
 		return r;
 	mutex_lock(&mount->inodes.lock);
@@ -170,6 +196,7 @@ int save_as(struct mount *mount, struct inode *inode, const char *key, bool only
 	if (r < 0)
 		return r;
 	mutex_lock(&mount->inodes.lock);
+	inode_abandon_upload_locked(&mount->inodes, inode);
 	staging = staging_ref(inode->staging);
 	meta_labels_locked(inode, &labels);
 	own_labels = inode->labels_set;

@@ -31,6 +31,7 @@ struct staging {
 	struct gap *gaps;
 	size_t gap_count;
 	size_t gap_cap;
+	bool out_of_order; /* it was not written from start to end */
 };
 
 int staging_new(const char *dir, uint64_t base_bytes, struct staging **ret_staging)
@@ -56,6 +57,7 @@ int staging_new(const char *dir, uint64_t base_bytes, struct staging **ret_stagi
 		if (r < 0)
 			goto fail;
 		staging->size = base_bytes;
+		staging->out_of_order = true;
 	}
 	*ret_staging = staging;
 	return 0;
@@ -158,6 +160,8 @@ int staging_write(struct staging *staging, uint64_t offset, const void *data, si
 	int r;
 
 	mutex_lock(&staging->lock);
+	if (offset != staging->size)
+		staging->out_of_order = true;
 	r = reserve_gap_locked(staging);
 	if (r == 0)
 		r = scratch_write(&staging->scratch, offset, data, len);
@@ -174,6 +178,16 @@ int staging_write(struct staging *staging, uint64_t offset, const void *data, si
 	return r;
 }
 
+uint64_t staging_in_order(struct staging *staging)
+{
+	uint64_t in_order;
+
+	mutex_lock(&staging->lock);
+	in_order = staging->out_of_order ? 0 : staging->size;
+	mutex_unlock(&staging->lock);
+	return in_order;
+}
+
 int staging_truncate(struct staging *staging, uint64_t size_bytes)
 {
 	int r;
@@ -184,6 +198,7 @@ int staging_truncate(struct staging *staging, uint64_t size_bytes)
 		r = scratch_truncate(&staging->scratch, size_bytes);
 	if (r == 0) {
 		close_gaps_locked(staging, size_bytes, UINT64_MAX);
+		staging->out_of_order = size_bytes > 0;
 		staging->size = size_bytes;
 	}
 	mutex_unlock(&staging->lock);

@@ -24,6 +24,9 @@ struct staging *staging_unref(struct staging *staging);
 
 uint64_t staging_size(struct staging *staging);
 int staging_write(struct staging *staging, uint64_t offset, const void *data, size_t len);
+/* The bytes written from the start on in order, if that is all there ever was in it since it was
+ * empty; else 0. */
+uint64_t staging_in_order(struct staging *staging);
 /* What is beyond the old size reads as zeros. */
 int staging_truncate(struct staging *staging, uint64_t size_bytes);
 /* Up to @len bytes of what is here; where the base has not been fetched it reads as zeros. Bytes, 0

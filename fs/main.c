@@ -20,7 +20,8 @@
  *   inode.c          what the kernel's node ids stand for
  *   names.c          keys, temporary names, and names that are refused
  *   upload.c         sending content while it is written
- *   staging.c        changed content until it is stored; scratch.c: its bytes; value.c: small values
+ *   staging.c        changed content until it is stored; scratch.c: its bytes
+ *   value.c          small values
  *   reader.c         ranged reads ahead; prefetch.c: the threads that do it
  *   space.c          the cluster's space, for df
  *   remote.c         typed requests to the router; remote_list.c: those about all records;

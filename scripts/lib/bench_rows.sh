@@ -33,13 +33,16 @@ rows_match()
 	any_wanted "${ROWS[@]}"
 }
 
-# measure ROW SYSTEM ROUND BENCH-FILES-ARGUMENTS...: notes things per second.
+# measure ROW SYSTEM ROUND BENCH-FILES-ARGUMENTS...: notes things per second, and of hexkv what they
+# cost.
 measure()
 {
-	local row=$1 system=$2 round=$3 line
+	local row=$1 system=$2 round=$3 line before
 	shift 3
+	[[ $system != hexkv ]] || before=$(hexkv_costs)
 	line=$(bench_files "$@") || fail "$system: $row"
 	figure "$row" "$system" "$round" "$line"
+	[[ $system != hexkv ]] || cost "$row" "$round" "$line" "$before" "$(hexkv_costs)"
 }
 
 # wait_options SYSTEM: davfs2 uploads later, so its time ends when the server has everything.
@@ -78,16 +81,13 @@ group_open()
 
 group_stat()
 {
-	local row before
+	local row
 	"$1_fill" "$FIRST_READ" "$FILES" "$VALUE"
 	mount_fresh "$1"
 	bench_files list --count "$FILES" "$MNT" >/dev/null
 	for row in stat-cold stat-warm; do
-		[[ $1 != hexkv ]] || before=$(router_requests)
 		measure "$row" "$1" "$2" stat --first "$FIRST_READ" --count "$FILES" \
 			--value-bytes "$VALUE" "$MNT"
-		[[ $1 != hexkv ]] || printf '%s requests %d %d\n' "$row" "$2" \
-			$(($(router_requests) - before)) >>"$TMP/figures"
 	done
 	"$1_unmount"
 	"$1_empty" "$FIRST_READ" "$FILES"
@@ -142,15 +142,9 @@ large_by_curl()
 # davfs2 fetches all names when it is mounted, so that counts as well.
 group_list()
 {
-	local line seconds
 	mount_fresh "$1"
-	line=$(bench_files list --count "$NAMES" "$MNT") || fail "$1: list"
-	if [[ $1 == davfs2 ]]; then
-		seconds=${line#*seconds=}
-		line=$(awk -v names="$NAMES" -v more="${seconds%% *}" -v mount="$MOUNT_SECONDS" \
-			'BEGIN { printf "names=%d seconds=%f", names, more + mount }')
-	fi
-	figure list "$1" "$2" "$line"
+	[[ $1 == davfs2 ]] || MOUNT_MS=0
+	measure list "$1" "$2" list --count "$NAMES" --before-ms "$MOUNT_MS" "$MNT"
 	"$1_unmount"
 }
 

@@ -37,7 +37,7 @@ drop_caches()
 	echo 3 2>/dev/null >/proc/sys/vm/drop_caches || say 'the page cache can not be dropped here'
 }
 
-# mount_fresh SYSTEM: nothing is in any cache; MNT is the mount point, and MOUNT_SECONDS
+# mount_fresh SYSTEM: nothing is in any cache; MNT is the mount point, and MOUNT_MS
 # says what mounting took.
 mount_fresh()
 {
@@ -49,7 +49,7 @@ mount_fresh()
 	started=$EPOCHREALTIME
 	"$1_mount"
 	# shellcheck disable=SC2034 # for rows
-	MOUNT_SECONDS=$(awk -v a="$started" -v b="$EPOCHREALTIME" 'BEGIN { print b - a }')
+	MOUNT_MS=$(((${EPOCHREALTIME/./} - ${started/./}) / 1000))
 }
 
 # ---- hexkv ---------------------------------------------------------------------------------------
@@ -81,11 +81,25 @@ hexkv_empty()
 		>/dev/null
 }
 
-# Requests that the router ever had, but for those of administration.
-router_requests()
+# cpu_ticks PROCESS...: what they have used of the processor.
+cpu_ticks()
+{
+	local name fields sum=0
+	for name in "$@"; do
+		read -ra fields < <(sed 's/.*) //' "/proc/${PROCESSES[$name]}/stat")
+		sum=$((sum + fields[11] + fields[12]))
+	done
+	printf '%d' "$sum"
+}
+
+# All so far: requests that the router had, but for those of administration, then the processor time
+# of mount, router and nodes.
+hexkv_costs()
 {
 	curl -sS "$ROUTER/metrics" | awk '/^hexkv_router_requests_total/ && !/"admin"/ { n += $NF }
-		END { print n + 0 }'
+		END { printf "%d ", n }'
+	printf '%d %d %d' "$(cpu_ticks fs-hexkv)" "$(cpu_ticks router)" \
+		"$(cpu_ticks "${NODE_NAMES[@]}")"
 }
 
 # ---- files in a directory, which peers serve -----------------------------------------------------

@@ -32,7 +32,7 @@
 struct bench {
 	/* the command line */
 	const char *until;
-	unsigned count, first, threads, same;
+	unsigned count, first, threads, same, before_ms;
 	uint64_t value_bytes, block_bytes;
 	/* what follows from it */
 	const struct work *work;
@@ -371,7 +371,8 @@ static int run(struct bench *b)
 		error = wait_arrival(b);
 	if (error == 0)
 		printf("%s=%" PRIu64 " seconds=%.6f cpu=%.6f\n", b->work->unit, done,
-		       (double)(clock_monotonic_ns() - start) / 1e9, cpu_seconds() - cpu);
+		       (double)(clock_monotonic_ns() - start) / 1e9 + b->before_ms / 1e3,
+		       cpu_seconds() - cpu);
 	return error;
 }
 
@@ -399,6 +400,8 @@ int main(int argc, char **argv)
 		{ "value-bytes", 'v', OPTION_SIZE, &b.value_bytes, "SIZE", "of a file", 0, 0 },
 		{ "block-bytes", 'b', OPTION_SIZE, &b.block_bytes, "SIZE",
 		  "of one read(2) or write(2)", 1, 64 << 20 },
+		{ "before-ms", 0, OPTION_UNSIGNED, &b.before_ms, "N",
+		  "what the work took already, to be added", 0, 0 },
 		{ "until", 0, OPTION_STRING, &b.until, "DIR", "the time ends when DIR has it all",
 		  0, 0 },
 	};

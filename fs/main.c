@@ -3,7 +3,9 @@
  * hexkv-fs: mounts a hexkv cluster. The files, from the kernel inwards:
  *
  *   main.c           start and end
- *   mount_options.c  the command line
+ *   mount_options.c  the command line; mount_url.c, mountpoint.c: its two operands,
+ *                    complain.c: what is wrong with it
+ *   mount_helper.c   how mount(8) calls it
  *   start.c          going into the background
  *   session.c        the FUSE session and its threads
  *   ops.c            table of operations, attributes; ops_name.c, ops_attr.c, ops_data.c,
@@ -27,6 +29,9 @@
  *   remote.c         typed requests to the router; remote_list.c: those about all records;
  *                    remote_call.c, request.c: one request, repeated
  */
+#include "fs/complain.h"
+#include "fs/mount_helper.h"
+#include "fs/mountpoint.h"
 #include "fs/save.h"
 #include "fs/session.h"
 #include "fs/start.h"
@@ -51,6 +56,7 @@
 #define UPLOAD_BEGIN_BYTES  (4 * 1024 * 1024)
 #define UPLOAD_IDLE_MS      20000 /* the router gives up after 30 s */
 #define FIRST_TRY_MS        5000
+#define READ_AHEAD_KIB      1024 /* the most that one request carries */
 
 static struct mount mount;
 
@@ -71,20 +77,19 @@ static void raise_file_limit(void)
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-static int open_log(const char *path)
+/* -1: there is none. */
+static int open_log(const char *path, int *ret_fd)
 {
-	int fd;
+	int fd = -1;
 
-	if (!path)
-		return 0;
-	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
-	if (fd < 0) {
-		fprintf(stderr, "hexkv-fs: the log '%s' can't be written (%s)\n", path,
-			strerror(errno));
-		return -EINVAL;
+	if (path) {
+		fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+		if (fd < 0)
+			return complain("the log '%s' can't be written (%s); choose another with "
+					"-o log=FILE",
+					path, strerror(errno));
 	}
-	dup2(fd, STDERR_FILENO);
-	close(fd);
+	*ret_fd = fd;
 	return 0;
 }
 
@@ -99,8 +104,8 @@ static int try_router(const struct mount_options *options)
 
 	buf_deinit(&text);
 	if (r == -EACCES)
-		fprintf(stderr, "hexkv-fs: %s refuses the token; check -o token_file\n",
-			options->url);
+		complain("%s refuses the token; give the right one with -o token_file=FILE",
+			 options->url);
 	else if (r < 0)
 		log_warn("router does not answer yet", "url=%s error=%d", options->url, -r);
 	return r == -EACCES ? r : 0;
@@ -114,30 +119,66 @@ static int mount_init(const struct mount_options *options)
 		.connections_max = CONNECTIONS_MAX,
 		.timeout_ms = options->timeout_ms,
 	};
-	struct uploads_options uploads = {
-		.threads = UPLOAD_THREADS,
-		.begin_bytes = UPLOAD_BEGIN_BYTES,
-		.idle_ms = UPLOAD_IDLE_MS,
-	};
 	int r;
 
 	mount.options = options;
 	mount.began_ns = clock_monotonic_ns();
 	opens_init(&mount.opens);
-	inode_table_init(&mount.inodes, 0666 & ~options->umask);
+	inode_table_init(&mount.inodes, options->file_mode);
 	r = http_client_global_init();
 	if (r == 0)
 		r = remote_new(&remote, &mount.remote);
-	if (r == 0)
-		r = try_router(options);
-	if (r == 0)
-		r = prefetch_new(PREFETCH_THREADS, PREFETCH_BLOCKS_MAX, &mount.prefetch);
-	uploads.remote = mount.remote;
+	if (r < 0)
+		return complain("it can't begin (%s)", strerror(-r));
+	return try_router(options);
+}
+
+/* After the session, which wants to be alone while it mounts. */
+static int start_threads(void)
+{
+	const struct uploads_options uploads = {
+		.remote = mount.remote,
+		.threads = UPLOAD_THREADS,
+		.begin_bytes = UPLOAD_BEGIN_BYTES,
+		.idle_ms = UPLOAD_IDLE_MS,
+	};
+	int r = prefetch_new(PREFETCH_THREADS, PREFETCH_BLOCKS_MAX, &mount.prefetch);
+
 	if (r == 0)
 		r = uploads_new(&uploads, &mount.uploads);
 	if (r == 0)
 		r = space_new(mount.remote, &mount.space);
+	if (r < 0)
+		complain("its threads can't be started (%s)", strerror(-r));
 	return r;
+}
+
+/* Reading ahead belongs to root's part of the system: whoever may not set it does without. The
+ * kernel asks for 128 KiB at a time, which makes three times as many requests. */
+static void read_ahead_further(const char *mountpoint)
+{
+	struct mountpoint_info info;
+	char path[64];
+	FILE *file;
+
+	if (!mountpoint_find(mountpoint, &info))
+		return;
+	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", info.major, info.minor);
+	file = fopen(path, "we");
+	if (!file)
+		return;
+	fprintf(file, "%d", READ_AHEAD_KIB);
+	if (fclose(file) != 0)
+		log_debug("read-ahead stays as it is", "error=%d", errno);
+}
+
+static void mount_is_ready(struct mount *ready)
+{
+	const struct mount_options *options = ready->options;
+
+	read_ahead_further(options->mountpoint);
+	log_info("mounted", "url=%s mountpoint=%s", options->url, options->mountpoint);
+	start_notify("READY=1");
 }
 
 static void mount_deinit(void)
@@ -151,7 +192,7 @@ static void mount_deinit(void)
 }
 
 /* The exit status. */
-static int run(const struct mount_options *options, struct start *start)
+static int run(const struct mount_options *options, struct start *start, int log_fd)
 {
 	struct session *session = NULL;
 	unsigned lost;
@@ -159,15 +200,20 @@ static int run(const struct mount_options *options, struct start *start)
 
 	r = mount_init(options);
 	if (r == 0)
-		r = session_new(&mount, &session);
+		r = session_new(&mount, mount_is_ready, &session);
+	if (r == 0)
+		r = start_threads();
+	/* Until here whoever typed the command reads what is wrong. */
+	if (r == 0 && log_fd >= 0)
+		dup2(log_fd, STDERR_FILENO);
 	start_report(start, r == 0 ? 0 : 1);
 	if (r < 0) {
-		log_error("mount failed", "mountpoint=%s error=%d", options->mountpoint, -r);
+		session_free(session);
 		mount_deinit();
 		return 1;
 	}
-	log_info("mounted", "url=%s mountpoint=%s", options->url, options->mountpoint);
 	r = session_run(session);
+	start_notify("STOPPING=1");
 	/* Nothing more comes from the kernel; what open files still hold is stored now. */
 	lost = save_all(&mount);
 	session_free(session);
@@ -176,33 +222,48 @@ static int run(const struct mount_options *options, struct start *start)
 	return r < 0 || lost > 0;
 }
 
-int main(int argc, char **argv)
+static int mount_and_serve(const struct mount_options *options)
 {
-	struct mount_options options;
+	_cleanup_(closep) int log_fd = -1;
 	struct start start;
-	int r, status = 0;
+	int r, status;
 
-	if (mount_options_parse(argc, argv, &options, &status) != 0)
-		return status;
 	close_inherited();
 	raise_file_limit();
-	if (open_log(options.log_file) < 0) {
-		mount_options_deinit(&options);
+	if (open_log(options->log_file, &log_fd) < 0)
 		return 2;
-	}
 	signal(SIGPIPE, SIG_IGN);
 	/* A staging file that is too large is an error of one write. */
 	signal(SIGXFSZ, SIG_IGN);
 	json_object_seed(0);
-	r = start_begin(&options, &start, &status);
+	r = start_begin(options, &start, &status);
 	if (r < 0) {
-		fprintf(stderr, "hexkv-fs: can't go into the background (%s)\n", strerror(-r));
-		status = 1;
-	} else if (r == 0) {
-		if (chdir("/") < 0)
-			log_warn("can't leave the working directory", "error=%d", errno);
-		status = run(&options, &start);
+		complain("it can't go into the background (%s)", strerror(-r));
+		return 1;
 	}
-	mount_options_deinit(&options);
+	if (r > 0)
+		return status;
+	if (chdir("/") < 0)
+		log_warn("can't leave the working directory", "error=%d", errno);
+	return run(options, &start, log_fd);
+}
+
+int main(int argc, char **argv)
+{
+	struct mount_options options;
+	struct mount_helper helper;
+	int status = 0;
+
+	if (mount_helper_begin(&helper, &argc, &argv) < 0) {
+		status = 2;
+	} else if (helper.remount) {
+		status = mount_helper_remount(&helper);
+	} else if (mount_options_parse(argc, argv, &options, &status) == 0) {
+		if (!helper.fake)
+			status = mount_and_serve(&options);
+		mount_options_deinit(&options);
+	}
+	status = mount_helper_status(&helper, status);
+	mount_helper_deinit(&helper);
 	return status;
 }

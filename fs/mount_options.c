@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs/mount_options.h"
 
+#include "fs/complain.h"
+#include "fs/mount_url.h"
+#include "fs/mountpoint.h"
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/log.h"
@@ -9,7 +12,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,18 +22,8 @@
 #define EXIT_BAD_ARGUMENTS 2
 #define TIMEOUT_MS         20000
 #define ATTR_TIMEOUT_S_MAX 1
-
-static int __attribute__((format(printf, 1, 2))) complain(const char *format, ...)
-{
-	va_list args;
-
-	fputs(PROGRAM ": ", stderr);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-	return -EINVAL;
-}
+#define FUSE_CONF          "/etc/fuse.conf"
+#define MODE_OF_UMASK      ULONG_MAX
 
 static char *own(struct mount_options *options, char *text)
 {
@@ -51,8 +43,11 @@ void mount_options_deinit(struct mount_options *options)
 struct parsing {
 	struct mount_options *options;
 	struct buf passed_on;
-	const char *token_file;
 	enum log_level log_level;
+	unsigned long umask;
+	unsigned long fmode, dmode; /* MODE_OF_UMASK: what the umask leaves */
+	bool over_files;
+	bool sloppy; /* as mount -s: what is unknown is passed over */
 };
 
 static int parse_number(const char *name, const char *text, int base, unsigned long max,
@@ -105,11 +100,17 @@ static int set_gid(struct parsing *p, const char *value)
 
 static int set_umask(struct parsing *p, const char *value)
 {
-	unsigned long number = 0;
-	int r = parse_number("umask", value, 8, 0777, &number);
+	return parse_number("umask", value, 8, 0777, &p->umask);
+}
 
-	p->options->umask = (unsigned)number;
-	return r;
+static int set_fmode(struct parsing *p, const char *value)
+{
+	return parse_number("fmode", value, 8, 0777, &p->fmode);
+}
+
+static int set_dmode(struct parsing *p, const char *value)
+{
+	return parse_number("dmode", value, 8, 0777, &p->dmode);
 }
 
 static int set_timeout(struct parsing *p, const char *value)
@@ -147,7 +148,8 @@ static int set_token_file(struct parsing *p, const char *value)
 	int r = read_token_file(value, &token);
 
 	if (r < 0)
-		return complain("the token file '%s' can't be used (%s)", value, strerror(-r));
+		return complain("the token file '%s' can't be used (%s)", value,
+				r == -EINVAL ? "its first line is no token" : strerror(-r));
 	if (p->options->token) {
 		free(token);
 		return complain("-o token_file is given twice");
@@ -203,6 +205,27 @@ static int set_default_permissions(struct parsing *p, const char *value)
 	return 0;
 }
 
+static int set_allow_root(struct parsing *p, const char *value)
+{
+	(void)value;
+	p->options->allow_root = true;
+	return 0;
+}
+
+static int set_nonempty(struct parsing *p, const char *value)
+{
+	(void)value;
+	p->over_files = true;
+	return 0;
+}
+
+static int set_sloppy(struct parsing *p, const char *value)
+{
+	(void)value;
+	p->sloppy = true;
+	return 0;
+}
+
 /* What mount(8) and fstab say that means nothing here. */
 static int ignore(struct parsing *p, const char *value)
 {
@@ -211,47 +234,82 @@ static int ignore(struct parsing *p, const char *value)
 	return 0;
 }
 
+enum option_value { VALUE_NONE, VALUE_NEEDED, VALUE_ALLOWED };
+
 struct mount_option {
 	const char *name;
-	bool has_value;
-	bool passed_on; /* to the kernel or fusermount3, as it stands */
-	int (*set)(struct parsing *p, const char *value);
+	enum option_value value;
+	int (*set)(struct parsing *p, const char *value); /* NULL: passed on as it stands, to the
+							     kernel or fusermount3 */
 };
 
 static const struct mount_option mount_option_table[] = {
-	{ "allow_other", false, false, set_allow_other },
-	{ "allow_root", false, true, NULL },
-	{ "atime", false, true, NULL },
-	{ "attr_timeout", true, false, set_attr_timeout },
-	{ "auto", false, false, ignore },
-	{ "auto_unmount", false, true, NULL },
-	{ "async", false, true, NULL },
-	{ "default_permissions", false, false, set_default_permissions },
-	{ "defaults", false, false, ignore },
-	{ "dev", false, true, NULL },
-	{ "exec", false, true, NULL },
-	{ "fsname", true, false, set_fsname },
-	{ "gid", true, false, set_gid },
-	{ "log", true, false, set_log },
-	{ "log_level", true, false, set_log_level },
-	{ "_netdev", false, false, ignore },
-	{ "noatime", false, true, NULL },
-	{ "noauto", false, false, ignore },
-	{ "nodev", false, true, NULL },
-	{ "noexec", false, true, NULL },
-	{ "nofail", false, false, ignore },
-	{ "nosuid", false, true, NULL },
-	{ "nouser", false, false, ignore },
-	{ "ro", false, false, set_ro },
-	{ "rw", false, false, set_rw },
-	{ "staging", true, false, set_staging },
-	{ "suid", false, true, NULL },
-	{ "timeout", true, false, set_timeout },
-	{ "token_file", true, false, set_token_file },
-	{ "uid", true, false, set_uid },
-	{ "umask", true, false, set_umask },
-	{ "user", false, false, ignore },
-	{ "users", false, false, ignore },
+	{ "allow_other", VALUE_NONE, set_allow_other },
+	{ "allow_root", VALUE_NONE, set_allow_root },
+	{ "attr_timeout", VALUE_NEEDED, set_attr_timeout },
+	{ "default_permissions", VALUE_NONE, set_default_permissions },
+	{ "dmode", VALUE_NEEDED, set_dmode },
+	{ "fmode", VALUE_NEEDED, set_fmode },
+	{ "fsname", VALUE_NEEDED, set_fsname },
+	{ "gid", VALUE_NEEDED, set_gid },
+	{ "log", VALUE_NEEDED, set_log },
+	{ "log_level", VALUE_NEEDED, set_log_level },
+	{ "nonempty", VALUE_NONE, set_nonempty },
+	{ "ro", VALUE_NONE, set_ro },
+	{ "rw", VALUE_NONE, set_rw },
+	{ "sloppy", VALUE_NONE, set_sloppy },
+	{ "staging", VALUE_NEEDED, set_staging },
+	{ "timeout", VALUE_NEEDED, set_timeout },
+	{ "token_file", VALUE_NEEDED, set_token_file },
+	{ "uid", VALUE_NEEDED, set_uid },
+	{ "umask", VALUE_NEEDED, set_umask },
+
+	{ "async", VALUE_NONE, NULL },
+	{ "auto_unmount", VALUE_NONE, NULL },
+	{ "context", VALUE_NEEDED, NULL },
+	{ "defcontext", VALUE_NEEDED, NULL },
+	{ "dev", VALUE_NONE, NULL },
+	{ "dirsync", VALUE_NONE, NULL },
+	{ "exec", VALUE_NONE, NULL },
+	{ "fscontext", VALUE_NEEDED, NULL },
+	{ "noatime", VALUE_NONE, NULL },
+	{ "nodev", VALUE_NONE, NULL },
+	{ "noexec", VALUE_NONE, NULL },
+	{ "nosuid", VALUE_NONE, NULL },
+	{ "rootcontext", VALUE_NEEDED, NULL },
+	{ "suid", VALUE_NONE, NULL },
+	{ "sync", VALUE_NONE, NULL },
+
+	/* For mount(8) and whoever else reads fstab. Times of access are not kept. */
+	{ "atime", VALUE_NONE, ignore },
+	{ "auto", VALUE_NONE, ignore },
+	{ "comment", VALUE_ALLOWED, ignore },
+	{ "defaults", VALUE_NONE, ignore },
+	{ "diratime", VALUE_NONE, ignore },
+	{ "group", VALUE_NONE, ignore },
+	{ "iversion", VALUE_NONE, ignore },
+	{ "lazytime", VALUE_NONE, ignore },
+	{ "loud", VALUE_NONE, ignore },
+	{ "mand", VALUE_NONE, ignore },
+	{ "_netdev", VALUE_NONE, ignore },
+	{ "noauto", VALUE_NONE, ignore },
+	{ "nodiratime", VALUE_NONE, ignore },
+	{ "nofail", VALUE_NONE, ignore },
+	{ "nogroup", VALUE_NONE, ignore },
+	{ "noiversion", VALUE_NONE, ignore },
+	{ "nolazytime", VALUE_NONE, ignore },
+	{ "nomand", VALUE_NONE, ignore },
+	{ "noowner", VALUE_NONE, ignore },
+	{ "norelatime", VALUE_NONE, ignore },
+	{ "nostrictatime", VALUE_NONE, ignore },
+	{ "nouser", VALUE_NONE, ignore },
+	{ "nousers", VALUE_NONE, ignore },
+	{ "owner", VALUE_NONE, ignore },
+	{ "relatime", VALUE_NONE, ignore },
+	{ "silent", VALUE_NONE, ignore },
+	{ "strictatime", VALUE_NONE, ignore },
+	{ "user", VALUE_ALLOWED, ignore },
+	{ "users", VALUE_NONE, ignore },
 };
 
 static const struct mount_option *find_option(const char *name)
@@ -272,17 +330,18 @@ static int set_one(struct parsing *p, char *text)
 	if (value)
 		*value++ = '\0';
 	option = find_option(text);
-	if (!option && strncmp(text, "x-", 2) == 0)
+	if (!option && (p->sloppy || strncasecmp(text, "x-", 2) == 0))
 		return 0;
 	if (!option)
-		return complain("unknown mount option '%s'; %s --help lists them", text, PROGRAM);
-	if (option->has_value && (!value || !*value))
+		return complain("unknown mount option '%s'; " PROGRAM " --help lists them", text);
+	if (option->value == VALUE_NEEDED && (!value || !*value))
 		return complain("the mount option %s needs a value: -o %s=...", text, text);
-	if (!option->has_value && value)
+	if (option->value == VALUE_NONE && value)
 		return complain("the mount option %s takes no value", text);
-	if (option->passed_on)
-		return buf_printf(&p->passed_on, "%s%s", p->passed_on.len ? "," : "", text);
-	return option->set(p, value);
+	if (option->set)
+		return option->set(p, value);
+	return buf_printf(&p->passed_on, "%s%s%s%s", p->passed_on.len ? "," : "", text,
+			  value ? "=" : "", value ? value : "");
 }
 
 static int set_all(struct parsing *p, char *text)
@@ -320,42 +379,26 @@ static int join_o(int *argc, char **argv, struct buf *joined)
 	return buf_append_u8(joined, 0);
 }
 
-static int check_url(struct mount_options *options, char *url)
+/* The source in the list of mounts is the URL as it was given: mount -a looks for it there. */
+static int check_url(struct mount_options *options, const char *url)
 {
+	const char *complaint = mount_url_complaint(url);
 	size_t len = strlen(url);
+	char *plain;
 
-	if (strncmp(url, "http://", 7) != 0 || len == 7)
-		return complain("the URL must look like http://127.0.0.1:8080, not '%s'", url);
-	while (len > 8 && url[len - 1] == '/')
-		url[--len] = '\0';
-	if (strpbrk(url + 7, "/?#@ "))
-		return complain(
-			"the URL has nothing behind its port: http://127.0.0.1:8080, not '%s'",
-			url);
-	options->url = url;
+	/* What holds a password is not shown. */
+	if (complaint && strchr(url, '@'))
+		return complain("the URL can't be mounted: %s", complaint);
+	if (complaint)
+		return complain("the URL '%s' can't be mounted: %s", url, complaint);
+	while (url[len - 1] == '/')
+		len--;
+	plain = strndup(url, len);
+	if (!plain)
+		return -ENOMEM;
+	options->url = own(options, plain);
 	if (!options->fsname)
 		options->fsname = url;
-	return 0;
-}
-
-static int check_mountpoint(struct mount_options *options, const char *path)
-{
-	struct stat st;
-	char *absolute;
-
-	if (stat(path, &st) < 0) {
-		if (errno == ENOTCONN)
-			return complain("'%s' is a mount whose program died; take it off with "
-					"'fusermount3 -u %s' first",
-					path, path);
-		return complain("the mount point '%s' can't be used (%s)", path, strerror(errno));
-	}
-	if (!S_ISDIR(st.st_mode))
-		return complain("the mount point '%s' is not a directory", path);
-	absolute = realpath(path, NULL);
-	if (!absolute)
-		return complain("the mount point '%s' can't be used (%s)", path, strerror(errno));
-	options->mountpoint = own(options, absolute);
 	return 0;
 }
 
@@ -367,22 +410,60 @@ static const char *staging_default(void)
 	return dir && *dir ? dir : "/var/tmp";
 }
 
+/* fusermount3 refuses it to anybody but root unless the machine allows it to all. */
+static int check_allow_other(const struct mount_options *options)
+{
+	const char *name = options->allow_other ? "allow_other" : "allow_root";
+	FILE *file;
+	char *line = NULL;
+	size_t size = 0;
+	bool allowed = false;
+
+	if (options->allow_other && options->allow_root)
+		return complain("-o allow_other lets everybody in, allow_root only root; give one");
+	if (geteuid() == 0 || (!options->allow_other && !options->allow_root))
+		return 0;
+	file = fopen(FUSE_CONF, "re");
+	if (!file)
+		return 0;
+	while (!allowed && getline(&line, &size, file) > 0) {
+		line[strcspn(line, " \t\n")] = '\0';
+		allowed = strcmp(line, "user_allow_other") == 0;
+	}
+	free(line);
+	fclose(file);
+	if (allowed)
+		return 0;
+	return complain(
+		"-o %s is for root alone until root adds the line 'user_allow_other' to " FUSE_CONF,
+		name);
+}
+
 static int finish(struct parsing *p, char **operands, int count)
 {
 	struct mount_options *options = p->options;
+	char *path = NULL;
 	int r;
 
 	if (count != 2)
-		return complain("needs a URL and a mount point: %s http://127.0.0.1:8080 DIR",
-				PROGRAM);
+		return complain("it needs a URL and a mount point: %s http://127.0.0.1:8080 DIR",
+				program_invocation_short_name);
 	r = check_url(options, operands[0]);
 	if (r == 0)
-		r = check_mountpoint(options, operands[1]);
+		r = mountpoint_check(operands[1], p->over_files, &path);
+	if (r == 0)
+		options->mountpoint = own(options, path);
 	if (r == 0 && !options->staging)
 		r = set_staging(p, staging_default());
 	if (r == 0)
+		r = check_allow_other(options);
+	if (r == 0)
 		r = buf_append_u8(&p->passed_on, 0);
-	options->passed_on = own(options, (char *)p->passed_on.data);
+	options->passed_on = own(options, (char *)buf_take(&p->passed_on).data);
+	options->file_mode =
+		p->fmode == MODE_OF_UMASK ? 0666 & ~(unsigned)p->umask : (unsigned)p->fmode;
+	options->directory_mode =
+		p->dmode == MODE_OF_UMASK ? 0777 & ~(unsigned)p->umask : (unsigned)p->dmode;
 	/* Otherwise everybody might write everything. */
 	options->default_permissions |= options->allow_other;
 	return r;
@@ -391,21 +472,25 @@ static int finish(struct parsing *p, char **operands, int count)
 /* The heading of the last group in --help: the group before it has a table of its own, above. */
 static const char mount_options_help[] =
 	"Mount options (-o)\n"
-	"  timeout=SECONDS             how long to wait for a cluster that is away "
-	"(20)\n"
+	"  timeout=SECONDS             how long a call waits while nothing moves (20)\n"
 	"  attr_timeout=SECONDS        how old names and sizes may be, at most 1 (1)\n"
-	"  staging=DIR                 where unsaved content waits ($TMPDIR or "
-	"/var/tmp)\n"
+	"  staging=DIR                 where unsaved content waits ($TMPDIR or /var/tmp)\n"
 	"  token_file=FILE             show its first line as bearer token\n"
-	"  uid=N gid=N umask=OCTAL     owner and permissions shown (yours, 022)\n"
-	"  allow_other                 let other users in; implies "
-	"default_permissions\n"
+	"  uid=N                       shown as the owner (you)\n"
+	"  gid=N                       shown as the group (yours)\n"
+	"  umask=OCTAL                 permissions not shown (022)\n"
+	"  fmode=OCTAL                 permissions of files (what umask leaves of 666)\n"
+	"  dmode=OCTAL                 permissions of the directory (of 777)\n"
+	"  allow_other                 let other users in; implies default_permissions\n"
+	"  allow_root                  let root in, too\n"
 	"  default_permissions         let the kernel check permissions\n"
 	"  ro                          refuse changes\n"
+	"  nonempty                    mount over a directory that has files\n"
+	"  auto_unmount                unmount when the program dies\n"
 	"  log=FILE                    append the log there\n"
 	"  log_level=LEVEL             error, warn, info or debug (info)\n"
 	"  fsname=NAME                 source in the list of mounts (the URL)\n"
-	"  and those of mount(8): rw, nosuid, nodev, noexec, noatime, _netdev, ...\n\n"
+	"  and those of mount(8): rw, noatime, nodev, noexec, nosuid, sync, _netdev, user, ...\n\n"
 	"Other";
 
 /* The words that lib/options knows. -1: the program ends with *ret_exit. */
@@ -418,7 +503,7 @@ static int parse_words(struct parsing *p, int argc, char **argv, int *ret_first,
 		{ "debug", 'd', OPTION_FLAG, &p->options->debug, NULL,
 		  "log every request, and stay in the foreground", 0, 0 },
 		{ "options", 'o', OPTION_STRING, &unused, "NAME[=VALUE],...",
-		  "mount options, as follow", 0, 0 },
+		  "mount options, see below", 0, 0 },
 		{ NULL, 0, OPTION_GROUP, NULL, NULL, mount_options_help, 0, 0 },
 	};
 	const struct options table = {
@@ -442,11 +527,16 @@ int mount_options_parse(int argc, char **argv, struct mount_options *ret_options
 	struct mount_options options = {
 		.uid = getuid(),
 		.gid = getgid(),
-		.umask = 022,
 		.timeout_ms = TIMEOUT_MS,
 		.attr_timeout_ms = 1000,
 	};
-	struct parsing p = { .options = &options, .log_level = LOG_LEVEL_INFO };
+	struct parsing p = {
+		.options = &options,
+		.log_level = LOG_LEVEL_INFO,
+		.umask = 022,
+		.fmode = MODE_OF_UMASK,
+		.dmode = MODE_OF_UMASK,
+	};
 	struct buf joined = { 0 };
 	int first = 0, r;
 
@@ -460,6 +550,7 @@ int mount_options_parse(int argc, char **argv, struct mount_options *ret_options
 		r = set_all(&p, (char *)joined.data);
 	if (r == 0)
 		r = finish(&p, argv + first, argc - first);
+	buf_deinit(&p.passed_on);
 	if (r < 0) {
 		mount_options_deinit(&options);
 		*ret_exit = EXIT_BAD_ARGUMENTS;

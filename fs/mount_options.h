@@ -14,10 +14,12 @@ struct mount_options {
 
 	bool read_only;
 	bool allow_other;
+	bool allow_root;
 	bool default_permissions;
 	uid_t uid; /* shown as the owner of everything */
 	gid_t gid;
-	unsigned umask;
+	unsigned file_mode; /* permissions */
+	unsigned directory_mode;
 	uint32_t timeout_ms; /* how long an operation waits for a cluster that is away */
 	uint32_t attr_timeout_ms;
 	const char *staging; /* directory of unsaved content */
@@ -26,7 +28,7 @@ struct mount_options {
 	const char *fsname; /* source in the list of mounts */
 	const char *passed_on; /* options for the kernel and fusermount3, "" if none */
 
-	char *owned[5]; /* strings that the above point to */
+	char *owned[8]; /* strings that the above point to */
 	unsigned owned_count;
 };
 

@@ -95,7 +95,7 @@ static void root_stat_locked(const struct mount *mount, struct stat *ret_stat)
 
 	*ret_stat = (struct stat){
 		.st_ino = FUSE_ROOT_ID,
-		.st_mode = S_IFDIR | (0777 & ~options->umask),
+		.st_mode = S_IFDIR | options->directory_mode,
 		.st_nlink = 2,
 		.st_uid = options->uid,
 		.st_gid = options->gid,

@@ -33,7 +33,7 @@ static void stats_stat(const struct mount *mount, struct stat *ret_stat)
 
 	*ret_stat = (struct stat){
 		.st_ino = STATS_INO,
-		.st_mode = S_IFREG | (0444 & ~mount->options->umask),
+		.st_mode = S_IFREG | (0444 & mount->options->file_mode),
 		.st_nlink = 1,
 		.st_uid = mount->options->uid,
 		.st_gid = mount->options->gid,

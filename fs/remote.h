@@ -128,5 +128,5 @@ int remote_list(struct remote *remote, const char *cursor, const struct interrup
 		int (*found)(void *state, const struct remote_name *name), void *state,
 		char **ret_cursor);
 
-/* The router's GET /status as it is, in one bounded attempt. */
+/* The router's GET /status as it is, within @timeout_ms. Logs nothing. */
 int remote_status(struct remote *remote, uint32_t timeout_ms, struct buf *ret_json);

@@ -48,8 +48,8 @@ static int answer_error(const struct request *request, const struct http_sync_an
 
 	if (outcome_is_success(outcome))
 		return 0;
-	if (outcome != OUTCOME_NOT_FOUND && outcome != OUTCOME_PRECONDITION_FAILED &&
-	    outcome != OUTCOME_RANGE_NOT_SATISFIABLE)
+	if (!request->quiet && outcome != OUTCOME_NOT_FOUND &&
+	    outcome != OUTCOME_PRECONDITION_FAILED && outcome != OUTCOME_RANGE_NOT_SATISFIABLE)
 		log_warn("request refused", "method=%s target=%s status=%u answer=%s",
 			 method_name(request->method), request->target, answer->status,
 			 log_quote(answer->problem.len ? (const char *)answer->problem.data : "",

@@ -133,6 +133,7 @@ int remote_status(struct remote *remote, uint32_t timeout_ms, struct buf *ret_js
 	if (r < 0)
 		return r;
 	request.timeout_ms = timeout_ms;
+	request.quiet = true;
 	request.body = collect_status;
 	request.state = ret_json;
 	return remote_call(remote, &request, NULL, &answer);

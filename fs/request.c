@@ -174,7 +174,7 @@ int request_perform(struct request *request, struct http_sync *client,
 	if (r == 0)
 		return 0;
 	http_sync_answer_deinit(ret_answer);
-	if (r != -EINTR)
+	if (r != -EINTR && !request->quiet)
 		log_warn("request failed", "method=%s target=%s error=%d",
 			 method_name(request->method), request->target, -r);
 	return r == -ECONNREFUSED ? -EIO : r;

@@ -25,6 +25,7 @@ struct request {
 	void *state;
 	const struct interrupt *interrupt;
 	uint32_t timeout_ms;
+	bool quiet; /* that it failed is for the caller to say */
 
 	/* The request's own. */
 	uint64_t received; /* in this attempt */

@@ -6,16 +6,20 @@
  */
 #include "fs/session.h"
 
+#include "fs/complain.h"
 #include "fs/ops.h"
 #include "fs/stats.h"
+#include "lib/cleanup.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/fuse.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -34,6 +38,8 @@ static struct {
 	_Atomic uint64_t unique;
 	_Atomic uint32_t offered;
 	atomic_bool answered;
+	void (*ready)(struct mount *mount);
+	struct mount *mount;
 } init_request;
 
 static ssize_t session_read(int fd, void *data, size_t len, void *userdata)
@@ -74,8 +80,12 @@ static ssize_t session_writev(int fd, struct iovec *iov, int count, void *userda
 	(void)userdata;
 	stats_operation_answered(header, iov[0].iov_len);
 	if (!init_request.answered && header->unique == init_request.unique) {
+		ssize_t n = write_init(fd, iov, count);
+
 		init_request.answered = true;
-		return write_init(fd, iov, count);
+		if (n > 0)
+			init_request.ready(init_request.mount);
+		return n;
 	}
 	return writev(fd, iov, count);
 }
@@ -119,6 +129,8 @@ static int add_options(struct fuse_args *args, const struct mount_options *optio
 		r = add(args, "-oro", "");
 	if (r == 0 && options->allow_other)
 		r = add(args, "-oallow_other", "");
+	if (r == 0 && options->allow_root)
+		r = add(args, "-oallow_root", "");
 	if (r == 0 && options->default_permissions)
 		r = add(args, "-odefault_permissions", "");
 	if (r == 0 && *options->passed_on)
@@ -128,7 +140,65 @@ static int add_options(struct fuse_args *args, const struct mount_options *optio
 	return r;
 }
 
-int session_new(struct mount *mount, struct session **ret_session)
+/* What has been said to @fd as a part of a sentence: lines joined, without the names of programs.
+ */
+static void read_said(int fd, char *text, size_t size)
+{
+	static const char *const speakers[] = { "fusermount3: ", "fuse: ", "mount: " };
+	ssize_t n = pread(fd, text, size - 1, 0);
+	size_t len = n > 0 ? (size_t)n : 0;
+
+	while (len > 0 && text[len - 1] == '\n')
+		len--;
+	text[len] = '\0';
+	for (size_t i = 0; i < sizeof(speakers) / sizeof(speakers[0]); i++) {
+		size_t speaker = strlen(speakers[i]);
+		char *at;
+
+		while ((at = strstr(text, speakers[i])))
+			memmove(at, at + speaker, strlen(at + speaker) + 1);
+	}
+	for (char *at = text; *at; at++)
+		if (*at == '\n')
+			*at = ';';
+	if (!*text)
+		snprintf(text, size, "%s", "no reason is known");
+}
+
+/* libfuse and fusermount3 say themselves why they can't mount: what they say is caught, so that one
+ * sentence can be made of it. */
+static int mount_session(struct session *session, const char *mountpoint)
+{
+	_cleanup_(closep) int caught = memfd_create("hexkv-fs", MFD_CLOEXEC);
+	_cleanup_(closep) int error_output = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	char text[512];
+	int r;
+
+	if (access("/dev/fuse", F_OK) < 0) {
+		complain("there is no /dev/fuse; 'modprobe fuse' makes it, a container needs "
+			 "--device /dev/fuse");
+		return -ENODEV;
+	}
+	if (access("/dev/fuse", R_OK | W_OK) < 0) {
+		complain("you may not use /dev/fuse (%s); root can change that with "
+			 "'chmod 666 /dev/fuse'",
+			 strerror(errno));
+		return -EACCES;
+	}
+	if (caught >= 0 && error_output >= 0)
+		dup2(caught, STDERR_FILENO);
+	r = fuse_session_mount(session->fuse, mountpoint);
+	if (error_output >= 0)
+		dup2(error_output, STDERR_FILENO);
+	if (r == 0)
+		return 0;
+	read_said(caught, text, sizeof(text));
+	complain("'%s' can't be mounted on: %s", mountpoint, text);
+	return -EIO;
+}
+
+int session_new(struct mount *mount, void (*ready)(struct mount *mount),
+		struct session **ret_session)
 {
 	static const struct fuse_custom_io io = { .read = session_read, .writev = session_writev };
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
@@ -145,9 +215,13 @@ int session_new(struct mount *mount, struct session **ret_session)
 	fuse_opt_free_args(&args);
 	if (r == 0 && fuse_set_signal_handlers(session->fuse) < 0)
 		r = -EIO;
-	if (r == 0 && fuse_session_mount(session->fuse, mount->options->mountpoint) < 0)
-		r = -EIO;
+	if (r < 0)
+		complain("a FUSE session can't begin (%s)", strerror(-r));
+	if (r == 0)
+		r = mount_session(session, mount->options->mountpoint);
 	if (r == 0) {
+		init_request.ready = ready;
+		init_request.mount = mount;
 		session->mounted = true;
 		r = fuse_session_custom_io(session->fuse, &io, fuse_session_fd(session->fuse));
 	}

@@ -16,3 +16,6 @@ struct start {
 int start_begin(const struct mount_options *options, struct start *ret_start, int *ret_exit);
 /* It is mounted (@status 0) or failed (the command's exit status). */
 void start_report(struct start *start, int status);
+/* Tells a service manager, if one asked to be told, as sd_notify(3) does: "READY=1", "STOPPING=1".
+ */
+void start_notify(const char *state);

@@ -41,6 +41,8 @@ static const char *const names[FIELD_COUNT] = {
 	[FIELD_SIZE] = "HexKV-Size",
 	[FIELD_TRAILER] = "Trailer",
 	[FIELD_FINAL_TYPE] = "HexKV-Content-Type",
+	[FIELD_PIN] = "HexKV-Pin",
+	[FIELD_PIN_TOKEN] = "HexKV-Pin-Token",
 };
 
 const char *field_name(enum field field)

@@ -49,6 +49,8 @@ enum field {
 	FIELD_TRAILER = 32, /* Trailer: names of fields that follow a chunked body */
 	FIELD_FINAL_TYPE = 33, /* HexKV-Content-Type: Content-Type after the body, where that is not
 				  allowed */
+	FIELD_PIN = 34, /* HexKV-Pin: seconds */
+	FIELD_PIN_TOKEN = 35, /* HexKV-Pin-Token */
 	FIELD_COUNT
 };
 

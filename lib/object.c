@@ -204,6 +204,45 @@ static int parse_move(const struct fields *fields, struct object_request *reques
 	return 0;
 }
 
+/* "EPOCH-SEQUENCE.HEX". */
+static int parse_token(const char *text, size_t len, struct version *ret_version)
+{
+	size_t version_len = strcspn(text, ".");
+	char etag[ETAG_BYTES_MAX];
+
+	if (len > PIN_TOKEN_BYTES_MAX || version_len == len || version_len + 3 > sizeof(etag) ||
+	    strspn(text + version_len + 1, "0123456789abcdef") != len - version_len - 1)
+		return -EINVAL;
+	etag[0] = etag[version_len + 1] = '"';
+	memcpy(etag + 1, text, version_len);
+	return version_from_etag(etag, version_len + 2, ret_version);
+}
+
+static int parse_pin(const struct fields *fields, struct object_request *request,
+		     const char **ret_why)
+{
+	const char *seconds = fields_get(fields, FIELD_PIN, NULL);
+	size_t len;
+	const char *token = fields_get(fields, FIELD_PIN_TOKEN, &len);
+	uint64_t value;
+
+	if (seconds) {
+		if (parse_u64(seconds, &value) < 0 || value < 1 || value > PIN_SECONDS_MAX) {
+			*ret_why = "HexKV-Pin is a number of seconds from 1 to 60";
+			return -EINVAL;
+		}
+		request->pin_s = (uint32_t)value;
+	}
+	if (token) {
+		if (parse_token(token, len, &request->pinned) < 0) {
+			*ret_why = "HexKV-Pin-Token must be as an answer gave it";
+			return -EINVAL;
+		}
+		request->has_pinned = true;
+	}
+	return 0;
+}
+
 int object_request_parse(const struct fields *fields, struct object_request *ret_request,
 			 const char **ret_why)
 {
@@ -229,6 +268,9 @@ int object_request_parse(const struct fields *fields, struct object_request *ret
 	if (r < 0)
 		return r;
 	r = parse_request_id(fields, ret_request, ret_why);
+	if (r < 0)
+		return r;
+	r = parse_pin(fields, ret_request, ret_why);
 	if (r < 0)
 		return r;
 	return parse_move(fields, ret_request, ret_why);

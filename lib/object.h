@@ -39,7 +39,13 @@ struct object_request {
 	bool overwrite; /* MOVE; true unless "F" */
 	bool has_destination;
 	struct key destination;
+	uint32_t pin_s; /* HexKV-Pin; 0: none */
+	bool has_pinned; /* HexKV-Pin-Token; what else is in it only its node knows */
+	struct version pinned; /* the version that it names */
 };
+
+#define PIN_SECONDS_MAX     60
+#define PIN_TOKEN_BYTES_MAX 2048
 
 /* Decodes the fields; accepts and checks every one of the protocol. Destination: an absolute URI or
  * path whose path is /kv/{hex}. */

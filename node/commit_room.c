@@ -8,6 +8,7 @@
 
 #include "lib/log.h"
 #include "node/ballast.h"
+#include "node/value_pins.h"
 
 #define PRESSED_MS 10000
 
@@ -126,6 +127,7 @@ void commit_tidy_up(struct commit *commit, uint64_t now)
 /* Values were refused, or will be. */
 static void relieve(struct commit *commit)
 {
+	value_pins_press(commit->options.values);
 	if (commit_has_dead(commit) || commit_room_is_short(commit))
 		commit_let_go(commit);
 	commit->options.trim(commit->options.state, true);

@@ -5,7 +5,7 @@
  *   service          what all requests share: cluster, store, pools, counters
  *   routes, request  from a path to its handler; the ways to answer
  *   object_door      /kv/{hex}: what all methods check first, then one of
- *     object_get       GET, HEAD          (record_read, value_stream)
+ *     object_get       GET, HEAD          (record_read, value_stream, pin_token)
  *     object_put       PUT                (value_upload, object_write)
  *     object_change    DELETE, PATCH, MOVE  (object_write)
  *   keys             /keys
@@ -15,7 +15,7 @@
  *   store            versions, preconditions, group commit; it joins
  *     wal              the write-ahead log
  *     lsm              memtables, segments, manifest, flush, compaction, reclaim
- *     value_file       values in files of their own
+ *     value_file       values in files of their own; value_pins: those kept for a reader
  *   entry, vfs       one version of one record as bytes; all file access
  */
 #include "lib/cleanup.h"

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* GET and HEAD. The record is held from the moment it is found until the last byte is out, so that
- * an answer stays on its version whatever happens to the key. */
+ * an answer stays on its version whatever happens to the key. A request that shows a pin's token is
+ * about the version that it names; where that is not the current one it takes the current one's
+ * place before anything is judged. */
 #include "node/object_door.h"
 #include "node/record_read.h"
 #include "node/value_stream.h"
@@ -13,6 +15,22 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What a request wants besides its range, which is judged with the answer. */
+struct wanted {
+	struct precondition pre;
+	uint32_t pin_s;
+	bool has_pinned;
+	struct version pinned;
+};
+
+static struct wanted wanted_of(const struct object_request *request)
+{
+	return (struct wanted){ .pre = request->pre,
+				.pin_s = request->pin_s,
+				.has_pinned = request->has_pinned,
+				.pinned = request->pinned };
+}
+
 static void refuse_failure(const struct request *request, const struct key *key, int error)
 {
 	char hex[KEY_HEX_MAX + 1];
@@ -22,6 +40,22 @@ static void refuse_failure(const struct request *request, const struct key *key,
 	request_problem(request, outcome_from_error(error),
 			error == -EBADMSG ? "the stored record is damaged; restore it from a copy"
 					  : "the record could not be read; see the node's log");
+}
+
+/* No pin is no failure: the answer then says nothing of one. */
+static int pin(const struct request *request, const struct wanted *wanted,
+	       const struct store_record *record, struct fields *fields)
+{
+	_cleanup_(freep) char *token = NULL;
+	int r;
+
+	if (wanted->pin_s == 0)
+		return 0;
+	r = store_pin(request_service(request)->store, record, wanted->pin_s, &token);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	r = fields_setf(fields, FIELD_PIN, "%" PRIu32, wanted->pin_s);
+	return r < 0 ? r : fields_set(fields, FIELD_PIN_TOKEN, token, strlen(token));
 }
 
 /* The conditional headers' answers. RFC 9110 15.4.5: a 304 repeats what lets a cache be updated. */
@@ -76,7 +110,8 @@ static void refuse_range(const struct request *request, const struct store_recor
 }
 
 /* Answers with the value; takes the record. */
-static void answer_value(const struct request *request, struct store_record *record)
+static void answer_value(const struct request *request, const struct wanted *wanted,
+			 struct store_record *record)
 {
 	struct byte_range range = { .len = record->meta.size_bytes };
 	bool is_head = request->ex->method == METHOD_HEAD;
@@ -95,6 +130,8 @@ static void answer_value(const struct request *request, struct store_record *rec
 	if (outcome == OUTCOME_OK)
 		range = (struct byte_range){ .len = record->meta.size_bytes };
 	r = value_head(record, outcome, &range, &answer);
+	if (r >= 0)
+		r = pin(request, wanted, record, &answer.fields);
 	if (r >= 0 && !is_head && record->held.entry.kind == ENTRY_FILE) {
 		value_stream_respond(request, record, range.offset, &answer);
 		return;
@@ -110,34 +147,69 @@ static void answer_value(const struct request *request, struct store_record *rec
 	request_problem(request, outcome_from_error(r), "memory is out; try again");
 }
 
-/* Takes the record if @result is 0. */
-static void answer_record(const struct request *request, const struct key *key,
-			  const struct precondition *pre, int result, struct store_record *record)
+static void answer_not_modified(const struct request *request, const struct wanted *wanted,
+				const struct store_record *record)
 {
 	struct answer answer = { 0 };
+
+	if (not_modified(record, &answer) >= 0 &&
+	    pin(request, wanted, record, &answer.fields) >= 0) {
+		request_respond(request, &answer);
+		return;
+	}
+	answer_deinit(&answer);
+	request_problem(request, OUTCOME_UNAVAILABLE, "memory is out; try again");
+}
+
+/* Puts the version that the token names in the place of the current one. */
+static int take_pinned(const struct request *request, const struct key *key,
+		       const struct wanted *wanted, int result, struct store_record *record)
+{
+	const char *token = fields_get(&request->ex->request, FIELD_PIN_TOKEN, NULL);
+
+	if (result == 0 && version_compare(record->meta.version, wanted->pinned) == 0)
+		return 0;
+	if (result == 0)
+		store_record_release(record);
+	result = store_get_pinned(request_service(request)->store, key, token, record);
+	if (result == 0 && version_compare(record->meta.version, wanted->pinned) != 0) {
+		store_record_release(record);
+		return STORE_NOT_FOUND;
+	}
+	return result;
+}
+
+/* Takes the record if @result is 0. */
+static void answer_record(const struct request *request, const struct key *key,
+			  const struct wanted *wanted, int result, struct store_record *record)
+{
 	enum outcome outcome;
 
+	if (result >= 0 && wanted->has_pinned) {
+		result = take_pinned(request, key, wanted, result, record);
+		if (result == STORE_NOT_FOUND) {
+			request_problem(request, OUTCOME_PRECONDITION_FAILED,
+					"the version that the token names is not kept any longer; "
+					"read the record again");
+			return;
+		}
+	}
 	if (result < 0) {
 		refuse_failure(request, key, result);
 		return;
 	}
-	outcome = precondition_evaluate(pre, result == 0 ? &record->meta : NULL, true);
+	outcome = precondition_evaluate(&wanted->pre, result == 0 ? &record->meta : NULL, true);
 	if (outcome == OUTCOME_OK && result == STORE_NOT_FOUND)
 		outcome = OUTCOME_NOT_FOUND;
 	switch (outcome) {
 	case OUTCOME_OK:
-		answer_value(request, record);
+		answer_value(request, wanted, record);
 		return;
 	case OUTCOME_NOT_FOUND:
 		request_problem(request, outcome, "there is no record with this key");
 		break;
 	case OUTCOME_NOT_MODIFIED:
-		if (not_modified(record, &answer) >= 0) {
-			request_respond(request, &answer);
-			break;
-		}
-		answer_deinit(&answer);
-		request_problem(request, OUTCOME_UNAVAILABLE, "memory is out; try again");
+		answer_not_modified(request, wanted, record);
 		break;
 	default:
 		request_problem(request, OUTCOME_PRECONDITION_FAILED,
@@ -150,19 +222,19 @@ static void answer_record(const struct request *request, const struct key *key,
 
 struct slow_get {
 	struct record_read read;
-	struct precondition pre;
+	struct wanted wanted;
 };
 
 static void slow_get_done(struct record_read *read)
 {
 	struct slow_get *get = (struct slow_get *)read;
 
-	answer_record(&read->request, &read->key, &get->pre, read->result, &read->record);
+	answer_record(&read->request, &read->key, &get->wanted, read->result, &read->record);
 	free(get);
 }
 
 static void get_in_pool(const struct request *request, const struct key *key,
-			const struct object_request *wanted)
+			const struct wanted *wanted)
 {
 	struct slow_get *get;
 
@@ -174,20 +246,21 @@ static void get_in_pool(const struct request *request, const struct key *key,
 	get->read.request = *request;
 	get->read.key = *key;
 	get->read.done = slow_get_done;
-	get->pre = wanted->pre;
+	get->wanted = *wanted;
 	request->ex->handler = &request_waits;
 	record_read_start(&get->read);
 }
 
 void object_get_begin(const struct request *request, const struct key *key,
-		      const struct object_request *wanted)
+		      const struct object_request *asked)
 {
+	const struct wanted wanted = wanted_of(asked);
 	struct store_record record;
 	int r;
 
 	r = store_get(request_service(request)->store, key, VFS_NOWAIT, &record);
 	if (r == -EAGAIN)
-		get_in_pool(request, key, wanted);
+		get_in_pool(request, key, &wanted);
 	else
-		answer_record(request, key, &wanted->pre, r, &record);
+		answer_record(request, key, &wanted, r, &record);
 }

@@ -46,6 +46,7 @@ static int open_store(struct service *service, const struct service_options *opt
 		.inline_bytes = options->inline_bytes,
 		.log_retain_bytes = options->log_retain_bytes,
 		.log_retain_s = options->log_retain_s,
+		.keep_old_s = PIN_SECONDS_MAX,
 		.threads = true,
 	};
 	int r;

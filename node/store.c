@@ -13,6 +13,8 @@
 #include "lib/mutex.h"
 #include "node/ballast.h"
 #include "node/commit.h"
+#include "node/pin.h"
+#include "node/pin_token.h"
 #include "node/store_files.h"
 #include "node/wal_recovery.h"
 
@@ -307,6 +309,17 @@ static int store_new(const struct store_options *options, struct store **ret_sto
 	return 0;
 }
 
+/* An epoch is never begun twice, so neither is what follows from its number. */
+static int sweep_values(struct store *store)
+{
+	bool is_first = store->files.history.count <= 1;
+
+	value_files_begin(store->values, (store->epoch >> 16) << 32);
+	if (store->options.keep_old_s > 0 && !is_first)
+		value_pins_keep_old(store->values, store->options.keep_old_s);
+	return value_files_sweep(store->values);
+}
+
 static int open_steps(struct store *store, char **ret_why)
 {
 	const struct store_options *options = &store->options;
@@ -323,7 +336,7 @@ static int open_steps(struct store *store, char **ret_why)
 	if (r == 0)
 		r = lsm_sweep(store->lsm);
 	if (r == 0)
-		r = value_files_sweep(store->values);
+		r = sweep_values(store);
 	if (r == 0 && options->threads)
 		r = value_files_start(store->values);
 	if (r == 0)
@@ -439,6 +452,63 @@ void store_record_release(struct store_record *record)
 	lsm_entry_release(&record->held);
 }
 
+int store_pin(struct store *store, const struct store_record *record, uint32_t seconds,
+	      char **ret_token)
+{
+	char *token;
+
+	if (record->held.entry.kind != ENTRY_FILE)
+		return -ENOENT;
+	token = pin_token_make(store->files.identity.store_id, &record->held.entry);
+	if (!token)
+		return -ENOMEM;
+	if (!value_file_pin(record->held.file, seconds)) {
+		free(token);
+		return -ENOENT;
+	}
+	*ret_token = token;
+	return 0;
+}
+
+/* What the entry of a record that came from a token points into. */
+struct token_bytes {
+	struct pin pin;
+	struct buf bytes;
+};
+
+static void token_bytes_release(struct pin *pin)
+{
+	struct token_bytes *token = (struct token_bytes *)pin;
+
+	buf_deinit(&token->bytes);
+	free(token);
+}
+
+int store_get_pinned(struct store *store, const struct key *key, const char *token,
+		     struct store_record *ret_record)
+{
+	struct store_record record = { 0 };
+	struct token_bytes *bytes = calloc(1, sizeof(*bytes));
+	struct lsm_entry *held = &record.held;
+	int r;
+
+	if (!bytes)
+		return -ENOMEM;
+	bytes->pin.release = token_bytes_release;
+	held->pin = &bytes->pin;
+	r = pin_token_read(store->files.identity.store_id, key, token, &bytes->bytes, &held->entry);
+	if (r == 0)
+		r = value_pins_find(store->values, held->entry.file_id, held->entry.size_bytes,
+				    &held->file);
+	if (r < 0) {
+		lsm_entry_release(held);
+		return r == -ENOMEM ? r : STORE_NOT_FOUND;
+	}
+	entry_to_meta(&held->entry, &record.meta);
+	*ret_record = record;
+	return 0;
+}
+
 int store_list(struct store *store, const struct key *after, size_t limit,
 	       int (*found)(const struct entry *entry, void *state), void *state, bool *ret_more,
 	       struct key *ret_last)
@@ -511,6 +581,7 @@ void store_stats(struct store *store, struct store_stats *ret_stats)
 	stats.log_records = commit.records;
 	stats.log_entries = commit.entries;
 	stats.value_bytes = value_files_bytes(store->values);
+	value_pins_stats(store->values, &stats.pins);
 	stats.full = commit.full;
 	stats.failed = commit.failed;
 	measure_space(store, &stats);

@@ -12,6 +12,7 @@
 #include "lib/cluster.h"
 #include "lib/object.h"
 #include "node/lsm.h"
+#include "node/value_pins.h"
 
 struct store;
 
@@ -26,6 +27,7 @@ struct store_options {
 	uint64_t inline_bytes; /* values up to this size are stored inline */
 	uint64_t log_retain_bytes; /* log and value files kept behind the flush */
 	uint32_t log_retain_s;
+	uint32_t keep_old_s; /* value_pins_keep_old(), if this is not its first start */
 	bool threads; /* false (simulations): store_submit() commits before it returns */
 	int64_t (*realtime_ns)(void); /* NULL: clock_realtime_ns */
 };
@@ -52,6 +54,15 @@ int store_get(struct store *store, const struct key *key, unsigned flags,
  * value_file_read_chunk(record->held.file, ...). */
 const uint8_t *store_record_inline(const struct store_record *record);
 void store_record_release(struct store_record *record);
+
+/* Keeps this version readable for @seconds, whatever happens to the record (node/value_pins): 0 and
+ * in @ret_token (to be freed) what store_get_pinned() needs. -ENOENT: its value is inline, or it is
+ * not kept any longer. -ENOMEM. */
+int store_pin(struct store *store, const struct store_record *record, uint32_t seconds,
+	      char **ret_token);
+/* The version that @token of @key names, if it is still there. 0, STORE_NOT_FOUND or -ENOMEM. */
+int store_get_pinned(struct store *store, const struct key *key, const char *token,
+		     struct store_record *ret_record);
 
 /* As lsm_list(). */
 int store_list(struct store *store, const struct key *after, size_t limit,
@@ -120,6 +131,7 @@ struct store_stats {
 	uint64_t flushed_position;
 	uint64_t log_bytes, log_files, log_syncs, log_records, log_entries;
 	uint64_t value_bytes;
+	struct value_pins_stats pins;
 	uint64_t space_free, space_total; /* of the file system; refreshed at most once a second */
 	bool full; /* puts are refused with NO_SPACE */
 	bool failed; /* the log can't be written: nothing is acknowledged */

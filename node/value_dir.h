@@ -28,6 +28,20 @@ struct value_files {
 	struct value_file *newest GUARDED_BY(lock);
 	struct value_file *oldest GUARDED_BY(lock);
 	unsigned open_count GUARDED_BY(lock);
+
+	/* node/value_pins */
+	struct condition kept_changed;
+	struct value_file *kept_first GUARDED_BY(lock); /* the one whose time ends first */
+	struct value_file *kept_last GUARDED_BY(lock);
+	uint64_t kept_count GUARDED_BY(lock);
+	uint64_t kept_bytes GUARDED_BY(lock);
+	uint64_t kept_bytes_max GUARDED_BY(lock);
+	uint64_t old_until_ms GUARDED_BY(lock); /* for files from before this process */
+	uint64_t pins_given GUARDED_BY(lock);
+	uint64_t pins_refused GUARDED_BY(lock);
+	bool kept_stop GUARDED_BY(lock);
+	bool kept_started;
+	pthread_t kept_thread;
 };
 
 struct value_file {
@@ -42,6 +56,12 @@ struct value_file {
 	struct vfs_file *file; /* NULL: not open */
 	unsigned users; /* reads under way on file */
 	struct value_file *newer, *older;
+	/* node/value_pins */
+	uint64_t pinned_until_ms; /* 0: nobody was promised anything */
+	uint64_t kept_until_ms;
+	bool kept; /* nothing refers to it, and it is not deleted yet */
+	bool pins_end; /* none is given or renewed */
+	struct value_file *kept_before, *kept_after;
 };
 
 extern const struct file_kind value_file_kind;
@@ -52,6 +72,21 @@ uint64_t value_new_id(struct value_files *files);
 /* Enters a file that was just made durable, with one reference. */
 int value_files_enter(struct value_files *files, uint64_t id, uint64_t file_bytes,
 		      struct value_file **ret_file);
+struct value_file *value_files_find_locked(struct value_files *files, uint64_t id)
+	REQUIRES(files->lock);
+/* Takes the file out of the tables; what it yields goes to value_file_discard(). */
+struct vfs_file *value_file_forget_locked(struct value_file *file) REQUIRES(file->files->lock);
+/* Deletes it on disk and frees it. */
+void value_file_discard(struct value_file *file, struct vfs_file *opened);
+
+/* The last reference to @file is gone: true if it is kept for now. */
+bool value_pins_keep_locked(struct value_file *file) REQUIRES(file->files->lock);
+/* It is about to be referenced again. */
+void value_pins_leave_locked(struct value_file *file) REQUIRES(file->files->lock);
+/* Again does nothing. */
+int value_pins_start(struct value_files *files);
+void value_pins_stop(struct value_files *files);
+
 static inline uint64_t value_chunk_offset(uint64_t index)
 {
 	return FILE_HEADER_BYTES + index * (VALUE_CHUNK_BYTES + VALUE_SUM_BYTES);

@@ -51,7 +51,7 @@ static struct value_file *file_of(struct rbnode *node)
 	return container_of(node, struct value_file, node);
 }
 
-static struct value_file *find(struct value_files *files, uint64_t id) REQUIRES(files->lock)
+struct value_file *value_files_find_locked(struct value_files *files, uint64_t id)
 {
 	struct rbnode *node = files->tree.root;
 
@@ -84,6 +84,15 @@ static int see_id(const char *name, void *state)
 	return 0;
 }
 
+static uint64_t kept_bytes_max(struct value_files *files)
+{
+	uint64_t space, total;
+
+	if (vfs_space(files->vfs, files->dir, &space, &total) < 0)
+		return UINT64_MAX;
+	return total / 4;
+}
+
 int value_files_open(struct vfs *vfs, const char *dir, struct value_files **ret_files)
 {
 	struct value_files *files = calloc(1, sizeof(*files));
@@ -93,6 +102,7 @@ int value_files_open(struct vfs *vfs, const char *dir, struct value_files **ret_
 		return -ENOMEM;
 	files->vfs = vfs;
 	mutex_init(&files->lock);
+	condition_init(&files->kept_changed);
 	r = asprintf(&files->dir, "%s/value", dir) < 0 ? -ENOMEM : 0;
 	if (r < 0) {
 		files->dir = NULL;
@@ -112,6 +122,7 @@ int value_files_open(struct vfs *vfs, const char *dir, struct value_files **ret_
 		goto fail;
 	mutex_lock(&files->lock);
 	files->next_id = files->first_new_id;
+	files->kept_bytes_max = kept_bytes_max(files);
 	mutex_unlock(&files->lock);
 	*ret_files = files;
 	return 0;
@@ -126,6 +137,7 @@ struct value_files *value_files_free(struct value_files *files)
 
 	if (!files)
 		return NULL;
+	value_pins_stop(files);
 	mutex_lock(&files->lock);
 	while ((node = files->tree.root)) {
 		struct value_file *file = file_of(node);
@@ -138,6 +150,7 @@ struct value_files *value_files_free(struct value_files *files)
 	mutex_unlock(&files->lock);
 	reaper_free(files->reaper);
 	mutex_deinit(&files->lock);
+	condition_deinit(&files->kept_changed);
 	free(files->dir);
 	free(files);
 	return NULL;
@@ -145,7 +158,18 @@ struct value_files *value_files_free(struct value_files *files)
 
 int value_files_start(struct value_files *files)
 {
-	return reaper_start(files->reaper);
+	int r = reaper_start(files->reaper);
+
+	return r < 0 ? r : value_pins_start(files);
+}
+
+void value_files_begin(struct value_files *files, uint64_t first_id)
+{
+	mutex_lock(&files->lock);
+	if (files->next_id < first_id)
+		files->next_id = first_id;
+	files->first_new_id = files->next_id;
+	mutex_unlock(&files->lock);
 }
 
 void value_files_hold(struct value_files *files)
@@ -194,7 +218,7 @@ int value_file_get(struct value_files *files, uint64_t id, struct value_file **r
 	struct value_file *fresh = NULL, *file;
 
 	mutex_lock(&files->lock);
-	file = find(files, id);
+	file = value_files_find_locked(files, id);
 	if (!file) {
 		file = fresh = calloc(1, sizeof(*fresh));
 		if (fresh) {
@@ -205,8 +229,10 @@ int value_file_get(struct value_files *files, uint64_t id, struct value_file **r
 		if (id >= files->next_id && id < UINT64_MAX)
 			files->next_id = id + 1;
 	}
-	if (file)
+	if (file) {
+		value_pins_leave_locked(file);
 		atomic_fetch_add(&file->references, 1);
+	}
 	mutex_unlock(&files->lock);
 	if (!file)
 		return -ENOMEM;
@@ -249,10 +275,25 @@ static struct vfs_file *detach(struct value_files *files, struct value_file *fil
 	return opened;
 }
 
+struct vfs_file *value_file_forget_locked(struct value_file *file)
+{
+	rbtree_erase(&file->files->tree, &file->node);
+	return detach(file->files, file);
+}
+
+void value_file_discard(struct value_file *file, struct vfs_file *opened)
+{
+	struct value_files *files = file->files;
+
+	atomic_fetch_sub_explicit(&files->bytes, file->file_bytes, memory_order_relaxed);
+	reaper_add(files->reaper, value_path(files, file->id, ".val"), opened);
+	free(file);
+}
+
 struct value_file *value_file_unref(struct value_file *file)
 {
 	struct value_files *files;
-	struct vfs_file *opened;
+	struct vfs_file *opened = NULL;
 	unsigned seen;
 	bool last;
 
@@ -264,17 +305,13 @@ struct value_file *value_file_unref(struct value_file *file)
 			return NULL;
 	files = file->files;
 	mutex_lock(&files->lock);
-	last = atomic_fetch_sub(&file->references, 1) == 1 && files->deleting;
-	if (last) {
-		rbtree_erase(&files->tree, &file->node);
-		opened = detach(files, file);
-	}
+	last = atomic_fetch_sub(&file->references, 1) == 1 && files->deleting &&
+	       !value_pins_keep_locked(file);
+	if (last)
+		opened = value_file_forget_locked(file);
 	mutex_unlock(&files->lock);
-	if (last) {
-		atomic_fetch_sub_explicit(&files->bytes, file->file_bytes, memory_order_relaxed);
-		reaper_add(files->reaper, value_path(files, file->id, ".val"), opened);
-		free(file);
-	}
+	if (last)
+		value_file_discard(file, opened);
 	return NULL;
 }
 
@@ -317,40 +354,44 @@ static uint64_t size_of(struct value_files *files, uint64_t id)
 	return size;
 }
 
-/* Deletes file @id if nothing refers to it, and counts its bytes if something does. */
+/* The file in the table, with its bytes counted; NULL: it is new, or memory is out. */
+static struct value_file *count_one(struct value_files *files, uint64_t id) REQUIRES(files->lock)
+{
+	struct value_file *file = value_files_find_locked(files, id);
+
+	/* A writer of this process enters its own. */
+	if (!file && id < files->first_new_id)
+		file = calloc(1, sizeof(*file));
+	if (!file)
+		return NULL;
+	if (!file->files) {
+		file->files = files;
+		file->id = id;
+		insert(files, file);
+	}
+	if (file->file_bytes == 0) {
+		/* Before the store serves anybody: nobody waits for the lock. */
+		file->file_bytes = size_of(files, id);
+		atomic_fetch_add_explicit(&files->bytes, file->file_bytes, memory_order_relaxed);
+	}
+	return file;
+}
+
+/* Deletes file @id if nothing refers to it or may still be promised it. */
 static void sweep_one(struct value_files *files, uint64_t id)
 {
 	struct vfs_file *opened = NULL;
 	struct value_file *file;
-	bool dead, uncounted;
-	uint64_t size;
+	bool dead;
 
 	mutex_lock(&files->lock);
-	file = find(files, id);
-	dead = file ? atomic_load(&file->references) == 0 : id < files->first_new_id;
-	uncounted = file && !dead && file->file_bytes == 0;
-	if (file && dead) {
-		rbtree_erase(&files->tree, &file->node);
-		opened = detach(files, file);
-	}
+	file = count_one(files, id);
+	dead = file && atomic_load(&file->references) == 0 && !value_pins_keep_locked(file);
+	if (dead)
+		opened = value_file_forget_locked(file);
 	mutex_unlock(&files->lock);
-	if (dead) {
-		if (file)
-			atomic_fetch_sub_explicit(&files->bytes, file->file_bytes,
-						  memory_order_relaxed);
-		reaper_add(files->reaper, value_path(files, id, ".val"), opened);
-		free(file);
-	}
-	if (!uncounted)
-		return;
-	size = size_of(files, id);
-	mutex_lock(&files->lock);
-	file = find(files, id);
-	if (file && file->file_bytes == 0) {
-		file->file_bytes = size;
-		atomic_fetch_add_explicit(&files->bytes, size, memory_order_relaxed);
-	}
-	mutex_unlock(&files->lock);
+	if (dead)
+		value_file_discard(file, opened);
 }
 
 int value_files_sweep(struct value_files *files)

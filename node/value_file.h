@@ -24,8 +24,11 @@ struct value_writer;
 /* @dir is the data directory; creates value/ if missing. */
 int value_files_open(struct vfs *vfs, const char *dir, struct value_files **ret_files);
 struct value_files *value_files_free(struct value_files *files);
+/* Before the first write: new files get ids from @first_id on, or higher ones. An id that is never
+ * given twice, also after a file was deleted, names one value for ever. */
+void value_files_begin(struct value_files *files, uint64_t first_id);
 /* After recovery: deletes every file that has no reference, and from now on each file with its last
- * reference. */
+ * reference, unless it is pinned (node/value_pins). */
 int value_files_sweep(struct value_files *files);
 /* From now on deletions are the work of a thread, so that dropping a reference never waits. */
 int value_files_start(struct value_files *files);

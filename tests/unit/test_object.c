@@ -77,6 +77,14 @@ static void good_fields_are_decoded(void **state)
 	assert_true(request.overwrite);
 	assert_int_equal(parse_one(FIELD_IF_NONE_MATCH, "*", &request), 0);
 	assert_true(request.pre.if_none_match_any);
+	assert_int_equal(parse_one(FIELD_PIN, "60", &request), 0);
+	assert_int_equal(request.pin_s, 60);
+	assert_false(request.has_pinned);
+	assert_int_equal(parse_one(FIELD_PIN_TOKEN, "20001-ab.00ff", &request), 0);
+	assert_true(request.has_pinned);
+	assert_int_equal(request.pinned.epoch, 0x20001);
+	assert_int_equal(request.pinned.sequence, 0xab);
+	assert_int_equal(request.pin_s, 0);
 }
 
 static void bad_fields_are_refused_with_a_sentence(void **state)
@@ -117,6 +125,25 @@ static void bad_fields_are_refused_with_a_sentence(void **state)
 		{ FIELD_OVERWRITE, "yes" },
 		{ FIELD_IF_MATCH, "1-2" },
 		{ FIELD_IF_NONE_MATCH, "" },
+		{ FIELD_PIN, "" },
+		{ FIELD_PIN, "0" },
+		{ FIELD_PIN, "61" },
+		{ FIELD_PIN, "-1" },
+		{ FIELD_PIN, " 5" },
+		{ FIELD_PIN, "5s" },
+		{ FIELD_PIN, "18446744073709551617" },
+		{ FIELD_PIN_TOKEN, "" },
+		{ FIELD_PIN_TOKEN, "." },
+		{ FIELD_PIN_TOKEN, "00" },
+		{ FIELD_PIN_TOKEN, "1-2" },
+		{ FIELD_PIN_TOKEN, "1.00" },
+		{ FIELD_PIN_TOKEN, "1-2.0g" },
+		{ FIELD_PIN_TOKEN, "1-2.AB" },
+		{ FIELD_PIN_TOKEN, "1-2.00 " },
+		{ FIELD_PIN_TOKEN, "1-2.00.00" },
+		{ FIELD_PIN_TOKEN, "\"1-2\".00" },
+		{ FIELD_PIN_TOKEN, "11111111111111111-1.00" },
+		{ FIELD_PIN_TOKEN, "1111111111111111111111111111111111111111111111-1.00" },
 	};
 
 	(void)state;

@@ -1,0 +1,155 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# Pins: a version of a large value stays readable for the time that was asked for, through the router
+# and at the node, and the disk has its space back afterwards.
+
+# shellcheck source=tests/system/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+DATA=$TMP/data-s0a
+MIB=1048576
+
+put()
+{
+	http -T "$2" -H 'Expect:' "$ROUTER/kv/$1"
+	[[ $STATUS == 20[14] ]] || fail "PUT $1 answered $STATUS"
+}
+
+# pin KEY SECONDS [BASE]: TOKEN and ETAG of the current version.
+pin()
+{
+	expect_http 206 -r 0-9 -H "HexKV-Pin: $2" "${3:-$ROUTER}/kv/$1"
+	TOKEN=$(header hexkv-pin-token)
+	ETAG=$(header etag)
+	[[ -n $TOKEN ]] || fail "no token for $1"
+	expect_equal "$2" "$(header hexkv-pin)"
+}
+
+# read_pinned STATUS KEY [CURL-ARGUMENTS...]
+read_pinned()
+{
+	local expected=$1 key=$2
+	shift 2
+	expect_http "$expected" -H "HexKV-Pin-Token: $TOKEN" -H "If-Match: $ETAG" "$@" \
+		"$ROUTER/kv/$key"
+}
+
+metric()
+{
+	curl -sS -m 10 "${NODE_URLS[0]}/metrics" | awk -v name="$1" '$1 == name { print $2 }'
+}
+
+metric_is()
+{
+	[[ $(metric "$1") == "$2" ]]
+}
+
+file_count()
+{
+	find "$DATA/value" -name '*.val' | wc -l
+}
+
+has_files()
+{
+	[[ $(file_count) == "$1" ]]
+}
+
+a_pinned_version_streams_through_the_router()
+{
+	put 01 "$TMP/old"
+	pin 01 60
+	put 01 "$TMP/new"
+	read_pinned 200 01
+	expect_same_file "$TMP/old" "$BODY"
+	expect_equal "$ETAG" "$(header etag)"
+	expect_http 204 -X DELETE "$ROUTER/kv/01"
+	read_pinned 206 01 -r 5000000-9999999
+	cmp "$BODY" <(tail -c +5000001 "$TMP/old" | head -c 5000000) || fail 'another range'
+	read_pinned 200 01 -I
+	expect_equal "$(stat -c %s "$TMP/old")" "$(header hexkv-size)"
+	# A client that is pointed straight at the node.
+	expect_http 200 -H "HexKV-Pin-Token: $TOKEN" "${NODE_URLS[0]}/kv/01"
+	expect_same_file "$TMP/old" "$BODY"
+	expect_http 404 "$ROUTER/kv/01"
+}
+
+hostile_values_are_refused()
+{
+	local base value
+	for base in "$ROUTER" "${NODE_URLS[0]}"; do
+		for value in 0 61 -1 x 1.5 99999999999999999999 '60;' "$(printf '1%.0s' {1..3000})"; do
+			expect_http 400 -H "HexKV-Pin: $value" "$base/kv/01"
+		done
+		for value in x 1-2 1-2.xyz 1-2.AA "$TOKEN $TOKEN" "$(printf 'a%.0s' {1..3000})" \
+			"1-2.$(printf 'a%.0s' {1..3000})" '../../1.val' '%00'; do
+			expect_http 400 -H "HexKV-Pin-Token: $value" "$base/kv/01"
+		done
+		expect_http 400 -H 'HexKV-Pin: 5' -H 'HexKV-Pin: 6' "$base/kv/01"
+		expect_http 412 -H 'HexKV-Pin-Token: 1-2.' "$base/kv/01"
+		expect_http 412 -H "HexKV-Pin-Token: 1-2.${TOKEN#*.}" "$base/kv/01"
+		expect_http 412 -H "HexKV-Pin-Token: ${TOKEN}00" "$base/kv/01"
+	done
+}
+
+a_pin_survives_a_crash_of_the_node()
+{
+	put 02 "$TMP/old"
+	pin 02 60
+	expect_http 204 -X DELETE "$ROUTER/kv/02"
+	kill_process s0a
+	nodes_start
+	read_pinned 200 02
+	expect_same_file "$TMP/old" "$BODY"
+	read_pinned 200 02 -I -H 'HexKV-Pin: 60'
+	expect_equal "$TOKEN" "$(header hexkv-pin-token)"
+	kill_process s0a
+	nodes_start
+	read_pinned 200 02
+	expect_same_file "$TMP/old" "$BODY"
+}
+
+a_pin_that_ends_gives_the_space_back()
+{
+	local given
+	put 03 "$TMP/old"
+	given=$(metric hexkv_store_pins_total)
+	pin 03 5
+	expect_equal $((given + 1)) "$(metric hexkv_store_pins_total)"
+	expect_http 204 -X DELETE "$ROUTER/kv/03"
+	read_pinned 200 03
+	# Nothing else holds it once log and tree have let go.
+	expect_within 60 metric_is hexkv_store_value_bytes 0
+	expect_within 5 has_files 0
+	expect_equal 0 "$(metric hexkv_store_kept_values)"
+	expect_equal 0 "$(metric hexkv_store_kept_value_bytes)"
+	read_pinned 412 03
+	expect_contains "$(cat "$BODY")" precondition-failed
+}
+
+many_pins_are_kept_and_go()
+{
+	local i
+	head -c 100000 "$TMP/old" >"$TMP/part"
+	for i in {1..40}; do
+		put "05$(printf %02x "$i")" "$TMP/part"
+		pin "05$(printf %02x "$i")" 60
+		TOKENS[i]=$TOKEN
+		expect_http 204 -X DELETE "$ROUTER/kv/05$(printf %02x "$i")"
+	done
+	for i in {1..40}; do
+		expect_http 200 -H "HexKV-Pin-Token: ${TOKENS[i]}" \
+			"$ROUTER/kv/05$(printf %02x "$i")"
+		expect_same_file "$TMP/part" "$BODY"
+	done
+	[[ -z ${HEXKV_LONG:-} ]] || expect_within 120 has_files 0
+}
+
+TOKENS=()
+NODE_ARGS=(--log-retain-bytes 1M --log-retain-s 1)
+head -c $((20 * MIB + 77)) /dev/urandom >"$TMP/old"
+head -c $((20 * MIB + 77)) /dev/urandom >"$TMP/new"
+cluster_start 1
+run_cases a_pinned_version_streams_through_the_router hostile_values_are_refused \
+	a_pin_survives_a_crash_of_the_node a_pin_that_ends_gives_the_space_back \
+	many_pins_are_kept_and_go

@@ -3,9 +3,9 @@
  * The names of the directory as one opendir() sees them, page by page: those of the records, as the
  * router lists them, then those that only this mount has.
  *
- * A position says which page and where in it, with a hash of the name there, so that it is found
- * again when a page had to be fetched anew and names have come and gone. Positions are those of
- * telldir(): any that was given out may be asked for again.
+ * A position says which name is before it, whatever becomes of that name: who comes back to it goes
+ * on behind the place where the name was. Positions are those of telldir(): any that was given out
+ * may be asked for again, but for those that lie more than a gigabyte of names back.
  *
  * Threads: locks itself.
  */
@@ -19,8 +19,8 @@ struct listing_entry {
 	struct remote_name record; /* key is the name in any case */
 	struct inode *local; /* a name that only this mount has: a reference for the caller; else
 				NULL */
-	bool recent; /* the router said so less than the attribute timeout ago, and nothing was
-			removed here since */
+	bool recent; /* the router said so less than the attribute timeout ago, and nothing newer
+			is known of it */
 	uint64_t listed_ms;
 	uint64_t position; /* behind it */
 	char name[NAME_BYTES_MAX + 1];

@@ -12,7 +12,9 @@
  *                    ops_xattr.c, ops_dir.c: the operations
  *   ops_stats.c      the file .stats; stats.c: what is counted, latency.c: how long it took,
  *                    stats_text.c: its text
- *   listing.c        the names of the directory, page by page
+ *   listing.c        the names of the directory, page by page: listed_page.c one of them,
+ *                    list_ahead.c the next one, trail.c the way back, local_names.c those of
+ *                    unsaved files; listed.c: what was listed last; changes.c: what is newer
  *   handle.c         an open file; still_open.c: whether its process goes on with it
  *   create.c, unlink.c, rename.c  files by name
  *   content.c        a file's content: reading, changing; save.c: storing it
@@ -147,6 +149,8 @@ static int start_threads(void)
 	if (r == 0)
 		r = uploads_new(&uploads, &mount.uploads);
 	if (r == 0)
+		r = listed_new(&mount.listed);
+	if (r == 0)
 		r = space_new(mount.remote, &mount.space);
 	if (r < 0)
 		complain("its threads can't be started (%s)", strerror(-r));
@@ -186,6 +190,7 @@ static void mount_deinit(void)
 	opens_free_all(&mount.opens);
 	uploads_free(mount.uploads);
 	prefetch_free(mount.prefetch);
+	listed_free(mount.listed);
 	space_free(mount.space);
 	remote_free(mount.remote);
 	inode_table_deinit(&mount.inodes);

@@ -5,6 +5,7 @@
 
 #include "fs/absent.h"
 #include "fs/inode.h"
+#include "fs/listed.h"
 #include "fs/mount_options.h"
 #include "fs/opens.h"
 #include "fs/prefetch.h"
@@ -17,7 +18,8 @@ struct mount {
 	uint64_t began_ns; /* monotonic */
 	struct remote *remote;
 	struct space *space;
-	struct prefetch *prefetch;
+	struct prefetch *prefetch; /* NULL: nothing is read ahead */
+	struct listed *listed; /* NULL: nothing of what was listed is kept */
 	struct uploads *uploads;
 	struct inode_table inodes;
 	struct opened opens; /* protected by inodes.lock */

@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "fs/changes.h"
 #include "fs/interrupt.h"
 #include "lib/buf.h"
 #include "lib/object.h"
@@ -122,11 +123,11 @@ struct remote_name {
 	uint64_t size_bytes;
 	int64_t mtime_ns;
 };
-/* One page of names from @cursor on (NULL: the start). @found gets each; its error ends the call.
- * *ret_cursor is to be freed, NULL after the last page. */
+/* One page of names as text (lib/name_page.h) from @cursor on (NULL: the start). */
 int remote_list(struct remote *remote, const char *cursor, const struct interrupt *interrupt,
-		int (*found)(void *state, const struct remote_name *name), void *state,
-		char **ret_cursor);
+		struct buf *ret_page);
+/* What is known of single names, in the order of asking: every change through here is noted. */
+struct changes *remote_changes(struct remote *remote);
 
 /* The router's GET /status as it is, within @timeout_ms. Logs nothing. */
 int remote_status(struct remote *remote, uint32_t timeout_ms, struct buf *ret_json);

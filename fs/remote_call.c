@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define CONNECT_TIMEOUT_MS 3000
 
@@ -57,6 +58,25 @@ static int answer_error(const struct request *request, const struct http_sync_an
 	return -outcome_info(outcome)->error;
 }
 
+struct changes *remote_changes(struct remote *remote)
+{
+	return &remote->changes;
+}
+
+/* The names that the request changes. */
+static void note_changes(struct remote *remote, const struct request *request)
+{
+	static const char path[] = "/kv/";
+	const char *names[] = { request->target,
+				fields_get(&request->fields, FIELD_DESTINATION, NULL) };
+
+	if (request->method == METHOD_GET || request->method == METHOD_HEAD)
+		return;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (names[i] && strncmp(names[i], path, strlen(path)) == 0)
+			changes_note(&remote->changes, names[i] + strlen(path));
+}
+
 int remote_call(struct remote *remote, struct request *request, const struct interrupt *interrupt,
 		struct http_sync_answer *ret_answer)
 {
@@ -65,7 +85,9 @@ int remote_call(struct remote *remote, struct request *request, const struct int
 	request->interrupt = interrupt;
 	if (request->timeout_ms == 0)
 		request->timeout_ms = remote->timeout_ms;
+	note_changes(remote, request);
 	r = request_perform(request, remote->client, ret_answer);
+	note_changes(remote, request);
 	if (r < 0)
 		return r;
 	/* So that the problem's text may be logged as a string. */

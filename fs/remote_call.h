@@ -9,6 +9,7 @@
 struct remote {
 	struct http_sync *client;
 	uint32_t timeout_ms;
+	struct changes changes;
 };
 
 /* Makes the request and turns a refusal into an errno. */

@@ -114,6 +114,8 @@ static int ask(struct mount *mount, const char *name, const struct version *know
 	int r;
 
 	r = remote_get(mount->remote, name, known, interrupt, &meta, &bytes, &whole);
+	/* Not what a page of names said that was asked for before. */
+	changes_note(remote_changes(mount->remote), name);
 	if (r < 0 && r != -ENOENT)
 		return r;
 	if (known)
@@ -168,6 +170,46 @@ static int look_locked(struct mount *mount, const char *name, enum resolve_how h
 	return 0;
 }
 
+/* Like the one that @page was, as it is now. */
+static bool list_again(struct mount *mount, struct listed_page **page, const char *name,
+		       const struct interrupt *interrupt, struct listed_name *ret_name)
+{
+	struct listed_page *fresh;
+	ssize_t at;
+
+	if (listed_page_fetch(mount->remote, (*page)->from, interrupt, &fresh) < 0)
+		return false;
+	listed_page_unref(*page);
+	*page = fresh;
+	listed_add(mount->listed, fresh);
+	at = listed_page_find(fresh, name);
+	if (at >= 0)
+		listed_page_get(fresh, (size_t)at, ret_name);
+	return at >= 0;
+}
+
+/* The inode of a name that was listed less than the attribute timeout ago; NULL if that is not so.
+ */
+static struct inode *find_listed(struct mount *mount, const char *name,
+				 const struct interrupt *interrupt)
+{
+	uint64_t timeout_ms = mount->options->attr_timeout_ms;
+	struct inode *inode = NULL;
+	struct listed_page *page;
+	struct listed_name listed;
+	bool good;
+
+	if (!mount->listed || timeout_ms == 0 || !listed_find(mount->listed, name, &listed, &page))
+		return NULL;
+	good = clock_monotonic_ms() - page->asked_ms < timeout_ms ||
+	       (listed_too_old(mount->listed) &&
+		list_again(mount, &page, name, interrupt, &listed));
+	if (good && !changes_since(remote_changes(mount->remote), name, page->asked_at))
+		inode = resolve_listed(mount, &listed.record, page->asked_ms);
+	listed_page_unref(page);
+	return inode;
+}
+
 int resolve_name(struct mount *mount, const char *name, enum resolve_how how,
 		 const struct interrupt *interrupt, struct inode **ret_inode)
 {
@@ -182,6 +224,10 @@ int resolve_name(struct mount *mount, const char *name, enum resolve_how how,
 		mutex_lock(&mount->inodes.lock);
 		r = look_locked(mount, name, how, &known, &has_known, ret_inode);
 		mutex_unlock(&mount->inodes.lock);
+		if (r == 0 && how == RESOLVE_RECENT) {
+			*ret_inode = find_listed(mount, name, interrupt);
+			r = *ret_inode != NULL;
+		}
 		if (r == 1)
 			stats_count(STATS_NAME_HITS, 1);
 		if (r != 0)
@@ -265,6 +311,8 @@ int resolve_check_current(struct mount *mount, struct inode *inode, pid_t pid,
 	bool again, done;
 	int r;
 
+	if (mount->listed)
+		listed_opened(mount->listed);
 	mutex_lock(&mount->inodes.lock);
 	began = mount->inodes.questions;
 	again = reopen_take(&mount->reopen, pid, inode->st_ino, &since);

@@ -28,30 +28,40 @@ struct directory {
 static void write_page(struct directory *directory, unsigned first, struct buf *page)
 {
 	unsigned count = 0, i;
+	char key[16], cursor[16];
 
-	buf_append_str(page, "{\"names\":[");
+	name_page_begin(page, "s.");
 	for (i = first; i < NAMES_MAX && count < PAGE_NAMES; i++) {
 		if (!directory->there[i])
 			continue;
-		buf_printf(page,
-			   "%s{\"key\":\"%02x\",\"size\":%u,\"mtime_ns\":5,"
-			   "\"etag\":\"\\\"10001-%x\\\"\"}",
-			   count++ ? "," : "", i, i, i + 1);
+		snprintf(key, sizeof(key), "%02x", i);
+		name_page_add(page, &(struct name_line){
+					    .key = key,
+					    .key_len = 2,
+					    .size_bytes = i,
+					    .mtime_ns = 5,
+					    .version = { .epoch = FS_EPOCH, .sequence = i + 1 },
+				    });
+		count++;
 	}
-	if (i < NAMES_MAX)
-		buf_printf(page, "],\"cursor\":\"%02x\"}", i - 1);
-	else
-		buf_append_str(page, "],\"cursor\":null}");
+	snprintf(cursor, sizeof(cursor), "s.%02x", i - 1);
+	name_page_end(page, i < NAMES_MAX ? cursor : NULL);
 }
 
 static enum fs_answer list(void *state, const char *request, struct buf *ret_answer)
 {
 	struct directory *directory = state;
-	const char *cursor = strstr(request, "cursor=");
+	const char *cursor = strstr(request, "cursor=s.");
 	struct buf page = { 0 };
 
+	if (strncmp(request, "GET /keys", 9) != 0) {
+		fs_write_answer(ret_answer, strncmp(request, "DELETE", 6) == 0 ? 204 : 404, "",
+				NULL, 0);
+		return FS_ANSWER;
+	}
 	write_page(directory,
-		   cursor ? (unsigned)strtoul(cursor + strlen("cursor="), NULL, 16) + 1 : 0, &page);
+		   cursor ? (unsigned)strtoul(cursor + strlen("cursor=s."), NULL, 16) + 1 : 0,
+		   &page);
 	if (directory->broken)
 		fs_write_answer(ret_answer, 500, "", NULL, 0);
 	else
@@ -188,7 +198,9 @@ static void any_position_that_was_given_out_can_be_gone_back_to(void **state)
 		assert_int_equal(next_name(directory, listing, &position, name), 1);
 		number = (unsigned)strtoul(name, NULL, 16);
 		assert_int_equal(number, 4 * i);
-		assert_int_equal(position, positions[i + 1]);
+		/* It says the same in other words. */
+		assert_int_equal(next_name(directory, listing, &position, name), i < 15);
+		assert_true(i == 15 || strtoul(name, NULL, 16) == 4 * (i + 1));
 	}
 	assert_int_equal(next_name(directory, listing, &positions[16], name), 0);
 	listing_free(listing);
@@ -330,18 +342,84 @@ static void a_record_that_became_a_temporary_file_is_not_listed(void **state)
 	listing_free(listing);
 }
 
-static void what_was_listed_before_a_removal_is_not_recent(void **state)
+static void what_was_listed_before_a_change_is_not_recent(void **state)
 {
 	struct directory *directory = *state;
 	struct listing *listing = open_listing(directory);
 	struct listing_entry entry;
 	uint64_t position = read_names(directory, listing, 1);
+	struct inode *inode;
 
+	changes_note(remote_changes(directory->mount.remote), "04");
 	mutex_lock(&directory->mount.inodes.lock);
-	directory->mount.inodes.removals++;
+	inode = inode_new_locked(&directory->mount.inodes, INODE_RECORD, "04");
+	inode->stored = true;
+	inode_link_locked(&directory->mount.inodes, inode);
 	mutex_unlock(&directory->mount.inodes.lock);
 	assert_int_equal(listing_next(listing, position, NULL, &entry), 1);
+	assert_string_equal(entry.name, "04");
 	assert_false(entry.recent);
+	assert_int_equal(listing_next(listing, entry.position, NULL, &entry), 1);
+	assert_true(entry.recent);
+	inode_unref(&directory->mount.inodes, inode);
+	listing_free(listing);
+}
+
+static void what_was_removed_since_its_page_was_read_is_not_shown(void **state)
+{
+	struct directory *directory = *state;
+	struct listing *listing = open_listing(directory);
+	uint64_t position = read_names(directory, listing, 1);
+
+	assert_int_equal(remote_delete(directory->mount.remote, "08", NULL, NULL), 0);
+	assert_string_equal(rest(directory, listing, position),
+			    "04 0c 10 14 18 1c 20 24 28 2c 30 34 38 3c ");
+	listing_free(listing);
+}
+
+/* Of a position that was given out nothing is forgotten, however often its page is read. */
+static void a_position_survives_any_number_of_readings(void **state)
+{
+	struct directory *directory = *state;
+	struct listing *listing = open_listing(directory);
+	uint64_t position = read_names(directory, listing, 6);
+
+	for (unsigned i = 0; i < 6; i++) {
+		set_there(directory, 4 * i, false);
+		set_there(directory, 4 * i + 1, true);
+		assert_string_equal(rest(directory, listing, position),
+				    i < 5 ? "18 1c 20 24 28 2c 30 34 38 3c "
+					  : "15 18 1c 20 24 28 2c 30 34 38 3c ");
+		rest(directory, listing, LISTING_START);
+	}
+	listing_free(listing);
+}
+
+/* It was here alone when the reader began, and is a record when he comes to it. */
+static void a_file_that_is_stored_while_it_is_listed_comes_once(void **state)
+{
+	struct directory *directory = *state;
+	struct listing *listing = open_listing(directory);
+	struct inode_table *table = &directory->mount.inodes;
+	struct inode *early, *late;
+	uint64_t position;
+
+	mutex_lock(&table->lock);
+	early = inode_new_locked(table, INODE_RECORD, "01");
+	late = inode_new_locked(table, INODE_RECORD, "31");
+	inode_link_locked(table, early);
+	inode_link_locked(table, late);
+	mutex_unlock(&table->lock);
+	position = read_names(directory, listing, 4);
+	mutex_lock(&table->lock);
+	early->stored = late->stored = true;
+	mutex_unlock(&table->lock);
+	set_there(directory, 0x01, true);
+	set_there(directory, 0x31, true);
+	assert_string_equal(rest(directory, listing, position),
+			    "10 14 18 1c 20 24 28 2c 30 34 38 3c 01 31 ");
+	inode_unref(table, early);
+	inode_unref(table, late);
 	listing_free(listing);
 }
 
@@ -396,7 +474,10 @@ int main(void)
 		TEST(starting_again_sees_the_directory_as_it_is_then),
 		TEST(temporary_files_are_listed_behind_the_records),
 		TEST(a_record_that_became_a_temporary_file_is_not_listed),
-		TEST(what_was_listed_before_a_removal_is_not_recent),
+		TEST(what_was_listed_before_a_change_is_not_recent),
+		TEST(what_was_removed_since_its_page_was_read_is_not_shown),
+		TEST(a_position_survives_any_number_of_readings),
+		TEST(a_file_that_is_stored_while_it_is_listed_comes_once),
 		TEST(an_error_of_the_router_ends_the_listing_and_not_the_directory),
 		TEST(a_position_that_was_never_given_out_is_refused),
 		TEST(an_open_listing_is_freed_with_its_mount),

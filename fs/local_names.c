@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+#include "fs/local_names.h"
+
+#include "fs/resolve.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct local_name {
+	struct inode *inode;
+	uint64_t birth;
+	char *name; /* the inode's own may change */
+};
+
+static int by_birth(const void *a, const void *b)
+{
+	const struct local_name *one = a, *other = b;
+
+	return one->birth < other->birth ? -1 : one->birth > other->birth;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct local_name *const *one = a, *const *other = b;
+
+	return strcmp((*one)->name, (*other)->name);
+}
+
+void local_names_deinit(struct local_names *local, struct mount *mount)
+{
+	mutex_lock(&mount->inodes.lock);
+	for (size_t i = 0; i < local->count; i++)
+		inode_unref_locked(&mount->inodes, local->names[i].inode, 1);
+	mutex_unlock(&mount->inodes.lock);
+	for (size_t i = 0; i < local->count; i++)
+		free(local->names[i].name);
+	free(local->names);
+	free(local->by_name);
+	*local = (struct local_names){ 0 };
+}
+
+static bool is_local(const struct inode *inode)
+{
+	return inode->linked && !inode->stored;
+}
+
+static int fill_locked(struct local_names *local, struct inode_table *table) REQUIRES(&table->lock)
+{
+	struct inode *inode;
+	size_t count = 0;
+
+	for (inode = table->all.next; inode != &table->all; inode = inode->next)
+		count += is_local(inode);
+	if (count == 0)
+		return 0;
+	local->names = calloc(count, sizeof(*local->names));
+	local->by_name = calloc(count, sizeof(*local->by_name));
+	if (!local->names || !local->by_name)
+		return -ENOMEM;
+	for (inode = table->all.next; inode != &table->all; inode = inode->next) {
+		char *name = is_local(inode) ? strdup(inode->name) : NULL;
+
+		if (!is_local(inode))
+			continue;
+		if (!name)
+			return -ENOMEM;
+		local->names[local->count++] = (struct local_name){
+			.inode = inode_ref_locked(inode), .birth = inode->birth, .name = name
+		};
+	}
+	return 0;
+}
+
+int local_names_collect(struct local_names *local, struct mount *mount)
+{
+	int r;
+
+	local_names_deinit(local, mount);
+	mutex_lock(&mount->inodes.lock);
+	r = fill_locked(local, &mount->inodes);
+	mutex_unlock(&mount->inodes.lock);
+	if (r < 0) {
+		local_names_deinit(local, mount);
+		return r;
+	}
+	if (local->count == 0)
+		return 0;
+	qsort(local->names, local->count, sizeof(*local->names), by_birth);
+	for (size_t i = 0; i < local->count; i++)
+		local->by_name[i] = &local->names[i];
+	qsort(local->by_name, local->count, sizeof(struct local_name *), by_name);
+	return 0;
+}
+
+bool local_names_contain(const struct local_names *local, const char *name)
+{
+	struct local_name key = { .name = (char *)(uintptr_t)name };
+	const struct local_name *wanted = &key;
+
+	return local->count > 0 &&
+	       bsearch(&wanted, local->by_name, local->count, sizeof(struct local_name *), by_name);
+}
+
+/* The inode that the name finds by now: another one if the record was replaced elsewhere, and with
+ * it perhaps none that the kernel has heard of. -ENOENT: the name is gone. */
+static int find(struct mount *mount, const struct local_name *local,
+		const struct interrupt *interrupt, struct inode **ret_inode)
+{
+	bool here;
+
+	mutex_lock(&mount->inodes.lock);
+	here = local->inode->linked && strcmp(local->inode->name, local->name) == 0;
+	if (here)
+		*ret_inode = inode_ref_locked(local->inode);
+	mutex_unlock(&mount->inodes.lock);
+	return here ? 0 : resolve_name(mount, local->name, RESOLVE_RECENT, interrupt, ret_inode);
+}
+
+int local_names_next(const struct local_names *local, struct mount *mount, uint64_t birth,
+		     const struct interrupt *interrupt, struct inode **ret_inode,
+		     uint64_t *ret_birth)
+{
+	size_t low = 0, high = local->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (local->names[middle].birth <= birth)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; low < local->count; low++) {
+		int r = find(mount, &local->names[low], interrupt, ret_inode);
+
+		if (r == -ENOENT)
+			continue;
+		if (r < 0)
+			return r;
+		*ret_birth = local->names[low].birth;
+		return 1;
+	}
+	return 0;
+}

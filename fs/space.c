@@ -10,6 +10,8 @@
 
 #define ASK_TIMEOUT_MS 3000
 #define OLD_AFTER_MS   2000
+/* So that the first to look after a while sees no figures of yesterday. */
+#define ASK_EVERY_MS 10000
 /* While nothing is known: copy tools refuse a file system without room. */
 #define ASSUMED_BYTES (UINT64_C(1) << 40)
 
@@ -74,11 +76,13 @@ static void *space_thread(void *state)
 	struct space *space = state;
 
 	for (;;) {
+		uint64_t again_ms = clock_monotonic_ms() + ASK_EVERY_MS;
 		bool ending;
+		int r = 0;
 
 		mutex_lock(&space->lock);
-		while (!space->want && !space->ending)
-			condition_wait(&space->wanted, &space->lock);
+		while (!space->want && !space->ending && r == 0)
+			r = condition_wait_until(&space->wanted, &space->lock, again_ms);
 		ending = space->ending;
 		space->want = false;
 		mutex_unlock(&space->lock);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The cluster's space, for statfs: asked for in the background, so that nobody waits for it.
+ * The cluster's space, for statfs: asked for in the background, now and then and when somebody
+ * looks, so that nobody waits for it.
  * Threads: any.
  */
 #pragma once

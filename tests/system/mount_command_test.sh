@@ -30,38 +30,10 @@ helpers_remove()
 # The end as lib.sh has it, and the links go.
 trap 'status=$?; helpers_remove; (exit "$status"); finish' EXIT
 
-expect_sentence()
-{
-	local status=$1 part=$2
-	shift 2
-	expect_exit "$status" timeout $((20 * PATIENCE)) "$@"
-	expect_contains "$OUTPUT" "$part"
-	expect_equal 1 "$(wc -l <<<"$OUTPUT")" "lines of '$OUTPUT'"
-}
-
 # mount_line: what /proc/mounts says of MNT.
 mount_line()
 {
 	awk -v mnt="$MNT" '$2 == mnt' /proc/mounts
-}
-
-# mount_pid: of the program that serves MNT, found by its last word.
-mount_pid()
-{
-	pgrep -f "^[^ ]*(hexkv-fs|mount\..*hexkv) .*$MNT( |\$)" || true
-}
-
-no_program_serves_it()
-{
-	[[ -z $(mount_pid) ]]
-}
-
-# unmount: with umount(8); the program ends by itself.
-unmount()
-{
-	umount "$MNT"
-	is_not_mounted "$MNT" || fail 'it is still mounted'
-	expect_within 20 no_program_serves_it
 }
 
 mount_and_umount_work()

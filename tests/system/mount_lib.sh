@@ -33,3 +33,34 @@ random_file()
 {
 	head -c "$2" /dev/urandom >"$1"
 }
+
+# expect_sentence STATUS PART COMMAND...: ends with it, says PART, and says it in one line.
+expect_sentence()
+{
+	local status=$1 part=$2
+	shift 2
+	expect_exit "$status" timeout $((20 * PATIENCE)) "$@"
+	expect_contains "$OUTPUT" "$part"
+	expect_equal 1 "$(wc -l <<<"$OUTPUT")" "lines of '$OUTPUT'"
+}
+
+# For mounts whose program is in the background.
+
+# mount_pid: of the program that serves MNT, found by its last word.
+mount_pid()
+{
+	pgrep -f "^[^ ]*(hexkv-fs|mount\..*hexkv) .*$MNT( |\$)" || true
+}
+
+no_program_serves_it()
+{
+	[[ -z $(mount_pid) ]]
+}
+
+# unmount: with umount(8); the program ends by itself.
+unmount()
+{
+	umount "$MNT"
+	is_not_mounted "$MNT" || fail 'it is still mounted'
+	expect_within 20 no_program_serves_it
+}

@@ -138,6 +138,19 @@ static CURLcode set_url(CURL *easy, const struct http_curl_request *request)
 	return curl_easy_setopt(easy, CURLOPT_URL, (const char *)url.data);
 }
 
+CURLcode http_curl_prepare_connection(CURL *easy, const char *base, uint32_t connect_timeout_ms)
+{
+	CURLcode code;
+
+	curl_easy_reset(easy);
+	code = set_common(easy, connect_timeout_ms);
+	if (code == CURLE_OK)
+		code = curl_easy_setopt(easy, CURLOPT_URL, base);
+	if (code == CURLE_OK)
+		code = curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
+	return code;
+}
+
 int http_curl_prepare(CURL *easy, const struct http_curl_request *request,
 		      struct curl_slist **ret_headers)
 {

@@ -26,6 +26,9 @@ struct http_curl_request {
 int http_curl_prepare(CURL *easy, const struct http_curl_request *request,
 		      struct curl_slist **ret_headers);
 
+/* For a handle that makes a connection and nothing more. */
+CURLcode http_curl_prepare_connection(CURL *easy, const char *base, uint32_t connect_timeout_ms);
+
 struct http_curl_callbacks {
 	curl_write_callback header, body;
 	curl_read_callback upload;

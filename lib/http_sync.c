@@ -8,18 +8,19 @@
 
 #include "lib/cleanup.h"
 #include "lib/clock.h"
-#include "lib/http_curl.h"
+#include "lib/http_plain.h"
 #include "lib/mutex.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define PROBLEM_BYTES_MAX (64 * 1024)
-/* How often the user is asked whether it was interrupted. */
+/* How often one that waits for a connection is asked whether it was interrupted. */
 #define SLICE_MS 200
 
 struct connection {
+	struct http_plain *plain;
 	CURLM *multi;
 	CURL *easy;
 	struct connection *next;
@@ -31,6 +32,10 @@ struct http_sync {
 	char *token;
 	unsigned connections_max;
 	uint32_t connect_timeout_ms;
+	struct http_plain_peer peer;
+
+	/* The other side once answered in a way that only libcurl understands. */
+	atomic_bool not_plain;
 
 	/* protected by lock */
 	struct mutex lock;
@@ -39,21 +44,11 @@ struct http_sync {
 	unsigned connections;
 };
 
-/* One request under way; the calling thread's. */
-struct performance {
-	const struct http_sync_request *request;
-	struct http_curl_head head;
-	struct buf problem;
-	uint64_t sent;
-	uint64_t moved_ms;
-	bool reached;
-	int error; /* what a callback of the user returned */
-};
-
 static struct connection *connection_free(struct connection *connection)
 {
 	if (!connection)
 		return NULL;
+	http_plain_free(connection->plain);
 	curl_easy_cleanup(connection->easy);
 	curl_multi_cleanup(connection->multi);
 	free(connection);
@@ -68,7 +63,8 @@ static struct connection *connection_new(void)
 		return NULL;
 	connection->multi = curl_multi_init();
 	connection->easy = curl_easy_init();
-	if (!connection->multi || !connection->easy ||
+	connection->plain = http_plain_new();
+	if (!connection->plain || !connection->multi || !connection->easy ||
 	    curl_multi_setopt(connection->multi, CURLMOPT_MAXCONNECTS, 1L) != CURLM_OK)
 		return connection_free(connection);
 	return connection;
@@ -138,60 +134,16 @@ static size_t on_header(char *data, size_t size, size_t count, void *userdata)
 	return r < 0 ? 0 : size * count;
 }
 
-static size_t keep_problem(struct performance *state, const char *data, size_t len)
-{
-	size_t room = PROBLEM_BYTES_MAX - state->problem.len;
-
-	if (buf_append(&state->problem, data, len < room ? len : room) < 0) {
-		state->error = -ENOMEM;
-		return 0;
-	}
-	return len;
-}
-
 static size_t on_body(char *data, size_t size, size_t count, void *userdata)
 {
-	struct performance *state = userdata;
-	const struct http_sync_request *request = state->request;
-	size_t len = size * count;
-	int r;
-
-	if (state->head.status >= 300) {
-		state->moved_ms = clock_monotonic_ms();
-		return keep_problem(state, data, len);
-	}
-	r = request->body ? request->body(request->state, data, len) : 0;
-	state->moved_ms = clock_monotonic_ms();
-	if (r < 0) {
-		state->error = r;
-		return 0;
-	}
-	return len;
+	return performance_body(userdata, data, size * count) < 0 ? 0 : size * count;
 }
 
 static size_t on_upload(char *data, size_t size, size_t count, void *userdata)
 {
-	struct performance *state = userdata;
-	const struct http_sync_request *request = state->request;
-	bool known = request->upload_len != HTTP_SYNC_LENGTH_UNKNOWN;
-	size_t room = size * count;
-	ssize_t len;
+	ssize_t len = performance_upload(userdata, data, size * count);
 
-	if (known && state->sent >= request->upload_len)
-		return 0;
-	if (known && request->upload_len - state->sent < room)
-		room = (size_t)(request->upload_len - state->sent);
-	len = request->upload(request->state, state->sent, data, room);
-	state->moved_ms = clock_monotonic_ms();
-	if (len == 0 && known)
-		len = -EIO;
-	if (len < 0) {
-		state->error = (int)len;
-		return CURL_READFUNC_ABORT;
-	}
-	assert((size_t)len <= room);
-	state->sent += (uint64_t)len;
-	return (size_t)len;
+	return len < 0 ? CURL_READFUNC_ABORT : (size_t)len;
 }
 
 static int on_seek(void *userdata, curl_off_t offset, int origin)
@@ -233,64 +185,6 @@ static CURLcode set_callbacks(CURL *easy, struct performance *state)
 	return http_curl_set_callbacks(easy, &callbacks);
 }
 
-static int error_of(const struct performance *state, CURLcode code)
-{
-	if (state->error)
-		return state->error;
-	if (code == CURLE_OK)
-		return state->head.complete ? 0 : -EIO;
-	if (code == CURLE_OUT_OF_MEMORY)
-		return -ENOMEM;
-	if (code == CURLE_URL_MALFORMAT)
-		return -EINVAL;
-	if (code == CURLE_OPERATION_TIMEDOUT)
-		return -ETIMEDOUT;
-	/* libcurl may have tried again after a connection that had taken the request. */
-	return state->reached ? -EIO : -ECONNREFUSED;
-}
-
-/* 1: over, with *ret_code. 0: go on. */
-static int take_message(CURLM *multi, CURLcode *ret_code)
-{
-	CURLMsg *message;
-	int left;
-
-	while ((message = curl_multi_info_read(multi, &left))) {
-		if (message->msg != CURLMSG_DONE)
-			continue;
-		*ret_code = message->data.result;
-		return 1;
-	}
-	return 0;
-}
-
-static int run(CURLM *multi, struct performance *state)
-{
-	const struct http_sync_request *request = state->request;
-	CURLcode code;
-
-	for (;;) {
-		uint64_t now, deadline_ms;
-		int running;
-
-		if (curl_multi_perform(multi, &running) != CURLM_OK)
-			return -EIO;
-		if (take_message(multi, &code))
-			return error_of(state, code);
-		now = clock_monotonic_ms();
-		deadline_ms = state->moved_ms + request->timeout_ms;
-		if (now >= deadline_ms)
-			return -ETIMEDOUT;
-		if (was_interrupted(request))
-			return -EINTR;
-		if (curl_multi_poll(multi, NULL, 0,
-				    deadline_ms - now < SLICE_MS ? (int)(deadline_ms - now)
-								 : SLICE_MS,
-				    NULL) != CURLM_OK)
-			return -EIO;
-	}
-}
-
 /* Not even curl_easy_reset() makes libcurl 7.88 forget that a handle has sent a trailer: the next
  * chunks would go without their framing. The connection belongs to the multi handle and stays. */
 static void forget_trailer(struct connection *connection)
@@ -327,6 +221,7 @@ static int perform(const struct http_sync *client, struct connection *connection
 		.connect_timeout_ms = client->connect_timeout_ms,
 	};
 	struct curl_slist *headers = NULL;
+	CURLcode code;
 	int r;
 
 	if (!connection->easy)
@@ -343,13 +238,31 @@ static int perform(const struct http_sync *client, struct connection *connection
 		return -ENOMEM;
 	}
 	state->moved_ms = clock_monotonic_ms();
-	r = run(connection->multi, state);
+	r = performance_run(state, connection->multi, &code);
+	if (r == 0)
+		r = performance_error(state, code);
 	/* Closes the connection if the transfer was not over. */
 	curl_multi_remove_handle(connection->multi, connection->easy);
 	curl_slist_free_all(headers);
 	if (request->trailer)
 		forget_trailer(connection);
 	return r;
+}
+
+/* Most requests need nothing that libcurl is for. */
+static int exchange(struct http_sync *client, struct connection *connection,
+		    struct performance *state)
+{
+	int r;
+
+	if (!atomic_load(&client->not_plain) && http_plain_suits(&client->peer, state->request)) {
+		state->moved_ms = clock_monotonic_ms();
+		r = http_plain_perform(connection->plain, &client->peer, state);
+		if (r != HTTP_PLAIN_OTHERWISE)
+			return r;
+		atomic_store(&client->not_plain, true);
+	}
+	return perform(client, connection, state);
 }
 
 int http_sync_perform(struct http_sync *client, const struct http_sync_request *request,
@@ -364,11 +277,10 @@ int http_sync_perform(struct http_sync *client, const struct http_sync_request *
 		return r;
 	if (!connection)
 		connection = connection_new();
-	r = connection ? perform(client, connection, &state) : -ENOMEM;
+	r = connection ? exchange(client, connection, &state) : -ENOMEM;
 	give_slot(client, connection);
 	if (r < 0) {
-		http_curl_head_deinit(&state.head);
-		buf_deinit(&state.problem);
+		performance_deinit(&state);
 		return r;
 	}
 	*ret_answer = (struct http_sync_answer){
@@ -389,6 +301,7 @@ void http_sync_answer_deinit(struct http_sync_answer *answer)
 int http_sync_new(const struct http_sync_options *options, struct http_sync **ret_client)
 {
 	struct http_sync *client = calloc(1, sizeof(*client));
+	int r;
 
 	if (!client)
 		return -ENOMEM;
@@ -405,6 +318,12 @@ int http_sync_new(const struct http_sync_options *options, struct http_sync **re
 	/* Targets begin with a slash. */
 	for (size_t len = strlen(client->base); len > 0 && client->base[len - 1] == '/'; len--)
 		client->base[len - 1] = '\0';
+	r = http_plain_peer_init(&client->peer, client->base, client->token,
+				 client->connect_timeout_ms);
+	if (r < 0) {
+		http_sync_free(client);
+		return r;
+	}
 	*ret_client = client;
 	return 0;
 }
@@ -421,6 +340,7 @@ struct http_sync *http_sync_free(struct http_sync *client)
 	}
 	condition_deinit(&client->returned);
 	mutex_deinit(&client->lock);
+	http_plain_peer_deinit(&client->peer);
 	free(client->token);
 	free(client->base);
 	free(client);

@@ -313,30 +313,131 @@ static void a_trailer_that_fails_breaks_the_upload_off(void **state)
 	script_deinit(&script);
 }
 
-static void an_upload_starts_again_when_a_reused_connection_is_dead(void **state)
+/* A short one goes out in one piece, a long one through libcurl: on connections of two kinds. */
+static void upload_on_a_dead_connection(bool is_long)
 {
 	struct script script = { 0 };
 	struct fake_server *server = fake_server_start(die_on_reuse, &script);
 	struct http_sync *client = client_new(fake_server_url(server), NULL, 1);
-	struct user reader = { 0 }, user = { .upload = "hello world" };
-	struct http_sync_request first = request_of(&reader, METHOD_GET);
+	struct user warmer = { .upload = "" }, user = { .upload = "hello world" };
+	struct http_sync_request first = request_of(&warmer, METHOD_PUT);
 	struct http_sync_request second = request_of(&user, METHOD_PUT);
 	struct http_sync_answer answer;
 
-	(void)state;
+	if (is_long) {
+		first.upload = second.upload = upload_until_end;
+		first.upload_len = second.upload_len = HTTP_SYNC_LENGTH_UNKNOWN;
+	}
 	fields_setf(&second.fields, FIELD_REQUEST_ID, "%032d", 7);
 	assert_int_equal(http_sync_perform(client, &first, &answer), 0);
 	http_sync_answer_deinit(&answer);
 	assert_int_equal(http_sync_perform(client, &second, &answer), 0);
 	assert_int_equal(answer.status, 204);
-	assert_int_equal(user.from_start, 2);
 	http_sync_answer_deinit(&answer);
 	http_sync_free(client);
+	assert_int_equal(fake_server_connections(server), 2);
 	fake_server_stop(server);
+	assert_contains(&script.request, "HexKV-Request-Id: 00000000000000000000000000000007\r\n");
 	assert_contains(&script.second, "HexKV-Request-Id: 00000000000000000000000000000007\r\n");
-	assert_contains(&script.second, "\r\n\r\nhello world");
+	assert_contains(&script.second, is_long ? "\r\n0\r\n\r\n" : "\r\n\r\nhello world");
 	fields_deinit(&second.fields);
 	script_deinit(&script);
+}
+
+static void an_upload_starts_again_when_a_reused_connection_is_dead(void **state)
+{
+	(void)state;
+	upload_on_a_dead_connection(false);
+	upload_on_a_dead_connection(true);
+}
+
+/* One request after the other, each expected to bring the status and "hello". */
+static void get_often(struct http_sync *client, unsigned count, unsigned status)
+{
+	for (unsigned i = 0; i < count; i++) {
+		struct user user = { 0 };
+		struct http_sync_request request = request_of(&user, METHOD_GET);
+		struct http_sync_answer answer;
+
+		assert_int_equal(http_sync_perform(client, &request, &answer), 0);
+		assert_int_equal(answer.status, status);
+		assert_int_equal(user.body.len, 5);
+		assert_memory_equal(user.body.data, "hello", 5);
+		http_sync_answer_deinit(&answer);
+		buf_deinit(&user.body);
+	}
+}
+
+static void answers_that_are_not_plain_are_understood_as_well(void **state)
+{
+	static const struct {
+		const char *answer;
+		unsigned connections; /* for three requests */
+	} cases[] = {
+		{ "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 1 },
+		{ "HTTP/1.1 200 OK\nContent-Length: 5\n\nhello", 1 },
+		{ "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+		  1 },
+		{ "HTTP/1.1 200 OK\r\nconnection: CLOSE\r\nContent-Length: 5\r\n\r\nhello", 3 },
+		/* The first is asked for twice: once to see that it is not plain. */
+		{ "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+		  "2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
+		  2 },
+		{ "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello", 4 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct script script = { .answer = cases[i].answer };
+		struct fake_server *server = fake_server_start(answer_all, &script);
+		struct http_sync *client = client_new(fake_server_url(server), NULL, 1);
+
+		get_often(client, 3, 200);
+		assert_int_equal(fake_server_connections(server), cases[i].connections);
+		http_sync_free(client);
+		fake_server_stop(server);
+		script_deinit(&script);
+	}
+}
+
+/* Bytes that nobody asked for must not become part of the next answer. */
+static void nothing_may_follow_an_answer_unasked(void **state)
+{
+	struct script script = { .answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+					   "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil" };
+	struct fake_server *server = fake_server_start(answer_all, &script);
+	struct http_sync *client = client_new(fake_server_url(server), NULL, 1);
+
+	(void)state;
+	get_often(client, 3, 200);
+	http_sync_free(client);
+	fake_server_stop(server);
+	script_deinit(&script);
+}
+
+static void answer_in_pieces(int fd, unsigned number, void *state)
+{
+	static const char answer[] = "HTTP/1.1 206 Partial Content\r\nContent-Length: 5\r\n"
+				     "ETag: \"10001-1\"\r\n\r\nhello";
+	struct buf request = { 0 };
+
+	(void)number;
+	(void)state;
+	while (buf_clear(&request), fake_read_request(fd, &request))
+		for (size_t i = 0; i < strlen(answer); i++)
+			fake_write_bytes(fd, answer + i, 1);
+	buf_deinit(&request);
+}
+
+static void an_answer_may_come_in_pieces(void **state)
+{
+	struct fake_server *server = fake_server_start(answer_in_pieces, NULL);
+	struct http_sync *client = client_new(fake_server_url(server), NULL, 1);
+
+	(void)state;
+	get_often(client, 10, 206);
+	http_sync_free(client);
+	fake_server_stop(server);
 }
 
 static void what_the_user_returns_breaks_off(void **state)
@@ -562,6 +663,9 @@ int main(void)
 		cmocka_unit_test(a_trailer_follows_an_upload_of_unknown_length),
 		cmocka_unit_test(a_trailer_that_fails_breaks_the_upload_off),
 		cmocka_unit_test(an_upload_starts_again_when_a_reused_connection_is_dead),
+		cmocka_unit_test(answers_that_are_not_plain_are_understood_as_well),
+		cmocka_unit_test(nothing_may_follow_an_answer_unasked),
+		cmocka_unit_test(an_answer_may_come_in_pieces),
 		cmocka_unit_test(what_the_user_returns_breaks_off),
 		cmocka_unit_test(faults_of_the_other_side_have_their_own_errors),
 		cmocka_unit_test(no_progress_ends_with_a_timeout),

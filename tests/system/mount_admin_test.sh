@@ -51,6 +51,15 @@ every_line_of_it_is_a_name_and_a_number()
 	(($(wc -l <"$MNT/.stats") > 20)) || fail "there are only: $(cat "$MNT/.stats")"
 }
 
+the_manual_knows_every_name_in_it()
+{
+	local name
+	for name in $(sed -E 's/[{ ].*//' "$MNT/.stats" | sort -u); do
+		grep -qE "\\*(${name}|${name%_*})[{*]" "$SOURCE_ROOT/docs/man/hexkv-fs.1.scd" ||
+			fail "the manual does not know $name"
+	done
+}
+
 it_is_hidden_and_can_only_be_read()
 {
 	[[ $(ls -a "$MNT") != *.stats* ]] || fail 'it is listed'
@@ -227,6 +236,7 @@ mount_start
 run_cases \
 	the_mount_tells_what_it_has_counted \
 	every_line_of_it_is_a_name_and_a_number \
+	the_manual_knows_every_name_in_it \
 	it_is_hidden_and_can_only_be_read \
 	it_answers_while_the_router_is_away_and_asks_it_nothing \
 	owner_and_permissions_are_as_asked_for \

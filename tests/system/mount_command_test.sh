@@ -226,6 +226,8 @@ what_is_installed_is_what_mount_looks_for()
 	expect_equal hexkv-fs "$(basename "$(readlink "$link")")"
 	[[ -x $destination$(readlink "$link") ]] || fail "$(readlink "$link") is not installed"
 	[[ -L $(find "$destination" -name mount.fuse.hexkv) ]] || fail 'mount.fuse.hexkv is missing'
+	command -v scdoc >/dev/null || return 0
+	[[ -s $(find "$destination" -path '*/man/man8/mount.hexkv.8') ]] || fail 'a page is missing'
 }
 
 need_fuse

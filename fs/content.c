@@ -30,8 +30,8 @@ struct view {
 static void view_take(struct mount *mount, struct inode *inode, struct view *ret_view)
 {
 	mutex_lock(&mount->inodes.lock);
-	memcpy(ret_view->name, inode->hides ? inode->hides : inode->name,
-	       strlen(inode->hides ? inode->hides : inode->name) + 1);
+	memcpy(ret_view->name, inode->hides ? inode->hides : inode->filename,
+	       strlen(inode->hides ? inode->hides : inode->filename) + 1);
 	ret_view->version = inode->version;
 	ret_view->size_bytes = inode_size_locked(inode);
 	ret_view->stored_bytes = inode->size_bytes;
@@ -128,7 +128,7 @@ ssize_t content_read(struct mount *mount, struct inode *inode, struct reader *re
 		r = read_view(&view, reader, offset, data, len, interrupt);
 		mutex_lock(&mount->inodes.lock);
 		moved = version_compare(inode->version, view.version) != 0 ||
-			inode->staging != view.staging || strcmp(inode->name, view.name) != 0;
+			inode->staging != view.staging || strcmp(inode->filename, view.name) != 0;
 		mutex_unlock(&mount->inodes.lock);
 		view_drop(&view);
 		if (r == -ESTALE && !moved)
@@ -256,7 +256,7 @@ static void follow_locked(struct mount *mount, struct inode *inode, struct stagi
 	if (inode->upload || inode->kind != INODE_RECORD || inode->deleted)
 		return;
 	/* Without memory the content is sent when it is flushed. */
-	if (upload_begin(mount->uploads, inode->name, NULL, staging, inode->upload_from,
+	if (upload_begin(mount->uploads, inode->filename, NULL, staging, inode->upload_from,
 			 &inode->upload) == 0 &&
 	    inode->upload)
 		inode->upload_from = UINT64_MAX;

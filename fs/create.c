@@ -37,7 +37,8 @@ static int claim(struct mount *mount, const char *name, const struct interrupt *
 static int inherit_labels_locked(struct inode_table *table, struct inode *inode)
 	REQUIRES(&table->lock)
 {
-	const struct inode *aside = inode_hider_locked(table, inode->name, (struct version){ 0 });
+	const struct inode *aside =
+		inode_hider_locked(table, inode->filename, (struct version){ 0 });
 
 	return aside ? meta_set_labels_locked(inode, aside->content_type, aside->encoding) : 0;
 }

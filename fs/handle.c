@@ -68,7 +68,7 @@ static void log_given_up(struct handle *handle, int error)
 	char name[NAME_BYTES_MAX + 1];
 
 	mutex_lock(&handle->mount->inodes.lock);
-	memcpy(name, handle->inode->name, sizeof(name));
+	inode_name_locked(handle->inode, name);
 	mutex_unlock(&handle->mount->inodes.lock);
 	log_error("unsaved content is given up with its last open file", "name=%s error=%d", name,
 		  -error);

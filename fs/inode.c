@@ -39,12 +39,32 @@ static struct inode **bucket_of(struct inode_table *table, const char *name)
 	return &table->buckets[name_hash(name) % INODE_BUCKETS];
 }
 
+static void ring_init(struct inode *head)
+{
+	head->next = head->previous = head;
+}
+
+static void ring_add(struct inode *head, struct inode *inode)
+{
+	inode->next = head;
+	inode->previous = head->previous;
+	inode->next->previous = inode;
+	inode->previous->next = inode;
+}
+
+static void ring_remove(struct inode *inode)
+{
+	inode->next->previous = inode->previous;
+	inode->previous->next = inode->next;
+}
+
 void inode_table_init(struct inode_table *table, unsigned new_mode)
 {
 	memset(table, 0, sizeof(*table));
 	mutex_init(&table->lock);
 	condition_init(&table->changed);
-	table->all.next = table->all.previous = &table->all;
+	ring_init(&table->made_here);
+	ring_init(&table->from_elsewhere);
 	table->new_mode = new_mode;
 	table->names_changed_ns = clock_realtime_ns();
 	table->root.kind = INODE_ROOT;
@@ -61,19 +81,26 @@ static void inode_free_content(struct inode *inode)
 	free(inode->content_type);
 	free(inode->encoding);
 	free(inode->hides);
+	free(inode->filename);
 	free(inode);
 }
 
-void inode_table_deinit(struct inode_table *table)
+static void free_ring(struct inode *head)
 {
-	struct inode *inode = table->all.next;
+	struct inode *inode = head->next;
 
-	while (inode != &table->all) {
+	while (inode != head) {
 		struct inode *next = inode->next;
 
 		inode_free_content(inode);
 		inode = next;
 	}
+}
+
+void inode_table_deinit(struct inode_table *table)
+{
+	free_ring(&table->made_here);
+	free_ring(&table->from_elsewhere);
 	condition_deinit(&table->changed);
 	mutex_deinit(&table->lock);
 }
@@ -81,29 +108,85 @@ void inode_table_deinit(struct inode_table *table)
 struct inode *inode_new_locked(struct inode_table *table, enum inode_kind kind, const char *name)
 {
 	struct inode *inode = calloc(1, sizeof(*inode));
+	char *filename = strdup(name);
 
-	if (!inode)
+	if (!inode || !filename) {
+		free(inode);
+		free(filename);
 		return NULL;
+	}
 	inode->kind = kind;
 	inode->birth = ++table->births;
 	inode->references = 1;
 	inode->mode = table->new_mode;
-	strncpy(inode->name, name, NAME_BYTES_MAX);
+	inode->filename = filename;
 	inode->st_ino = inode_name_st_ino(name);
 	inode->mtime_ns = clock_realtime_ns();
-	inode->next = &table->all;
-	inode->previous = table->all.previous;
-	inode->next->previous = inode;
-	inode->previous->next = inode;
+	ring_add(&table->made_here, inode);
 	table->count++;
 	return inode;
+}
+
+struct inode *inode_new_from_elsewhere_locked(struct inode_table *table, const char *name)
+{
+	struct inode *inode = inode_new_locked(table, INODE_RECORD, name);
+
+	if (!inode)
+		return NULL;
+	ring_remove(inode);
+	ring_add(&table->from_elsewhere, inode);
+	inode->from_elsewhere = true;
+	table->from_elsewhere_count++;
+	return inode;
+}
+
+static void leave_ring(struct inode_table *table, struct inode *inode)
+{
+	ring_remove(inode);
+	table->from_elsewhere_count -= inode->from_elsewhere;
+	inode->from_elsewhere = false;
+}
+
+void inode_name_locked(const struct inode *inode, char ret_name[NAME_BYTES_MAX + 1])
+{
+	strcpy(ret_name, inode->filename);
+}
+
+static struct inode *any_of_ring(struct inode *head, bool (*wanted)(const struct inode *))
+{
+	struct inode *inode = head->next;
+
+	while (inode != head && !wanted(inode))
+		inode = inode->next;
+	return inode == head ? NULL : inode;
+}
+
+struct inode *inode_any_locked(struct inode_table *table, bool (*wanted)(const struct inode *))
+{
+	struct inode *inode = any_of_ring(&table->made_here, wanted);
+
+	return inode ? inode : any_of_ring(&table->from_elsewhere, wanted);
+}
+
+size_t inode_oldest_locked(struct inode_table *table, uint64_t *ret_ids, size_t count)
+{
+	if (count > table->from_elsewhere_count)
+		count = table->from_elsewhere_count;
+	for (size_t i = 0; i < count; i++) {
+		struct inode *inode = table->from_elsewhere.next;
+
+		ret_ids[i] = (uintptr_t)inode;
+		ring_remove(inode);
+		ring_add(&table->from_elsewhere, inode);
+	}
+	return count;
 }
 
 struct inode *inode_find_locked(struct inode_table *table, const char *name)
 {
 	struct inode *inode = *bucket_of(table, name);
 
-	while (inode && strcmp(inode->name, name) != 0)
+	while (inode && strcmp(inode->filename, name) != 0)
 		inode = inode->next_of_bucket;
 	return inode;
 }
@@ -126,7 +209,6 @@ void inode_mark_deleted(struct inode_table *table, struct inode *inode)
 	inode->deleted = true;
 	inode->unsaved = false;
 	inode_abandon_upload_locked(table, inode);
-	table->removals++;
 	table->names_changed_ns = clock_realtime_ns();
 	inode_unlink_locked(table, inode);
 	mutex_unlock(&table->lock);
@@ -134,12 +216,12 @@ void inode_mark_deleted(struct inode_table *table, struct inode *inode)
 
 void inode_link_locked(struct inode_table *table, struct inode *inode)
 {
-	struct inode **bucket = bucket_of(table, inode->name);
+	struct inode **bucket = bucket_of(table, inode->filename);
 	struct inode *other;
 
 	if (inode->linked)
 		return;
-	other = inode_find_locked(table, inode->name);
+	other = inode_find_locked(table, inode->filename);
 	if (other)
 		inode_unlink_locked(table, other);
 	inode->next_of_bucket = *bucket;
@@ -151,7 +233,7 @@ void inode_link_locked(struct inode_table *table, struct inode *inode)
 
 void inode_unlink_locked(struct inode_table *table, struct inode *inode)
 {
-	struct inode **at = bucket_of(table, inode->name);
+	struct inode **at = bucket_of(table, inode->filename);
 
 	if (!inode->linked)
 		return;
@@ -164,17 +246,33 @@ void inode_unlink_locked(struct inode_table *table, struct inode *inode)
 		inode_unref_locked(table, inode, 1);
 }
 
+int inode_reserve_name(struct inode_table *table, struct inode *inode)
+{
+	char *filename;
+
+	mutex_lock(&table->lock);
+	filename = realloc(inode->filename, NAME_BYTES_MAX + 1);
+	if (filename) {
+		inode->filename = filename;
+		inode->may_be_renamed = true;
+	}
+	mutex_unlock(&table->lock);
+	return filename ? 0 : -ENOMEM;
+}
+
 void inode_rename_locked(struct inode_table *table, struct inode *inode, const char *name)
 {
+	assert(inode->may_be_renamed);
 	inode_ref_locked(inode);
 	inode_abandon_upload_locked(table, inode);
-	table->removals++;
 	table->names_changed_ns = clock_realtime_ns();
 	inode_unlink_locked(table, inode);
-	memset(inode->name, 0, sizeof(inode->name));
-	strncpy(inode->name, name, NAME_BYTES_MAX);
+	strcpy(inode->filename, name);
 	inode->st_ino = inode_name_st_ino(name);
 	inode->kind = name_classify(name) == NAME_KEY ? INODE_RECORD : INODE_TEMPORARY;
+	/* It may be one that only this mount has now. */
+	leave_ring(table, inode);
+	ring_add(&table->made_here, inode);
 	inode_link_locked(table, inode);
 	inode_unref_locked(table, inode, 1);
 }
@@ -194,8 +292,7 @@ void inode_unref_locked(struct inode_table *table, struct inode *inode, uint64_t
 	inode_unlink_locked(table, inode);
 	inode_set_value_locked(table, inode, NULL);
 	inode_set_hides_locked(table, inode, NULL, (struct version){ 0 });
-	inode->next->previous = inode->previous;
-	inode->previous->next = inode->next;
+	leave_ring(table, inode);
 	table->count--;
 	inode_free_content(inode);
 }

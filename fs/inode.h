@@ -33,12 +33,14 @@ struct inode {
 	uint64_t references;
 
 	/* The name. */
-	char name[NAME_BYTES_MAX + 1];
+	char *filename; /* never NULL; see inode_name_locked() */
+	bool may_be_renamed; /* there is room for any name */
 	uint64_t st_ino; /* hash of the name */
 	bool linked; /* the name finds this inode */
 	bool deleted; /* removed or replaced through this mount: nothing is stored any more */
 	struct inode *next_of_bucket;
-	struct inode *next, *previous; /* all of the table */
+	struct inode *next, *previous; /* of the ring that it is in */
+	bool from_elsewhere; /* in the ring of those */
 
 	/* The record as it is stored. */
 	bool stored;
@@ -87,13 +89,14 @@ struct inode_table {
 	struct mutex lock;
 	struct condition changed; /* changing or sending of some inode ended */
 	struct inode *buckets[INODE_BUCKETS];
-	struct inode all; /* head of the ring of all inodes */
+	struct inode made_here; /* head of the ring of those that began with this mount */
+	struct inode from_elsewhere; /* and of the others, that the router told of; oldest first */
+	uint64_t from_elsewhere_count;
 	struct inode *value_oldest, *value_newest;
 	uint64_t value_bytes;
 	uint64_t count;
 	uint64_t births;
 	uint64_t questions; /* how many were asked of the router, in the order of asking */
-	uint64_t removals; /* how many names were taken away through this mount */
 	int64_t names_changed_ns; /* when names came or went through this mount */
 	struct inode *hiding[INODE_HIDING_BUCKETS];
 	unsigned new_mode;
@@ -113,6 +116,18 @@ uint64_t inode_ask(struct inode_table *table);
 /* Not linked; one reference for the caller. NULL if memory is out. */
 struct inode *inode_new_locked(struct inode_table *table, enum inode_kind kind, const char *name)
 	REQUIRES(&table->lock);
+/* A record that the router told of. */
+struct inode *inode_new_from_elsewhere_locked(struct inode_table *table, const char *name)
+	REQUIRES(&table->lock);
+/* A copy of its name. */
+void inode_name_locked(const struct inode *inode, char ret_name[NAME_BYTES_MAX + 1]);
+/* The first one that is @wanted, borrowed; NULL if there is none. */
+struct inode *inode_any_locked(struct inode_table *table, bool (*wanted)(const struct inode *))
+	REQUIRES(&table->lock);
+/* Up to @count of those from elsewhere, the oldest first, which then count as the youngest. What is
+ * told of them is their node ids. */
+size_t inode_oldest_locked(struct inode_table *table, uint64_t *ret_ids, size_t count)
+	REQUIRES(&table->lock);
 /* Borrowed; NULL if there is none. */
 struct inode *inode_find_locked(struct inode_table *table, const char *name) REQUIRES(&table->lock);
 /* The same with a reference for the caller, who does not hold the lock. */
@@ -122,6 +137,8 @@ void inode_mark_deleted(struct inode_table *table, struct inode *inode);
 /* Makes @inode the one that its name finds, instead of any other. */
 void inode_link_locked(struct inode_table *table, struct inode *inode) REQUIRES(&table->lock);
 void inode_unlink_locked(struct inode_table *table, struct inode *inode) REQUIRES(&table->lock);
+/* Makes room for any name, as renaming must not fail. -ENOMEM. */
+int inode_reserve_name(struct inode_table *table, struct inode *inode);
 /* Gives it another name (and the kind that goes with it) and links it there. */
 void inode_rename_locked(struct inode_table *table, struct inode *inode, const char *name)
 	REQUIRES(&table->lock);

@@ -265,7 +265,7 @@ static int next_local(struct listing *listing, uint64_t birth, const struct inte
 		return r;
 	*ret_entry = (struct listing_entry){ .local = inode, .position = LOCAL_BIT | birth };
 	mutex_lock(&mount->inodes.lock);
-	memcpy(ret_entry->name, inode->name, sizeof(inode->name));
+	inode_name_locked(inode, ret_entry->name);
 	mutex_unlock(&mount->inodes.lock);
 	ret_entry->record.key = ret_entry->name;
 	return 1;

@@ -50,7 +50,7 @@ static int fill_locked(struct local_names *local, struct inode_table *table) REQ
 	struct inode *inode;
 	size_t count = 0;
 
-	for (inode = table->all.next; inode != &table->all; inode = inode->next)
+	for (inode = table->made_here.next; inode != &table->made_here; inode = inode->next)
 		count += is_local(inode);
 	if (count == 0)
 		return 0;
@@ -58,8 +58,8 @@ static int fill_locked(struct local_names *local, struct inode_table *table) REQ
 	local->by_name = calloc(count, sizeof(*local->by_name));
 	if (!local->names || !local->by_name)
 		return -ENOMEM;
-	for (inode = table->all.next; inode != &table->all; inode = inode->next) {
-		char *name = is_local(inode) ? strdup(inode->name) : NULL;
+	for (inode = table->made_here.next; inode != &table->made_here; inode = inode->next) {
+		char *name = is_local(inode) ? strdup(inode->filename) : NULL;
 
 		if (!is_local(inode))
 			continue;
@@ -110,7 +110,7 @@ static int find(struct mount *mount, const struct local_name *local,
 	bool here;
 
 	mutex_lock(&mount->inodes.lock);
-	here = local->inode->linked && strcmp(local->inode->name, local->name) == 0;
+	here = local->inode->linked && strcmp(local->inode->filename, local->name) == 0;
 	if (here)
 		*ret_inode = inode_ref_locked(local->inode);
 	mutex_unlock(&mount->inodes.lock);

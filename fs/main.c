@@ -22,6 +22,7 @@
  *   resolve.c        from a name to the version that it stands for now
  *   reopen.c         opens that try again; absent.c, asker.c: creates that need no look-up
  *   inode.c          what the kernel's node ids stand for
+ *   forget.c         telling the kernel what it need not keep
  *   names.c          keys, temporary names, and names that are refused
  *   upload.c         sending content while it is written
  *   staging.c        changed content until it is stored; scratch.c: its bytes
@@ -126,6 +127,7 @@ static int mount_init(const struct mount_options *options)
 	mount.options = options;
 	mount.began_ns = clock_monotonic_ns();
 	opens_init(&mount.opens);
+	forget_init(&mount.forget);
 	inode_table_init(&mount.inodes, options->file_mode);
 	r = http_client_global_init();
 	if (r == 0)

@@ -45,7 +45,7 @@ int meta_need_labels(struct mount *mount, struct inode *inode, const struct inte
 	mutex_lock(&mount->inodes.lock);
 	known = !inode->stored || inode->deleted || inode->kind != INODE_RECORD ||
 		(inode->content_type && inode->encoding);
-	memcpy(name, inode->name, sizeof(name));
+	inode_name_locked(inode, name);
 	mutex_unlock(&mount->inodes.lock);
 	if (known)
 		return 0;
@@ -96,7 +96,7 @@ static int change_there(struct mount *mount, struct inode *inode, const struct m
 	int r;
 
 	mutex_lock(&table->lock);
-	memcpy(name, inode->name, sizeof(name));
+	inode_name_locked(inode, name);
 	version = inode->version;
 	mutex_unlock(&table->lock);
 	r = remote_patch(mount->remote, &patch, interrupt, &stored);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "fs/absent.h"
+#include "fs/forget.h"
 #include "fs/inode.h"
 #include "fs/listed.h"
 #include "fs/mount_options.h"
@@ -22,6 +23,7 @@ struct mount {
 	struct listed *listed; /* NULL: nothing of what was listed is kept */
 	struct uploads *uploads;
 	struct inode_table inodes;
+	struct forget forget;
 	struct opened opens; /* protected by inodes.lock */
 	struct reopen reopen; /* protected by inodes.lock */
 	struct absent absent; /* protected by inodes.lock */

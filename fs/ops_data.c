@@ -103,7 +103,7 @@ static bool is_only_begun(fuse_req_t req, struct mount *mount, struct inode *ino
 	mutex_lock(&mount->inodes.lock);
 	len = inode->unsaved && inode_size_locked(inode) == 0
 		      ? snprintf(path, sizeof(path), "%s/%s", mount->options->mountpoint,
-				 inode->name)
+				 inode->filename)
 		      : -1;
 	mutex_unlock(&mount->inodes.lock);
 	return len >= 0 && (size_t)len < sizeof(path) && still_open(fuse_req_ctx(req)->pid, path);

@@ -8,9 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The kernel keeps what it is handed until memory is short: beyond this names come alone. */
-#define INODES_MAX 200000
-
 static struct listing *listing_of(const struct fuse_file_info *fi)
 {
 	return (struct listing *)(uintptr_t)fi->fh; /* NOLINT: a directory's handle is the address
@@ -88,14 +85,9 @@ static bool add_directory(struct answer_page *page, const char *name, uint64_t p
 /* The inode to hand out with the name, with a reference; NULL: the name alone. */
 static struct inode *entry_inode(struct answer_page *page, const struct listing_entry *entry)
 {
-	uint64_t count;
-
 	if (entry->local || !page->plus)
 		return entry->local;
-	mutex_lock(&page->mount->inodes.lock);
-	count = page->mount->inodes.count;
-	mutex_unlock(&page->mount->inodes.lock);
-	if (!entry->recent || count > INODES_MAX)
+	if (!entry->recent || !forget_has_room(&page->mount->forget, &page->mount->inodes))
 		return NULL;
 	return resolve_listed(page->mount, &entry->record, entry->listed_ms);
 }
@@ -164,6 +156,8 @@ static void reply_page(fuse_req_t req, size_t size, off_t offset, struct fuse_fi
 	else
 		fuse_reply_buf(req, page.data, page.len);
 	free(page.data);
+	if (plus)
+		forget_oldest(&page.mount->forget, &page.mount->inodes);
 }
 
 void ops_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,

@@ -27,6 +27,7 @@ void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		return;
 	}
 	ops_entry(mount, inode, &entry);
+	forget_oldest(&mount->forget, &mount->inodes);
 	/* An answer that nobody waits for any more gives the kernel no reference. */
 	if (fuse_reply_entry(req, &entry) == -ENOENT)
 		inode_unref(&mount->inodes, inode);

@@ -52,7 +52,7 @@ static int move_record(struct rename *rename)
 	int r;
 
 	mutex_lock(&table->lock);
-	memcpy(from, source->name, sizeof(from));
+	inode_name_locked(source, from);
 	version = source->version;
 	mutex_unlock(&table->lock);
 	r = remote_move(rename->mount->remote, from, rename->to, !rename->only_new, &version,
@@ -147,7 +147,7 @@ static int key_to_temporary(struct rename *rename)
 	if (r == 0) {
 		mutex_lock(&table->lock);
 		if (source->stored)
-			key = strdup(source->name);
+			key = strdup(source->filename);
 		if (source->stored && !key) {
 			r = -ENOMEM;
 		} else {
@@ -225,6 +225,11 @@ int files_rename(struct mount *mount, const char *from, const char *to, bool onl
 	r = resolve_name(mount, from, RESOLVE_RECENT, interrupt, &rename.source);
 	if (r < 0)
 		return r;
+	r = inode_reserve_name(&mount->inodes, rename.source);
+	if (r < 0) {
+		inode_unref(&mount->inodes, rename.source);
+		return r;
+	}
 	replaced = inode_find(&mount->inodes, to);
 	r = rename_over(&rename, replaced);
 	if (replaced)

@@ -83,7 +83,7 @@ static int adopt_locked(struct mount *mount, const char *name, uint64_t question
 		}
 		return r;
 	}
-	fresh = inode_new_locked(&mount->inodes, INODE_RECORD, name);
+	fresh = inode_new_from_elsewhere_locked(&mount->inodes, name);
 	if (!fresh) {
 		value_unref(value);
 		return -ENOMEM;
@@ -289,7 +289,7 @@ static int ask_current(struct mount *mount, struct inode *inode, const struct in
 	int r;
 
 	mutex_lock(&mount->inodes.lock);
-	memcpy(name, inode->name, sizeof(name));
+	inode_name_locked(inode, name);
 	r = inode->deleted && inode->handles == 0 ? -ESTALE : 0;
 	mutex_unlock(&mount->inodes.lock);
 	if (r == 0)
@@ -355,7 +355,7 @@ struct inode *resolve_listed(struct mount *mount, const struct remote_name *name
 		mutex_unlock(&mount->inodes.lock);
 		return inode;
 	}
-	inode = inode_new_locked(&mount->inodes, INODE_RECORD, name->key);
+	inode = inode_new_from_elsewhere_locked(&mount->inodes, name->key);
 	if (inode) {
 		inode->stored = true;
 		inode->version = name->version;

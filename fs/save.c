@@ -82,7 +82,7 @@ static int store_content(struct mount *mount, struct inode *inode, enum durabili
 		return r;
 	mutex_lock(&mount->inodes.lock);
 	meta_labels_locked(inode, &labels);
-	memcpy(name, inode->name, sizeof(name));
+	inode_name_locked(inode, name);
 	staging = staging_ref(inode->staging);
 	put.has_mtime = inode->mtime_set;
 	put.mtime_ns = inode->mtime_ns;
@@ -110,7 +110,7 @@ static enum flush_need flush_need(struct mount *mount, struct inode *inode,
 	enum flush_need need = FLUSH_NOTHING;
 
 	mutex_lock(&mount->inodes.lock);
-	memcpy(ret_name, inode->name, sizeof(inode->name));
+	inode_name_locked(inode, ret_name);
 	if (inode->deleted)
 		inode->unsaved = false;
 	else if (inode->kind == INODE_TEMPORARY)
@@ -235,17 +235,20 @@ int save_as(struct mount *mount, struct inode *inode, const char *key, bool only
 	return r;
 }
 
+static bool is_unsaved(const struct inode *inode)
+{
+	return inode->unsaved && inode->kind == INODE_RECORD && !inode->deleted;
+}
+
 static struct inode *next_unsaved(struct mount *mount)
 {
-	struct inode_table *table = &mount->inodes;
 	struct inode *inode;
 
-	mutex_lock(&table->lock);
-	for (inode = table->all.next; inode != &table->all; inode = inode->next)
-		if (inode->unsaved && inode->kind == INODE_RECORD && !inode->deleted)
-			break;
-	inode = inode == &table->all ? NULL : inode_ref_locked(inode);
-	mutex_unlock(&table->lock);
+	mutex_lock(&mount->inodes.lock);
+	inode = inode_any_locked(&mount->inodes, is_unsaved);
+	if (inode)
+		inode_ref_locked(inode);
+	mutex_unlock(&mount->inodes.lock);
 	return inode;
 }
 
@@ -271,7 +274,7 @@ unsigned save_all(struct mount *mount)
 			if (failed++ == 0)
 				deadline_ms = clock_monotonic_ms() + mount->options->timeout_ms;
 			log_error("unsaved file is lost", "key=%s size=%" PRIu64 " error=%d",
-				  inode->name, staging_size(inode->staging), -r);
+				  inode->filename, staging_size(inode->staging), -r);
 			mutex_lock(&mount->inodes.lock);
 			inode->deleted = true;
 			mutex_unlock(&mount->inodes.lock);

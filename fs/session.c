@@ -223,6 +223,7 @@ int session_new(struct mount *mount, void (*ready)(struct mount *mount),
 		init_request.ready = ready;
 		init_request.mount = mount;
 		session->mounted = true;
+		atomic_store(&mount->forget.fd, fuse_session_fd(session->fuse));
 		r = fuse_session_custom_io(session->fuse, &io, fuse_session_fd(session->fuse));
 	}
 	if (r < 0) {

@@ -55,7 +55,7 @@ static int unlink_record(struct mount *mount, struct inode *inode,
 	if (r < 0)
 		return r;
 	mutex_lock(&mount->inodes.lock);
-	memcpy(name, inode->name, sizeof(name));
+	inode_name_locked(inode, name);
 	stored = inode->stored;
 	unsaved = inode->unsaved;
 	mutex_unlock(&mount->inodes.lock);

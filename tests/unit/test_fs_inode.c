@@ -61,6 +61,9 @@ static void a_temporary_file_lives_as_long_as_its_name(void **state) NO_THREAD_S
 	inode_link_locked(table, inode);
 	inode_unref_locked(table, inode, 1);
 	assert_ptr_equal(inode_find_locked(table, "00ff~"), inode);
+	mutex_unlock(&table->lock);
+	assert_int_equal(inode_reserve_name(table, inode), 0);
+	mutex_lock(&table->lock);
 	inode_rename_locked(table, inode, "11.tmp");
 	assert_ptr_equal(inode_find_locked(table, "11.tmp"), inode);
 	inode_unlink_locked(table, inode);
@@ -107,6 +110,66 @@ static void kept_values_are_bounded_and_the_oldest_go_first(void **state) NO_THR
 	for (int i = 0; i < 1000; i++)
 		inode_unref_locked(table, inodes[i], 1);
 	assert_int_equal(table->value_bytes, 0);
+	mutex_unlock(&table->lock);
+}
+
+static void those_from_elsewhere_come_up_oldest_first_and_in_turn(void **state)
+	NO_THREAD_SAFETY_ANALYSIS
+{
+	struct inode_table *table = *state;
+	struct inode *inodes[4], *own;
+	uint64_t ids[8];
+	char name[8];
+
+	mutex_lock(&table->lock);
+	own = inode_new_locked(table, INODE_RECORD, "ff");
+	for (int i = 0; i < 4; i++) {
+		snprintf(name, sizeof(name), "%02x", i);
+		inodes[i] = inode_new_from_elsewhere_locked(table, name);
+	}
+	assert_int_equal(inode_oldest_locked(table, ids, 3), 3);
+	assert_int_equal(ids[0], (uintptr_t)inodes[0]);
+	assert_int_equal(ids[2], (uintptr_t)inodes[2]);
+	inode_unref_locked(table, inodes[0], 1);
+	assert_int_equal(table->from_elsewhere_count, 3);
+	assert_int_equal(inode_oldest_locked(table, ids, 8), 3);
+	assert_int_equal(ids[0], (uintptr_t)inodes[3]);
+	assert_int_equal(ids[1], (uintptr_t)inodes[1]);
+	/* One that gets a name of this mount's own is none of them any more. */
+	mutex_unlock(&table->lock);
+	assert_int_equal(inode_reserve_name(table, inodes[1]), 0);
+	mutex_lock(&table->lock);
+	inode_rename_locked(table, inodes[1], "ee.tmp");
+	assert_int_equal(table->from_elsewhere_count, 2);
+	assert_int_equal(inode_oldest_locked(table, ids, 8), 2);
+	inode_unlink_locked(table, inodes[1]);
+	for (int i = 1; i < 4; i++)
+		inode_unref_locked(table, inodes[i], 1);
+	inode_unref_locked(table, own, 1);
+	assert_int_equal(table->count, 0);
+	mutex_unlock(&table->lock);
+}
+
+static bool is_unsaved(const struct inode *inode)
+{
+	return inode->unsaved;
+}
+
+static void any_inode_is_found_wherever_it_is_from(void **state) NO_THREAD_SAFETY_ANALYSIS
+{
+	struct inode_table *table = *state;
+	struct inode *own, *other;
+
+	mutex_lock(&table->lock);
+	own = inode_new_locked(table, INODE_RECORD, "00");
+	other = inode_new_from_elsewhere_locked(table, "01");
+	assert_null(inode_any_locked(table, is_unsaved));
+	other->unsaved = true;
+	assert_ptr_equal(inode_any_locked(table, is_unsaved), other);
+	own->unsaved = true;
+	assert_ptr_equal(inode_any_locked(table, is_unsaved), own);
+	inode_unref_locked(table, own, 1);
+	inode_unref_locked(table, other, 1);
 	mutex_unlock(&table->lock);
 }
 
@@ -194,6 +257,10 @@ int main(void)
 			tear_down),
 		cmocka_unit_test_setup_teardown(kept_values_are_bounded_and_the_oldest_go_first,
 						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			those_from_elsewhere_come_up_oldest_first_and_in_turn, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(any_inode_is_found_wherever_it_is_from, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(whoever_waits_for_a_send_can_be_interrupted, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(writers_that_overlap_let_a_waiting_send_go_first,

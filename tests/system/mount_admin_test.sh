@@ -54,10 +54,10 @@ every_line_of_it_is_a_name_and_a_number()
 the_manual_knows_every_name_in_it()
 {
 	local name
-	for name in $(sed -E 's/[{ ].*//' "$MNT/.stats" | sort -u); do
+	while read -r name; do
 		grep -qE "\\*(${name}|${name%_*})[{*]" "$SOURCE_ROOT/docs/man/hexkv-fs.1.scd" ||
 			fail "the manual does not know $name"
-	done
+	done < <(sed -E 's/[{ ].*//' "$MNT/.stats" | sort -u)
 }
 
 it_is_hidden_and_can_only_be_read()

@@ -10,7 +10,6 @@
  */
 #include "fs/upload.h"
 
-#include "lib/cleanup.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/mutex.h"
@@ -69,8 +68,6 @@ struct uploads {
 	unsigned thread_count;
 	pthread_t threads[];
 };
-
-DEFINE_CLEANUP(struct upload *, upload_unref)
 
 struct upload *upload_ref(struct upload *upload)
 {

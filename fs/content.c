@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs/content.h"
 
+#include "fs/keeper.h"
 #include "fs/stats.h"
 #include "lib/cleanup.h"
 #include "lib/clock.h"
@@ -25,6 +26,7 @@ struct view {
 	uint64_t stored_bytes; /* of that version; what is changed here may be longer or shorter */
 	struct staging *staging; /* a reference */
 	struct value *value; /* a reference */
+	struct pin *pin; /* a reference: what is not here is read by it */
 };
 
 static void view_take(struct mount *mount, struct inode *inode, struct view *ret_view)
@@ -37,6 +39,7 @@ static void view_take(struct mount *mount, struct inode *inode, struct view *ret
 	ret_view->stored_bytes = inode->size_bytes;
 	ret_view->staging = staging_ref(inode->staging);
 	ret_view->value = value_ref(inode->value);
+	ret_view->pin = pin_ref(inode->pin);
 	mutex_unlock(&mount->inodes.lock);
 }
 
@@ -44,19 +47,35 @@ static void view_drop(struct view *view)
 {
 	view->staging = staging_unref(view->staging);
 	view->value = value_unref(view->value);
+	view->pin = pin_unref(view->pin);
+}
+
+/* The same content is stored under another version than the pin's as well: its metadata or its name
+ * were changed here. */
+static bool was_moved(const struct view *view)
+{
+	return view->pin && (version_compare(view->pin->version, view->version) != 0 ||
+			     strcmp(view->pin->key, view->name) != 0);
 }
 
 static int read_remote(const struct view *view, struct reader *reader, uint64_t offset, void *data,
 		       size_t len, const struct interrupt *interrupt)
 {
-	const struct reader_want want = {
-		.key = view->name,
-		.version = view->version,
+	struct reader_want want = {
+		.key = view->pin ? view->pin->key : view->name,
+		.version = view->pin ? view->pin->version : view->version,
+		.pin = view->pin,
 		.value_bytes = view->stored_bytes,
 		.offset = offset,
 		.len = len,
 	};
+	int r = reader_read(reader, &want, data, interrupt);
 
+	if (r != -ESTALE || !was_moved(view))
+		return r;
+	want.key = view->name;
+	want.version = view->version;
+	want.pin = NULL;
 	return reader_read(reader, &want, data, interrupt);
 }
 
@@ -182,13 +201,14 @@ static int fill_sink(void *state, uint64_t offset, const void *data, size_t len)
 }
 
 /* Fetches what the staging file still lacks of its base. */
-static int fill_gaps(struct mount *mount, const char *key, struct version version,
-		     struct staging *staging, const struct interrupt *interrupt)
+static int fill_gaps(struct mount *mount, const struct view *view, struct staging *staging,
+		     const struct interrupt *interrupt)
 {
 	struct fill fill = { .staging = staging };
 	struct remote_range range = {
-		.key = key,
-		.version = version,
+		.key = view->pin ? view->pin->key : view->name,
+		.version = view->pin ? view->pin->version : view->version,
+		.token = view->pin ? view->pin->token : NULL,
 		.sink = fill_sink,
 		.state = &fill,
 	};
@@ -199,6 +219,12 @@ static int fill_gaps(struct mount *mount, const char *key, struct version versio
 		if (range.len > FETCH_BYTES)
 			range.len = FETCH_BYTES;
 		r = remote_read(mount->remote, &range, interrupt);
+		if (r == -ESTALE && range.token && was_moved(view)) {
+			range.key = view->name;
+			range.version = view->version;
+			range.token = NULL;
+			continue;
+		}
 		if (r < 0)
 			return r;
 	}
@@ -215,7 +241,7 @@ static int bound_gaps(struct mount *mount, struct inode *inode, struct staging *
 	if (staging_gap_count(staging) < GAPS_MAX)
 		return 0;
 	view_take(mount, inode, &view);
-	r = fill_gaps(mount, view.name, view.version, staging, interrupt);
+	r = fill_gaps(mount, &view, staging, interrupt);
 	view_drop(&view);
 	return r;
 }
@@ -324,7 +350,7 @@ int content_bring(struct mount *mount, struct inode *inode, const struct interru
 	if (r < 0)
 		return r;
 	view_take(mount, inode, &view);
-	r = fill_gaps(mount, view.name, view.version, staging, interrupt);
+	r = fill_gaps(mount, &view, staging, interrupt);
 	view_drop(&view);
 	return r;
 }
@@ -337,7 +363,7 @@ int content_keep(struct mount *mount, struct inode *inode, const struct interrup
 	mutex_lock(&mount->inodes.lock);
 	wanted = inode->handles > 0 && inode->kind == INODE_RECORD && !inode->deleted;
 	mutex_unlock(&mount->inodes.lock);
-	if (!wanted)
+	if (!wanted || keeper_pin_now(mount, inode, interrupt) == 0)
 		return 0;
 	r = inode_begin_send(&mount->inodes, inode, interrupt);
 	if (r < 0)
@@ -349,6 +375,14 @@ int content_keep(struct mount *mount, struct inode *inode, const struct interrup
 	if (r == -ESTALE || r == -ENOSPC || r == -EDQUOT || r == -EFBIG)
 		return 0;
 	return r;
+}
+
+/* Whether nobody needs what is stored to be kept here as well: those who still read it have it
+ * pinned. */
+static bool may_let_go_locked(const struct inode *inode)
+{
+	return inode->handles == 0 ||
+	       (inode->pin && version_compare(inode->pin->version, inode->version) == 0);
 }
 
 /* A file that is small, stored and complete here can be read again without asking. */
@@ -378,9 +412,11 @@ void content_release(struct mount *mount, struct inode *inode)
 		if (inode->unsaved) {
 			inode->deleted = true;
 			inode_unlink_locked(table, inode);
-		} else {
+		} else if (may_let_go_locked(inode)) {
 			staging = inode->staging;
 			inode->staging = NULL;
+		} else {
+			keeper_watch_locked(mount->keeper, table, inode);
 		}
 	}
 	mutex_unlock(&table->lock);

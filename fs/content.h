@@ -21,12 +21,13 @@ int content_write(struct mount *mount, struct inode *inode, uint64_t offset, con
 		  size_t len, const struct interrupt *interrupt);
 int content_truncate(struct mount *mount, struct inode *inode, uint64_t size_bytes,
 		     const struct interrupt *interrupt);
-/* Brings here what a reader may still want, before the stored version goes away. Does nothing if
- * nobody has it open; where the disk has no room the reader is told ESTALE later. */
+/* Sees to it that those who have it open can read on, before the stored version goes away: it is
+ * pinned or, if it can't be, brought here; where the disk has no room for that they are told ESTALE
+ * later. */
 int content_keep(struct mount *mount, struct inode *inode, const struct interrupt *interrupt);
-/* As content_keep(), whoever has it open. The caller is between inode_begin_send() and
+/* Brings here all of it that is not. The caller is between inode_begin_send() and
  * inode_end_send(). */
 int content_bring(struct mount *mount, struct inode *inode, const struct interrupt *interrupt);
 /* After the last writer: content that could not be stored is given up, and what is stored is no
- * longer kept here. */
+ * longer kept here, once those who read it have it pinned. */
 void content_release(struct mount *mount, struct inode *inode);

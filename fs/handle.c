@@ -2,6 +2,7 @@
 #include "fs/handle.h"
 
 #include "fs/content.h"
+#include "fs/keeper.h"
 #include "fs/save.h"
 #include "fs/stats.h"
 #include "lib/container_of.h"
@@ -15,7 +16,7 @@ static void handle_free(struct handle *handle)
 {
 	struct mount *mount = handle->mount;
 	struct inode *inode = handle->inode;
-	bool last;
+	bool last; /* writer, or handle at all: what is kept here for it may go */
 
 	reader_free(handle->reader);
 	mutex_lock(&mount->inodes.lock);
@@ -23,7 +24,9 @@ static void handle_free(struct handle *handle)
 	inode->handles--;
 	stats_gauge_add(STATS_OPEN_FILES, -1);
 	inode->writers -= handle->writable;
-	last = handle->writable && inode->writers == 0;
+	last = inode->writers == 0 && (handle->writable || inode->handles == 0);
+	if (inode->handles == 0)
+		keeper_unwatch_locked(mount->keeper, &mount->inodes, inode);
 	mutex_unlock(&mount->inodes.lock);
 	if (last)
 		content_release(mount, inode);
@@ -58,6 +61,7 @@ int handle_open(struct mount *mount, struct inode *inode, bool writable, struct 
 	inode->writers += writable;
 	stats_gauge_add(STATS_OPEN_FILES, 1);
 	opens_add(&mount->opens, &handle->opened);
+	keeper_watch_locked(mount->keeper, &mount->inodes, inode);
 	mutex_unlock(&mount->inodes.lock);
 	*ret_handle = handle;
 	return 0;

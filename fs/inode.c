@@ -77,6 +77,7 @@ static void inode_free_content(struct inode *inode)
 	upload_abandon(inode->upload);
 	upload_unref(inode->upload);
 	value_unref(inode->value);
+	pin_unref(inode->pin);
 	staging_unref(inode->staging);
 	free(inode->content_type);
 	free(inode->encoding);
@@ -373,6 +374,12 @@ void inode_set_value_locked(struct inode_table *table, struct inode *inode, stru
 	table->value_bytes += value->len;
 	while (table->value_bytes > VALUES_BYTES_MAX && table->value_oldest != inode)
 		forget_value_locked(table, table->value_oldest);
+}
+
+void inode_set_pin_locked(struct inode *inode, struct pin *pin)
+{
+	pin_unref(inode->pin);
+	inode->pin = pin;
 }
 
 int inode_set_record_locked(struct inode_table *table, struct inode *inode,

@@ -15,6 +15,7 @@
 
 #include "fs/interrupt.h"
 #include "fs/names.h"
+#include "fs/pin.h"
 #include "fs/staging.h"
 #include "fs/upload.h"
 #include "fs/value.h"
@@ -56,6 +57,9 @@ struct inode {
 	uint64_t known_by; /* the question to the router, or store, that gave this version */
 	uint64_t asked_at_ms; /* the last look-up asked the router: good for the open that follows,
 				 0 = not */
+
+	struct pin *pin; /* of what is not here of the content; NULL: none */
+	struct keeper_watch *watch; /* fs/keeper: it is open and wants a pin */
 
 	/* What has been changed here. */
 	struct staging *staging; /* NULL: nothing */
@@ -160,6 +164,8 @@ void inode_set_hides_locked(struct inode_table *table, struct inode *inode, char
 /* Takes the reference to @value (NULL: none). Values are dropped, oldest first, beyond a bound. */
 void inode_set_value_locked(struct inode_table *table, struct inode *inode, struct value *value)
 	REQUIRES(&table->lock);
+/* Takes the reference to @pin (NULL: none). */
+void inode_set_pin_locked(struct inode *inode, struct pin *pin);
 /* What the router said about the record now. @value is taken, NULL: not at hand. */
 int inode_set_record_locked(struct inode_table *table, struct inode *inode,
 			    const struct record_meta *meta, struct value *value)

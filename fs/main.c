@@ -27,6 +27,7 @@
  *   upload.c         sending content while it is written
  *   staging.c        changed content until it is stored; scratch.c: its bytes
  *   value.c          small values
+ *   pin.c            a version that its leader keeps; keeper.c: renewing those of open files
  *   reader.c         ranged reads ahead; prefetch.c: the threads that do it
  *   space.c          the cluster's space, for df
  *   remote.c         typed requests to the router; remote_list.c: those about all records;
@@ -52,12 +53,15 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define CONNECTIONS_MAX     76 /* a thread of the session each, and the others */
+#define CONNECTIONS_MAX     80 /* a thread of the session each, and the others */
 #define PREFETCH_THREADS    4
 #define PREFETCH_BLOCKS_MAX 48
 #define UPLOAD_THREADS      4
 #define UPLOAD_BEGIN_BYTES  (4 * 1024 * 1024)
 #define UPLOAD_IDLE_MS      20000 /* the router gives up after 30 s */
+#define KEEPER_THREADS      4
+#define KEEPER_ATTEMPT_MS   2000
+#define KEEPER_RENEW_MS     15000
 #define FIRST_TRY_MS        5000
 #define READ_AHEAD_KIB      1024 /* the most that one request carries */
 
@@ -146,12 +150,20 @@ static int start_threads(void)
 		.begin_bytes = UPLOAD_BEGIN_BYTES,
 		.idle_ms = UPLOAD_IDLE_MS,
 	};
+	const struct keeper_options keeper = {
+		.mount = &mount,
+		.threads = KEEPER_THREADS,
+		.attempt_ms = KEEPER_ATTEMPT_MS,
+		.renew_ms = KEEPER_RENEW_MS,
+	};
 	int r = prefetch_new(PREFETCH_THREADS, PREFETCH_BLOCKS_MAX, &mount.prefetch);
 
 	if (r == 0)
 		r = uploads_new(&uploads, &mount.uploads);
 	if (r == 0)
 		r = listed_new(&mount.listed);
+	if (r == 0)
+		r = keeper_new(&keeper, &mount.keeper);
 	if (r == 0)
 		r = space_new(mount.remote, &mount.space);
 	if (r < 0)
@@ -190,6 +202,7 @@ static void mount_is_ready(struct mount *ready)
 static void mount_deinit(void)
 {
 	opens_free_all(&mount.opens);
+	mount.keeper = keeper_free(mount.keeper);
 	uploads_free(mount.uploads);
 	prefetch_free(mount.prefetch);
 	listed_free(mount.listed);

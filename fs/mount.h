@@ -6,6 +6,7 @@
 #include "fs/absent.h"
 #include "fs/forget.h"
 #include "fs/inode.h"
+#include "fs/keeper.h"
 #include "fs/listed.h"
 #include "fs/mount_options.h"
 #include "fs/opens.h"
@@ -22,6 +23,7 @@ struct mount {
 	struct prefetch *prefetch; /* NULL: nothing is read ahead */
 	struct listed *listed; /* NULL: nothing of what was listed is kept */
 	struct uploads *uploads;
+	struct keeper *keeper;
 	struct inode_table inodes;
 	struct forget forget;
 	struct opened opens; /* protected by inodes.lock */

@@ -29,6 +29,7 @@ struct block {
 	enum block_state state;
 	uint64_t index;
 	struct version version;
+	struct pin *pin; /* while LOADING */
 	uint64_t used; /* when, in reads */
 	size_t len;
 	uint8_t *data;
@@ -103,19 +104,14 @@ static int copy_sink(void *state, uint64_t offset, const void *data, size_t len)
 	return 0;
 }
 
-static int fetch(struct reader *reader, const char *key, struct version version, uint64_t offset,
-		 size_t len, uint8_t *data, const struct interrupt *interrupt)
+/* @range says which version and which bytes. */
+static int fetch(struct reader *reader, struct remote_range range, uint8_t *data,
+		 const struct interrupt *interrupt)
 {
-	struct copy copy = { .data = data, .offset = offset };
-	const struct remote_range range = {
-		.key = key,
-		.version = version,
-		.offset = offset,
-		.len = len,
-		.sink = copy_sink,
-		.state = &copy,
-	};
+	struct copy copy = { .data = data, .offset = range.offset };
 
+	range.sink = copy_sink;
+	range.state = &copy;
 	return remote_read(reader->remote, &range, interrupt);
 }
 
@@ -124,10 +120,17 @@ static int fetch(struct reader *reader, const char *key, struct version version,
 static int load(struct block *block, const struct interrupt *interrupt)
 {
 	struct reader *reader = block->reader;
-	int r = fetch(reader, reader->key, block->version, block->index * BLOCK_BYTES, block->len,
-		      block->data, interrupt);
+	const struct remote_range range = {
+		.key = reader->key,
+		.version = block->version,
+		.token = block->pin ? block->pin->token : NULL,
+		.offset = block->index * BLOCK_BYTES,
+		.len = block->len,
+	};
+	int r = fetch(reader, range, block->data, interrupt);
 
 	mutex_lock(&reader->lock);
+	block->pin = pin_unref(block->pin);
 	block->state = r == 0 ? BLOCK_READY : BLOCK_EMPTY;
 	condition_broadcast(&reader->loaded);
 	mutex_unlock(&reader->lock);
@@ -207,6 +210,7 @@ static struct block *claim_locked(struct reader *reader, const struct reader_wan
 	best->state = BLOCK_LOADING;
 	best->index = index;
 	best->version = want->version;
+	best->pin = pin_ref(want->pin);
 	best->used = reader->reads;
 	best->len = want->value_bytes - start < BLOCK_BYTES ? (size_t)(want->value_bytes - start)
 							    : BLOCK_BYTES;
@@ -300,10 +304,17 @@ int reader_read(struct reader *reader, const struct reader_want *want, void *dat
 {
 	uint8_t *at = data;
 	uint64_t offset = want->offset, end = want->offset + want->len;
+	struct remote_range direct = {
+		.key = want->key,
+		.version = want->version,
+		.token = want->pin ? want->pin->token : NULL,
+		.offset = want->offset,
+		.len = want->len,
+	};
 	int r;
 
 	if (!note_sequence(reader, want))
-		return fetch(reader, want->key, want->version, offset, want->len, at, interrupt);
+		return fetch(reader, direct, at, interrupt);
 	while (offset < end) {
 		uint64_t index = offset / BLOCK_BYTES;
 		size_t in_block = (size_t)(offset % BLOCK_BYTES);
@@ -312,8 +323,11 @@ int reader_read(struct reader *reader, const struct reader_want *want, void *dat
 		if (len > end - offset)
 			len = (size_t)(end - offset);
 		r = read_block(reader, want, index, in_block, len, at, interrupt);
-		if (r == -ENOBUFS)
-			r = fetch(reader, want->key, want->version, offset, len, at, interrupt);
+		if (r == -ENOBUFS) {
+			direct.offset = offset;
+			direct.len = len;
+			r = fetch(reader, direct, at, interrupt);
+		}
 		if (r < 0)
 			return r;
 		at += len;

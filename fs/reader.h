@@ -20,6 +20,7 @@ struct reader *reader_free(struct reader *reader);
 struct reader_want {
 	const char *key;
 	struct version version;
+	struct pin *pin; /* of that version; NULL: it must be the current one */
 	uint64_t value_bytes; /* size of that version */
 	uint64_t offset;
 	size_t len; /* inside the value */

@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static_assert(REMOTE_SIZE_UNKNOWN == HTTP_SYNC_LENGTH_UNKNOWN, "one number for both");
@@ -58,12 +59,41 @@ static int collect_value(void *state, uint64_t offset, const void *data, size_t 
 	return buf_append(value, data, len);
 }
 
-int remote_get(struct remote *remote, const char *key, const struct version *known,
-	       const struct interrupt *interrupt, struct record_meta *ret_meta,
-	       struct buf *ret_value, bool *ret_whole)
+void remote_record_deinit(struct remote_record *record)
+{
+	buf_deinit(&record->value);
+	record->pin = pin_unref(record->pin);
+}
+
+static int ask_for_pin(struct request *request, uint32_t seconds)
+{
+	return seconds ? fields_setf(&request->fields, FIELD_PIN, "%" PRIu32, seconds) : 0;
+}
+
+static int show_token(struct request *request, const char *token)
+{
+	return token ? fields_setf(&request->fields, FIELD_PIN_TOKEN, "%s", token) : 0;
+}
+
+/* A pin lasts from the request on at least; without memory there is none. */
+static struct pin *pin_of(const char *key, struct version version, uint64_t asked_ms,
+			  const struct http_sync_answer *answer)
+{
+	const char *seconds = fields_get(&answer->fields, FIELD_PIN, NULL);
+	const char *token = fields_get(&answer->fields, FIELD_PIN_TOKEN, NULL);
+
+	if (!seconds || !token)
+		return NULL;
+	return pin_new(key, version, token, asked_ms + strtoul(seconds, NULL, 10) * 1000);
+}
+
+int remote_get(struct remote *remote, const char *key, const struct version *known, uint32_t pin_s,
+	       const struct interrupt *interrupt, struct remote_record *ret_record)
 {
 	_cleanup_(request_deinit) struct request request;
 	_cleanup_(http_sync_answer_deinit) struct http_sync_answer answer = { 0 };
+	struct record_meta *meta = &ret_record->meta;
+	uint64_t asked_ms = clock_monotonic_ms();
 	char etag[ETAG_BYTES_MAX];
 	int r;
 
@@ -74,27 +104,58 @@ int remote_get(struct remote *remote, const char *key, const struct version *kno
 		version_to_etag(*known, etag);
 		r = fields_setf(&request.fields, FIELD_IF_NONE_MATCH, "%s", etag);
 	}
+	if (r == 0)
+		r = ask_for_pin(&request, pin_s);
 	if (r < 0)
 		return r;
 	request.body = collect_value;
-	request.state = ret_value;
+	request.state = &ret_record->value;
 	r = remote_call(remote, &request, interrupt, &answer);
 	/* No range of an empty value can be satisfied. */
 	if (answer.status == outcome_info(OUTCOME_RANGE_NOT_SATISFIABLE)->status || r == -EFBIG) {
-		buf_clear(ret_value);
-		r = remote_head(remote, key, interrupt, ret_meta);
-		*ret_whole = r == 0 && ret_meta->size_bytes == 0;
+		buf_clear(&ret_record->value);
+		r = remote_head(remote, key, interrupt, meta);
+		ret_record->whole = r == 0 && meta->size_bytes == 0;
 		return r;
 	}
 	if (r < 0)
 		return r;
-	if (answer.status == outcome_info(OUTCOME_NOT_MODIFIED)->status)
+	if (answer.status == outcome_info(OUTCOME_NOT_MODIFIED)->status) {
+		if (known)
+			ret_record->pin = pin_of(key, *known, asked_ms, &answer);
 		return REMOTE_SAME;
-	r = object_fields_parse(&answer.fields, ret_meta);
+	}
+	r = object_fields_parse(&answer.fields, meta);
 	if (r < 0)
 		return r == -EBADMSG ? -EIO : r;
-	*ret_whole = ret_value->len == ret_meta->size_bytes;
+	ret_record->whole = ret_record->value.len == meta->size_bytes;
+	if (!ret_record->whole)
+		ret_record->pin = pin_of(key, meta->version, asked_ms, &answer);
 	return 0;
+}
+
+int remote_pin(struct remote *remote, const struct remote_pinning *pinning,
+	       const struct interrupt *interrupt, struct pin **ret_pin)
+{
+	_cleanup_(request_deinit) struct request request;
+	_cleanup_(http_sync_answer_deinit) struct http_sync_answer answer = { 0 };
+	uint64_t asked_ms = clock_monotonic_ms();
+	int r;
+
+	r = request_init(&request, METHOD_HEAD, "/kv/", pinning->key);
+	if (r == 0)
+		r = set_if_match(&request, &pinning->version);
+	if (r == 0)
+		r = ask_for_pin(&request, pinning->seconds);
+	if (r == 0)
+		r = show_token(&request, pinning->token);
+	if (r < 0)
+		return r;
+	request.timeout_ms = pinning->timeout_ms;
+	r = remote_call(remote, &request, interrupt, &answer);
+	if (r == 0)
+		*ret_pin = pin_of(pinning->key, pinning->version, asked_ms, &answer);
+	return r;
 }
 
 struct range_sink {
@@ -123,6 +184,8 @@ int remote_read(struct remote *remote, const struct remote_range *range,
 	r = request_init(&request, METHOD_GET, "/kv/", range->key);
 	if (r == 0)
 		r = set_if_match(&request, &range->version);
+	if (r == 0)
+		r = show_token(&request, range->token);
 	if (r == 0)
 		r = fields_setf(&request.fields, FIELD_RANGE, "bytes=%" PRIu64 "-%" PRIu64,
 				range->offset, range->offset + range->len - 1);

@@ -12,6 +12,7 @@
 
 #include "fs/changes.h"
 #include "fs/interrupt.h"
+#include "fs/pin.h"
 #include "lib/buf.h"
 #include "lib/object.h"
 
@@ -36,18 +37,39 @@ int remote_head(struct remote *remote, const char *key, const struct interrupt *
 
 enum remote_fetch { REMOTE_SAME = 1 };
 
-/* The record's metadata, and its value if that is not larger than VALUE_SMALL_MAX (*ret_whole). If
- * the record is still @known (may be NULL): REMOTE_SAME and nothing else. @ret_value must be empty.
- */
-int remote_get(struct remote *remote, const char *key, const struct version *known,
-	       const struct interrupt *interrupt, struct record_meta *ret_meta,
-	       struct buf *ret_value, bool *ret_whole);
+/* What remote_get() found. */
+struct remote_record {
+	struct record_meta meta;
+	struct buf value;
+	bool whole;
+	struct pin *pin; /* NULL: none */
+};
+void remote_record_deinit(struct remote_record *record);
+/* The record's metadata, and its value if that is not larger than VALUE_SMALL_MAX (whole). If the
+ * record is still @known (may be NULL): REMOTE_SAME and nothing else. Either way a larger value is
+ * pinned for @pin_s seconds (0: not). @ret_record is all zero. */
+int remote_get(struct remote *remote, const char *key, const struct version *known, uint32_t pin_s,
+	       const struct interrupt *interrupt, struct remote_record *ret_record);
 
-/* Exactly @len bytes of one version; -ESTALE if it is not the current one any more. @sink gets them
+/* Pins a version, or renews its pin: -ESTALE or -ENOENT if it is gone. *ret_pin is NULL if none was
+ * given. */
+struct remote_pinning {
+	const char *key;
+	struct version version;
+	const char *token; /* NULL: it must be the current version */
+	uint32_t seconds;
+	uint32_t timeout_ms; /* 0: as for all requests */
+};
+int remote_pin(struct remote *remote, const struct remote_pinning *pinning,
+	       const struct interrupt *interrupt, struct pin **ret_pin);
+
+/* Exactly @len bytes of one version; -ESTALE if it is neither the current one nor pinned any more.
+ * @sink gets them
  * in order with their offset in the value. */
 struct remote_range {
 	const char *key;
 	struct version version;
+	const char *token; /* of its pin; NULL: none */
 	uint64_t offset;
 	uint64_t len;
 	int (*sink)(void *state, uint64_t offset, const void *data, size_t len);

@@ -12,6 +12,9 @@
 
 /* How long a look-up may lie before the open that it belongs to. */
 #define OPEN_FOLLOWS_MS 100
+/* How long a large value is pinned by a look-up, which an open may follow, and by an open. */
+#define LOOKUP_PIN_S 20
+#define OPEN_PIN_S   PIN_SECONDS_MAX
 
 static void mark_asked_locked(const struct mount *mount, struct inode *inode, uint64_t question)
 {
@@ -55,12 +58,22 @@ static int gone_locked(struct mount *mount, const char *name, struct inode **ret
 	return -ENOENT;
 }
 
+/* A pin names the version that the inode's content is of. Takes it from @record. */
+static void adopt_pin_locked(struct inode *inode, struct remote_record *record)
+{
+	if (!record->pin)
+		return;
+	inode_set_pin_locked(inode, record->pin);
+	record->pin = NULL;
+}
+
 /* The inode for what the router said: the one that is linked if it is that version or one that has
  * been stored through this mount since, otherwise a new one. @value is taken. */
 static int adopt_locked(struct mount *mount, const char *name, uint64_t question,
-			const struct record_meta *meta, struct value *value,
-			struct inode **ret_inode) REQUIRES(&mount->inodes.lock)
+			struct remote_record *record, struct value *value, struct inode **ret_inode)
+	REQUIRES(&mount->inodes.lock)
 {
+	const struct record_meta *meta = &record->meta;
 	struct inode *inode = inode_find_locked(&mount->inodes, name);
 	struct inode *fresh;
 	int order, r;
@@ -78,6 +91,8 @@ static int adopt_locked(struct mount *mount, const char *name, uint64_t question
 		else
 			value_unref(value);
 		if (r == 0) {
+			if (order == 0)
+				adopt_pin_locked(inode, record);
 			mark_asked_locked(mount, inode, question);
 			*ret_inode = inode_ref_locked(inode);
 		}
@@ -95,6 +110,7 @@ static int adopt_locked(struct mount *mount, const char *name, uint64_t question
 	}
 	if (inode)
 		inherit_locked(fresh, inode);
+	adopt_pin_locked(fresh, record);
 	inode_link_locked(&mount->inodes, fresh);
 	mark_asked_locked(mount, fresh, question);
 	*ret_inode = fresh;
@@ -102,26 +118,26 @@ static int adopt_locked(struct mount *mount, const char *name, uint64_t question
 }
 
 /* Asks the router. @known: its version if there is an inode that would do. */
-static int ask(struct mount *mount, const char *name, const struct version *known,
-	       const struct interrupt *interrupt, struct inode **ret_inode)
+static int ask(struct mount *mount, const char *name, enum resolve_how how,
+	       const struct version *known, const struct interrupt *interrupt,
+	       struct inode **ret_inode)
 {
-	_cleanup_(buf_deinit) struct buf bytes = { 0 };
-	struct record_meta meta;
+	_cleanup_(remote_record_deinit) struct remote_record record = { 0 };
 	struct value *value = NULL;
 	struct inode *inode;
 	uint64_t question = inode_ask(&mount->inodes);
-	bool whole = false;
 	int r;
 
-	r = remote_get(mount->remote, name, known, interrupt, &meta, &bytes, &whole);
+	r = remote_get(mount->remote, name, known, how == RESOLVE_NOW ? OPEN_PIN_S : LOOKUP_PIN_S,
+		       interrupt, &record);
 	/* Not what a page of names said that was asked for before. */
 	changes_note(remote_changes(mount->remote), name);
 	if (r < 0 && r != -ENOENT)
 		return r;
 	if (known)
 		stats_count(r == REMOTE_SAME ? STATS_VERSION_HITS : STATS_VERSION_MISSES, 1);
-	if (r == 0 && whole) {
-		value = value_new(bytes.data, bytes.len);
+	if (r == 0 && record.whole) {
+		value = value_new(record.value.data, record.value.len);
 		if (!value)
 			return -ENOMEM;
 	}
@@ -131,16 +147,17 @@ static int ask(struct mount *mount, const char *name, const struct version *know
 		r = gone_locked(mount, name, ret_inode);
 	} else if (r == REMOTE_SAME && inode && inode->stored &&
 		   version_compare(inode->version, *known) == 0) {
+		adopt_pin_locked(inode, &record);
 		mark_asked_locked(mount, inode, question);
 		*ret_inode = inode_ref_locked(inode);
 		r = 0;
 	} else if (r == REMOTE_SAME) {
 		r = -EAGAIN;
-	} else if (inode_is_hidden_locked(&mount->inodes, name, meta.version)) {
+	} else if (inode_is_hidden_locked(&mount->inodes, name, record.meta.version)) {
 		value_unref(value);
 		r = -ENOENT;
 	} else {
-		r = adopt_locked(mount, name, question, &meta, value, ret_inode);
+		r = adopt_locked(mount, name, question, &record, value, ret_inode);
 	}
 	mutex_unlock(&mount->inodes.lock);
 	return r;
@@ -164,8 +181,10 @@ static int look_locked(struct mount *mount, const char *name, enum resolve_how h
 	if (!inode)
 		return 0;
 	/* Labels that are not known yet, and a value that is about to be read, come with a whole
-	 * answer only. */
-	*ret_has_known = inode->stored && inode->content_type && !inode->value_wanted;
+	 * answer only. So does a small value that had to make way: nothing keeps it readable
+	 * elsewhere. */
+	*ret_has_known = inode->stored && inode->content_type && !inode->value_wanted &&
+			 (inode->value || inode->staging || inode->size_bytes > VALUE_SMALL_MAX);
 	*ret_known = inode->version;
 	return 0;
 }
@@ -233,7 +252,7 @@ int resolve_name(struct mount *mount, const char *name, enum resolve_how how,
 		if (r != 0)
 			return r < 0 ? r : 0;
 		stats_count(STATS_NAME_MISSES, 1);
-		r = ask(mount, name, has_known ? &known : NULL, interrupt, ret_inode);
+		r = ask(mount, name, how, has_known ? &known : NULL, interrupt, ret_inode);
 		/* The inode that the question was about has gone meanwhile. */
 	} while (r == -EAGAIN);
 	return r;

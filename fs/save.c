@@ -25,6 +25,8 @@ static void saved_locked(struct mount *mount, struct inode *inode, uint64_t ques
 {
 	inode->stored = true;
 	inode->version = stored->version;
+	/* Its content is another now, and all of it is here. */
+	inode_set_pin_locked(inode, NULL);
 	inode->mtime_ns = stored->mtime_ns;
 	inode->size_bytes = inode_size_locked(inode);
 	inode->unsaved = false;

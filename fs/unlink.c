@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whoever has a removed file open keeps it: what it may still read is brought here first.
+ * Whoever has a removed file open keeps it: what it may still read is pinned, or brought here,
+ * first.
  */
 #include "fs/content.h"
 #include "fs/files.h"

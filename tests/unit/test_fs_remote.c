@@ -238,6 +238,19 @@ static void a_move_onto_a_record_says_that_it_exists(void **state)
 	fs_router_stop(&router);
 }
 
+static int get(struct fs_router *router, const struct version *known, struct record_meta *ret_meta,
+	       struct buf *ret_value, bool *ret_whole)
+{
+	struct remote_record record = { 0 };
+	int r = remote_get(router->remote, "00ff", known, 20, NULL, &record);
+
+	*ret_meta = record.meta;
+	*ret_value = buf_take(&record.value);
+	*ret_whole = record.whole;
+	remote_record_deinit(&record);
+	return r;
+}
+
 static void a_small_value_comes_with_its_metadata(void **state)
 {
 	char fields[512];
@@ -252,17 +265,15 @@ static void a_small_value_comes_with_its_metadata(void **state)
 	(void)state;
 	fs_record_fields(fields, sizeof(fields), 4, 5);
 	fs_router_start(&router, follow_steps, &steps, PATIENCE_MS);
-	assert_int_equal(remote_get(router.remote, "00ff", NULL, NULL, &meta, &value, &whole), 0);
+	assert_int_equal(get(&router, NULL, &meta, &value, &whole), 0);
 	assert_true(whole);
 	assert_int_equal(value.len, 5);
 	assert_memory_equal(value.data, "hello", 5);
 	assert_int_equal(meta.version.sequence, 4);
 	assert_int_equal(meta.mtime_ns, 77);
 	assert_string_equal(meta.encoding.text, "utf-8");
-	buf_clear(&value);
-	assert_int_equal(
-		remote_get(router.remote, "00ff", &meta.version, NULL, &meta, &value, &whole),
-		REMOTE_SAME);
+	buf_deinit(&value);
+	assert_int_equal(get(&router, &meta.version, &meta, &value, &whole), REMOTE_SAME);
 	assert_string_equal(fs_request_field(router.last, "If-None-Match"), "\"10001-4\"");
 	buf_deinit(&value);
 	fs_router_stop(&router);
@@ -281,7 +292,7 @@ static void an_empty_value_is_whole(void **state)
 	(void)state;
 	fs_record_fields(fields, sizeof(fields), 4, 0);
 	fs_router_start(&router, follow_steps, &steps, PATIENCE_MS);
-	assert_int_equal(remote_get(router.remote, "00ff", NULL, NULL, &meta, &value, &whole), 0);
+	assert_int_equal(get(&router, NULL, &meta, &value, &whole), 0);
 	assert_true(whole);
 	assert_int_equal(value.len, 0);
 	fs_router_stop(&router);
@@ -300,8 +311,7 @@ static void metadata_that_is_not_whole_is_an_error(void **state)
 	(void)state;
 	fs_router_start(&router, follow_steps, &steps, PATIENCE_MS);
 	assert_int_equal(remote_head(router.remote, "00ff", NULL, &meta), -EIO);
-	assert_int_equal(remote_get(router.remote, "00ff", NULL, NULL, &meta, &value, &whole),
-			 -EIO);
+	assert_int_equal(get(&router, NULL, &meta, &value, &whole), -EIO);
 	fs_router_stop(&router);
 	buf_deinit(&value);
 }

@@ -16,7 +16,7 @@
  *                    list_ahead.c the next one, trail.c the way back, local_names.c those of
  *                    unsaved files; listed.c: what was listed last; changes.c: what is newer
  *   handle.c         an open file; still_open.c: whether its process goes on with it
- *   create.c, unlink.c, rename.c  files by name
+ *   create.c, unlink.c, rename.c  files by name; removals.c: removed ones that are not synced yet
  *   content.c        a file's content: reading, changing; save.c: storing it
  *   meta.c           content_type, encoding, mtime
  *   resolve.c        from a name to the version that it stands for now
@@ -133,6 +133,7 @@ static int mount_init(const struct mount_options *options)
 	opens_init(&mount.opens);
 	forget_init(&mount.forget);
 	inode_table_init(&mount.inodes, options->file_mode);
+	removals_init(&mount.removals);
 	r = http_client_global_init();
 	if (r == 0)
 		r = remote_new(&remote, &mount.remote);
@@ -208,6 +209,7 @@ static void mount_deinit(void)
 	listed_free(mount.listed);
 	space_free(mount.space);
 	remote_free(mount.remote);
+	removals_deinit(&mount.removals);
 	inode_table_deinit(&mount.inodes);
 }
 

@@ -12,6 +12,7 @@
 #include "fs/opens.h"
 #include "fs/prefetch.h"
 #include "fs/remote.h"
+#include "fs/removals.h"
 #include "fs/reopen.h"
 #include "fs/space.h"
 
@@ -24,6 +25,7 @@ struct mount {
 	struct listed *listed; /* NULL: nothing of what was listed is kept */
 	struct uploads *uploads;
 	struct keeper *keeper;
+	struct removals removals;
 	struct inode_table inodes;
 	struct forget forget;
 	struct opened opens; /* protected by inodes.lock */

@@ -37,13 +37,16 @@ void ops_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	fuse_reply_err(req, 0);
 }
 
-/* Removals, renames and attributes are acknowledged once they are on stable storage. */
+/* Renames and attributes are acknowledged once they are on stable storage. */
 void ops_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
+	struct mount *mount = ops_mount(req);
+	const struct interrupt interrupt = ops_interrupt(req);
+
 	(void)ino;
 	(void)datasync;
 	(void)fi;
-	fuse_reply_err(req, 0);
+	ops_reply_error(req, removals_sync(&mount->removals, mount->remote, &interrupt));
 }
 
 /* One answer in the making. */

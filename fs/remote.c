@@ -388,7 +388,7 @@ int remote_barrier(struct remote *remote, const char *key, const struct version 
 }
 
 int remote_delete(struct remote *remote, const char *key, const struct version *of,
-		  const struct interrupt *interrupt)
+		  enum durability durability, const struct interrupt *interrupt)
 {
 	_cleanup_(request_deinit) struct request request;
 	_cleanup_(http_sync_answer_deinit) struct http_sync_answer answer = { 0 };
@@ -397,6 +397,8 @@ int remote_delete(struct remote *remote, const char *key, const struct version *
 	r = request_init(&request, METHOD_DELETE, "/kv/", key);
 	if (r == 0)
 		r = set_if_match(&request, of);
+	if (r == 0)
+		r = set_durable(&request.fields, durability);
 	if (r == 0)
 		r = remote_call(remote, &request, interrupt, &answer);
 	return r;

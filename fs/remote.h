@@ -133,7 +133,7 @@ int remote_barrier(struct remote *remote, const char *key, const struct version 
 
 /* @of: as remote_put.replaces. */
 int remote_delete(struct remote *remote, const char *key, const struct version *of,
-		  const struct interrupt *interrupt);
+		  enum durability durability, const struct interrupt *interrupt);
 /* -EEXIST if there is a record at @to and @overwrite is false. */
 int remote_move(struct remote *remote, const char *from, const char *to, bool overwrite,
 		const struct version *of, const struct interrupt *interrupt,

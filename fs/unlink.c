@@ -23,7 +23,7 @@ int files_remove_hidden(struct mount *mount, struct inode *inode, const struct i
 	version = inode->hides_version;
 	mutex_unlock(&table->lock);
 	if (*key)
-		r = remote_delete(mount->remote, key, &version, interrupt);
+		r = remote_delete(mount->remote, key, &version, DURABILITY_DISK, interrupt);
 	if (r < 0 && r != -ENOENT && r != -ESTALE)
 		return r;
 	mutex_lock(&table->lock);
@@ -39,6 +39,16 @@ static int unlink_temporary(struct mount *mount, struct inode *inode,
 
 	if (r == 0)
 		inode_mark_deleted(&mount->inodes, inode);
+	return r;
+}
+
+/* As with any file system it is durable once the directory has been synced. */
+static int remove_record(struct mount *mount, const char *name, const struct interrupt *interrupt)
+{
+	int r = remote_delete(mount->remote, name, NULL, DURABILITY_MEMORY, interrupt);
+
+	if (r == 0)
+		removals_note(&mount->removals, name);
 	return r;
 }
 
@@ -61,7 +71,7 @@ static int unlink_record(struct mount *mount, struct inode *inode,
 	unsaved = inode->unsaved;
 	mutex_unlock(&mount->inodes.lock);
 	if (stored)
-		r = remote_delete(mount->remote, name, NULL, interrupt);
+		r = remove_record(mount, name, interrupt);
 	/* What was never stored, or is gone already, is removed all the same. */
 	if (r == 0 || r == -ENOENT)
 		inode_mark_deleted(&mount->inodes, inode);
@@ -80,8 +90,7 @@ int files_unlink(struct mount *mount, const char *name, const struct interrupt *
 		return r;
 	inode = inode_find(&mount->inodes, name);
 	if (!inode)
-		return kind == NAME_TEMPORARY ? -ENOENT
-					      : remote_delete(mount->remote, name, NULL, interrupt);
+		return kind == NAME_TEMPORARY ? -ENOENT : remove_record(mount, name, interrupt);
 	r = kind == NAME_TEMPORARY ? unlink_temporary(mount, inode, interrupt)
 				   : unlink_record(mount, inode, interrupt);
 	inode_unref(&mount->inodes, inode);

@@ -191,6 +191,15 @@ removing_what_was_listed_makes_one()
 	expect_requests '1 DELETE 1 GET' rm "$MNT/00ca"
 }
 
+syncing_the_directory_makes_one_for_what_was_removed()
+{
+	put 00cc value
+	rm "$MNT/00cc"
+	requests_of sync "$MNT"
+	[[ $REQUESTS == '1 PATCH' || $REQUESTS == '2 PATCH' ]] || fail "no barrier but '$REQUESTS'"
+	expect_requests '' sync "$MNT"
+}
+
 renaming_makes_one()
 {
 	rm -f "$MNT/00cb"
@@ -254,7 +263,7 @@ run_cases a_cold_cat_makes_one_request a_warm_cat_asks_once_whether_it_is_still_
 	a_redirection_to_a_new_name_makes_two a_redirection_over_a_record_makes_two \
 	appending_makes_two closing_once_more_makes_none attributes_make_none \
 	what_was_listed_needs_no_request_to_be_looked_at removing_what_was_listed_makes_one \
-	renaming_makes_one touching_makes_one changing_an_attribute_makes_one \
+	syncing_the_directory_makes_one_for_what_was_removed renaming_makes_one touching_makes_one changing_an_attribute_makes_one \
 	an_exclusive_create_sees_what_was_written_since_the_last_look_up \
 	moving_a_file_in_makes_five
 mount_stop

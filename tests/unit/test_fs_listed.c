@@ -147,7 +147,8 @@ static void what_was_removed_here_is_not_found_in_an_older_listing(void **state)
 	struct inode *inode;
 
 	list(directory, NULL, "prefix 0.\n00 3 5 10001-1\nend\n");
-	assert_int_equal(remote_delete(directory->mount.remote, "00", NULL, NULL), -ENOENT);
+	assert_int_equal(remote_delete(directory->mount.remote, "00", NULL, DURABILITY_DISK, NULL),
+			 -ENOENT);
 	assert_int_equal(resolve_name(&directory->mount, "00", RESOLVE_RECENT, NULL, &inode),
 			 -ENOENT);
 }

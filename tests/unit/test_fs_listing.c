@@ -371,7 +371,8 @@ static void what_was_removed_since_its_page_was_read_is_not_shown(void **state)
 	struct listing *listing = open_listing(directory);
 	uint64_t position = read_names(directory, listing, 1);
 
-	assert_int_equal(remote_delete(directory->mount.remote, "08", NULL, NULL), 0);
+	assert_int_equal(remote_delete(directory->mount.remote, "08", NULL, DURABILITY_DISK, NULL),
+			 0);
 	assert_string_equal(rest(directory, listing, position),
 			    "04 0c 10 14 18 1c 20 24 28 2c 30 34 38 3c ");
 	listing_free(listing);

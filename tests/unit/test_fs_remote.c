@@ -78,7 +78,8 @@ static void a_refusal_has_the_errno_of_its_status(void **state)
 	fs_router_start(&router, follow_steps, &steps, PATIENCE_MS);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		steps.steps[0].status = cases[i].status;
-		assert_int_equal(remote_delete(router.remote, "00ff", NULL, NULL), cases[i].error);
+		assert_int_equal(remote_delete(router.remote, "00ff", NULL, DURABILITY_DISK, NULL),
+				 cases[i].error);
 	}
 	/* None of these is worth repeating. */
 	assert_int_equal(fs_router_requests(&router), sizeof(cases) / sizeof(*cases));

@@ -7,10 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* How often a reader begins again before what has been stored is the router's to list. */
+#define AGE_MAX 16
+
 struct local_name {
 	struct inode *inode;
 	uint64_t birth;
 	char *name; /* the inode's own may change */
+	unsigned age;
 };
 
 static int by_birth(const void *a, const void *b)
@@ -45,10 +49,35 @@ static bool is_local(const struct inode *inode)
 	return inode->linked && !inode->stored;
 }
 
-static int fill_locked(struct local_names *local, struct inode_table *table) REQUIRES(&table->lock)
+/* Local no more, but perhaps not seen yet by who comes back. */
+static bool is_kept_locked(const struct local_name *old, struct inode_table *table)
+	REQUIRES(&table->lock)
+{
+	const struct inode *now = inode_find_locked(table, old->name);
+
+	return old->age < AGE_MAX && !old->inode->deleted &&
+	       strcmp(old->inode->filename, old->name) == 0 && !(now && is_local(now));
+}
+
+static int add_locked(struct local_names *local, struct inode *inode, uint64_t birth,
+		      const char *name, unsigned age)
+{
+	char *copy = strdup(name);
+
+	if (!copy)
+		return -ENOMEM;
+	local->names[local->count++] = (struct local_name){
+		.inode = inode_ref_locked(inode), .birth = birth, .name = copy, .age = age
+	};
+	return 0;
+}
+
+static int fill_locked(struct local_names *local, const struct local_names *old,
+		       struct inode_table *table) REQUIRES(&table->lock)
 {
 	struct inode *inode;
-	size_t count = 0;
+	size_t count = old->count;
+	int r = 0;
 
 	for (inode = table->made_here.next; inode != &table->made_here; inode = inode->next)
 		count += is_local(inode);
@@ -58,32 +87,31 @@ static int fill_locked(struct local_names *local, struct inode_table *table) REQ
 	local->by_name = calloc(count, sizeof(*local->by_name));
 	if (!local->names || !local->by_name)
 		return -ENOMEM;
-	for (inode = table->made_here.next; inode != &table->made_here; inode = inode->next) {
-		char *name = is_local(inode) ? strdup(inode->filename) : NULL;
-
-		if (!is_local(inode))
-			continue;
-		if (!name)
-			return -ENOMEM;
-		local->names[local->count++] = (struct local_name){
-			.inode = inode_ref_locked(inode), .birth = inode->birth, .name = name
-		};
-	}
-	return 0;
+	for (inode = table->made_here.next; r == 0 && inode != &table->made_here;
+	     inode = inode->next)
+		if (is_local(inode))
+			r = add_locked(local, inode, inode->birth, inode->filename, 0);
+	for (size_t i = 0; r == 0 && i < old->count; i++)
+		if (is_kept_locked(&old->names[i], table))
+			r = add_locked(local, old->names[i].inode, old->names[i].birth,
+				       old->names[i].name, old->names[i].age + 1);
+	return r;
 }
 
 int local_names_collect(struct local_names *local, struct mount *mount)
 {
+	struct local_names fresh = { 0 };
 	int r;
 
-	local_names_deinit(local, mount);
 	mutex_lock(&mount->inodes.lock);
-	r = fill_locked(local, &mount->inodes);
+	r = fill_locked(&fresh, local, &mount->inodes);
 	mutex_unlock(&mount->inodes.lock);
 	if (r < 0) {
-		local_names_deinit(local, mount);
+		local_names_deinit(&fresh, mount);
 		return r;
 	}
+	local_names_deinit(local, mount);
+	*local = fresh;
 	if (local->count == 0)
 		return 0;
 	qsort(local->names, local->count, sizeof(*local->names), by_birth);

@@ -17,7 +17,8 @@ struct local_names {
 	size_t count;
 };
 
-/* Those that there are now, instead of what was in it. */
+/* Those that there are now. A reader that begins again may still come back to a place from before:
+ * those that were in it stay for a while, though they have been stored since. */
 int local_names_collect(struct local_names *local, struct mount *mount);
 void local_names_deinit(struct local_names *local, struct mount *mount);
 bool local_names_contain(const struct local_names *local, const char *name);

@@ -424,6 +424,30 @@ static void a_file_that_is_stored_while_it_is_listed_comes_once(void **state)
 	listing_free(listing);
 }
 
+/* A reader may go back to the beginning and then to a place that he marked before. */
+static void a_file_that_is_stored_is_still_found_from_a_place_of_before(void **state)
+{
+	struct directory *directory = *state;
+	struct listing *listing = open_listing(directory);
+	struct inode_table *table = &directory->mount.inodes;
+	struct inode *inode;
+	uint64_t position;
+
+	mutex_lock(&table->lock);
+	inode = inode_new_locked(table, INODE_RECORD, "01");
+	inode_link_locked(table, inode);
+	mutex_unlock(&table->lock);
+	position = read_names(directory, listing, 14);
+	mutex_lock(&table->lock);
+	inode->stored = true;
+	mutex_unlock(&table->lock);
+	set_there(directory, 0x01, true);
+	read_names(directory, listing, 3);
+	assert_string_equal(rest(directory, listing, position), "38 3c 01 ");
+	inode_unref(table, inode);
+	listing_free(listing);
+}
+
 static void an_error_of_the_router_ends_the_listing_and_not_the_directory(void **state)
 {
 	struct directory *directory = *state;
@@ -479,6 +503,7 @@ int main(void)
 		TEST(what_was_removed_since_its_page_was_read_is_not_shown),
 		TEST(a_position_survives_any_number_of_readings),
 		TEST(a_file_that_is_stored_while_it_is_listed_comes_once),
+		TEST(a_file_that_is_stored_is_still_found_from_a_place_of_before),
 		TEST(an_error_of_the_router_ends_the_listing_and_not_the_directory),
 		TEST(a_position_that_was_never_given_out_is_refused),
 		TEST(an_open_listing_is_freed_with_its_mount),

@@ -279,11 +279,15 @@ static void follow_locked(struct mount *mount, struct inode *inode, struct stagi
 		inode_abandon_upload_locked(&mount->inodes, inode);
 		inode->upload_from = 0;
 	}
-	if (inode->upload || inode->kind != INODE_RECORD || inode->deleted)
+	if (inode->upload || inode->kind != INODE_RECORD || inode->deleted || inode->conflict)
+		return;
+	/* Nothing says beforehand that there must be no record yet. */
+	if (mount->options->conflict_estale && !inode->stored)
 		return;
 	/* Without memory the content is sent when it is flushed. */
-	if (upload_begin(mount->uploads, inode->filename, NULL, staging, inode->upload_from,
-			 &inode->upload) == 0 &&
+	if (upload_begin(mount->uploads, inode->filename,
+			 mount->options->conflict_estale ? &inode->version : NULL, staging,
+			 inode->upload_from, &inode->upload) == 0 &&
 	    inode->upload)
 		inode->upload_from = UINT64_MAX;
 }

@@ -39,6 +39,27 @@ static void handle_abandon(struct opened *opened)
 	handle_free(container_of(opened, struct handle, opened));
 }
 
+/* -ESTALE: what it was is given up. */
+static int attach(struct handle *handle)
+{
+	struct mount *mount = handle->mount;
+	struct inode *inode = handle->inode;
+	int r;
+
+	mutex_lock(&mount->inodes.lock);
+	r = inode_is_given_up_locked(inode) ? -ESTALE : 0;
+	if (r == 0) {
+		inode_ref_locked(inode);
+		inode->handles++;
+		inode->writers += handle->writable;
+		stats_gauge_add(STATS_OPEN_FILES, 1);
+		opens_add(&mount->opens, &handle->opened);
+		keeper_watch_locked(mount->keeper, &mount->inodes, inode);
+	}
+	mutex_unlock(&mount->inodes.lock);
+	return r;
+}
+
 int handle_open(struct mount *mount, struct inode *inode, bool writable, struct handle **ret_handle)
 {
 	struct handle *handle = calloc(1, sizeof(*handle));
@@ -46,23 +67,18 @@ int handle_open(struct mount *mount, struct inode *inode, bool writable, struct 
 
 	if (!handle)
 		return -ENOMEM;
-	r = reader_new(mount->remote, mount->prefetch, &handle->reader);
-	if (r < 0) {
-		free(handle);
-		return r;
-	}
 	handle->mount = mount;
 	handle->inode = inode;
 	handle->writable = writable;
 	handle->opened.free = handle_abandon;
-	mutex_lock(&mount->inodes.lock);
-	inode_ref_locked(inode);
-	inode->handles++;
-	inode->writers += writable;
-	stats_gauge_add(STATS_OPEN_FILES, 1);
-	opens_add(&mount->opens, &handle->opened);
-	keeper_watch_locked(mount->keeper, &mount->inodes, inode);
-	mutex_unlock(&mount->inodes.lock);
+	r = reader_new(mount->remote, mount->prefetch, &handle->reader);
+	if (r == 0)
+		r = attach(handle);
+	if (r < 0) {
+		reader_free(handle->reader);
+		free(handle);
+		return r;
+	}
 	*ret_handle = handle;
 	return 0;
 }

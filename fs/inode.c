@@ -416,6 +416,11 @@ void inode_abandon_upload_locked(struct inode_table *table, struct inode *inode)
 	inode->upload = upload_unref(inode->upload);
 }
 
+bool inode_is_given_up_locked(const struct inode *inode)
+{
+	return inode->conflict || (inode->deleted && inode->unsaved);
+}
+
 uint64_t inode_size_locked(struct inode *inode)
 {
 	return inode->staging ? staging_size(inode->staging) : inode->size_bytes;

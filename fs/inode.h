@@ -66,6 +66,9 @@ struct inode {
 	struct upload *upload; /* that follows the writer; NULL: none */
 	uint64_t upload_from; /* bytes that were uploaded already: another begins well beyond */
 	bool unsaved; /* the content is not stored yet */
+	bool conflict; /* the record was changed elsewhere: the content can't be stored, and whoever
+			  opens the name gets what is */
+	bool unsure; /* an attempt to store it ended without an answer: it may be stored */
 	bool mtime_set; /* mtime_ns was set by a program and is not stored yet */
 	bool synced; /* a temporary file that was fsynced: renaming it must be durable */
 	bool labels_set; /* a program chose the labels of a temporary file */
@@ -173,6 +176,8 @@ int inode_set_record_locked(struct inode_table *table, struct inode *inode,
 /* Gives up the upload that follows its writer, if there is one. */
 void inode_abandon_upload_locked(struct inode_table *table, struct inode *inode)
 	REQUIRES(&table->lock);
+/* Its content will never be stored: nobody may open it any more. */
+bool inode_is_given_up_locked(const struct inode *inode);
 /* Current size, with what is unsaved. */
 uint64_t inode_size_locked(struct inode *inode);
 /* Its content is that of a record elsewhere unless something is unsaved. */

@@ -124,6 +124,14 @@ static int set_attr_timeout(struct parsing *p, const char *value)
 			     &p->options->attr_timeout_ms);
 }
 
+static int set_conflict(struct parsing *p, const char *value)
+{
+	p->options->conflict_estale = strcmp(value, "estale") == 0;
+	if (!p->options->conflict_estale && strcmp(value, "overwrite") != 0)
+		return complain("-o conflict is overwrite or estale, not '%s'", value);
+	return 0;
+}
+
 static int set_staging(struct parsing *p, const char *value)
 {
 	struct stat st;
@@ -247,6 +255,7 @@ static const struct mount_option mount_option_table[] = {
 	{ "allow_other", VALUE_NONE, set_allow_other },
 	{ "allow_root", VALUE_NONE, set_allow_root },
 	{ "attr_timeout", VALUE_NEEDED, set_attr_timeout },
+	{ "conflict", VALUE_NEEDED, set_conflict },
 	{ "default_permissions", VALUE_NONE, set_default_permissions },
 	{ "dmode", VALUE_NEEDED, set_dmode },
 	{ "fmode", VALUE_NEEDED, set_fmode },
@@ -474,6 +483,9 @@ static const char mount_options_help[] =
 	"Mount options (-o)\n"
 	"  timeout=SECONDS             how long a call waits while nothing moves (20)\n"
 	"  attr_timeout=SECONDS        how old names and sizes may be, at most 1 (1)\n"
+	"  conflict=overwrite|estale   when a record has changed elsewhere since its file was "
+	"opened,\n"
+	"                              replace it, or fail with ESTALE (overwrite)\n"
 	"  staging=DIR                 where unsaved content waits ($TMPDIR or /var/tmp)\n"
 	"  token_file=FILE             show its first line as bearer token\n"
 	"  uid=N                       shown as the owner (you)\n"

@@ -22,6 +22,7 @@ struct mount_options {
 	unsigned directory_mode;
 	uint32_t timeout_ms; /* how long an operation waits for a cluster that is away */
 	uint32_t attr_timeout_ms;
+	bool conflict_estale; /* what changed elsewhere since it was opened is not replaced */
 	const char *staging; /* directory of unsaved content */
 	const char *token; /* NULL: none */
 	const char *log_file; /* NULL: standard error */

@@ -291,6 +291,8 @@ int resolve_lookup(struct mount *mount, const char *name, pid_t pid,
 /* Whether the inode will do without asking. */
 static bool is_current_locked(const struct inode *inode, bool again, uint64_t since)
 {
+	if (inode_is_given_up_locked(inode))
+		return false;
 	/* What was removed or replaced here has no name that would find it, but it may be whole. */
 	if (inode->deleted && inode->handles == 0)
 		return again && (inode->staging || inode->value);

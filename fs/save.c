@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs/save.h"
 
+#include "fs/conflict.h"
 #include "fs/content.h"
 #include "fs/meta.h"
 #include "lib/cleanup.h"
@@ -62,12 +63,15 @@ static int send_content(struct mount *mount, struct inode *inode, struct remote_
 	mutex_unlock(&mount->inodes.lock);
 	if (upload)
 		r = upload_finish(upload, put->key, &last, interrupt, ret_stored);
-	return r == UPLOAD_NOTHING ? remote_put(mount->remote, put, interrupt, ret_stored) : r;
+	/* The record may have become another through this mount since the upload began. */
+	return r == UPLOAD_NOTHING || r == -ESTALE
+		       ? remote_put(mount->remote, put, interrupt, ret_stored)
+		       : r;
 }
 
-/* The caller sends. */
+/* @over: what the content may replace, NULL: as the mount was told. The caller sends. */
 static int store_content(struct mount *mount, struct inode *inode, enum durability durability,
-			 const struct interrupt *interrupt)
+			 const struct version *over, const struct interrupt *interrupt)
 {
 	struct remote_put put = { .durability = durability, .source = staging_source };
 	_cleanup_(staging_unrefp) struct staging *staging = NULL;
@@ -75,6 +79,8 @@ static int store_content(struct mount *mount, struct inode *inode, enum durabili
 	char name[NAME_BYTES_MAX + 1];
 	struct remote_stored stored;
 	struct labels labels = { 0 };
+	struct version replaces;
+	bool unsure;
 	int r;
 
 	r = meta_need_labels(mount, inode, interrupt);
@@ -88,6 +94,10 @@ static int store_content(struct mount *mount, struct inode *inode, enum durabili
 	staging = staging_ref(inode->staging);
 	put.has_mtime = inode->mtime_set;
 	put.mtime_ns = inode->mtime_ns;
+	put.replaces = over;
+	unsure = inode->unsure;
+	if (!over)
+		conflict_guard_locked(mount, inode, &put, &replaces);
 	mutex_unlock(&mount->inodes.lock);
 	put.key = name;
 	put.content_type = labels.content_type;
@@ -95,6 +105,15 @@ static int store_content(struct mount *mount, struct inode *inode, enum durabili
 	put.size_bytes = staging_size(staging);
 	put.state = staging;
 	r = send_content(mount, inode, &put, interrupt, &stored);
+	if (r == -ESTALE && unsure)
+		r = conflict_settle(mount, &put, interrupt, &stored);
+	mutex_lock(&mount->inodes.lock);
+	inode->unsure = r < 0 && (unsure || r != -ESTALE);
+	if (r == -ESTALE) {
+		inode->conflict = true;
+		inode_unlink_locked(&mount->inodes, inode);
+	}
+	mutex_unlock(&mount->inodes.lock);
 	if (r < 0)
 		return r;
 	mutex_lock(&mount->inodes.lock);
@@ -104,7 +123,7 @@ static int store_content(struct mount *mount, struct inode *inode, enum durabili
 	return r;
 }
 
-enum flush_need { FLUSH_NOTHING, FLUSH_CONTENT, FLUSH_BARRIER };
+enum flush_need { FLUSH_NOTHING, FLUSH_CONTENT, FLUSH_BARRIER, FLUSH_REFUSED };
 
 static enum flush_need flush_need(struct mount *mount, struct inode *inode,
 				  enum durability durability, char *ret_name)
@@ -115,6 +134,8 @@ static enum flush_need flush_need(struct mount *mount, struct inode *inode,
 	inode_name_locked(inode, ret_name);
 	if (inode->deleted)
 		inode->unsaved = false;
+	else if (inode->conflict)
+		need = FLUSH_REFUSED;
 	else if (inode->kind == INODE_TEMPORARY)
 		inode->synced = inode->synced || durability == DURABILITY_DISK;
 	else if (inode->unsaved)
@@ -149,7 +170,8 @@ static int make_sure(struct mount *mount, struct inode *inode, const char *name,
 		return r == -ENOENT ? -ESTALE : r;
 	if (version_compare(current.version, version) > 0)
 		return 0;
-	return at_hand ? store_content(mount, inode, DURABILITY_DISK, interrupt) : -EIO;
+	return at_hand ? store_content(mount, inode, DURABILITY_DISK, &current.version, interrupt)
+		       : -EIO;
 }
 
 int save_content(struct mount *mount, struct inode *inode, enum durability durability,
@@ -166,10 +188,13 @@ int save_content(struct mount *mount, struct inode *inode, enum durability durab
 	/* Whom we waited for may have done it. */
 	switch (flush_need(mount, inode, durability, name)) {
 	case FLUSH_CONTENT:
-		r = store_content(mount, inode, durability, interrupt);
+		r = store_content(mount, inode, durability, NULL, interrupt);
 		break;
 	case FLUSH_BARRIER:
 		r = make_sure(mount, inode, name, interrupt);
+		break;
+	case FLUSH_REFUSED:
+		r = -ESTALE;
 		break;
 	case FLUSH_NOTHING:
 		break;

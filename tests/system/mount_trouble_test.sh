@@ -122,7 +122,7 @@ what_a_leader_has_lost_is_stored_again_by_fsync()
 	expect_equal second "$(value_of 00b2)"
 	nodes_forget
 	expect_equal first "$(value_of 00b2)"
-	echo >"$TMP/go"
+	: >"$TMP/go"
 	wait "$writer"
 	expect_equal second "$(value_of 00b2)"
 }

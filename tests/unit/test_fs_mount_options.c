@@ -55,6 +55,21 @@ static int parse(struct mount_options *ret_options, int *ret_exit, const char *f
 	return mount_options_parse(word_count, argv, ret_options, ret_exit);
 }
 
+static void conflicts_are_refused_only_where_that_was_asked_for(void **state)
+{
+	struct mount_options options;
+	int status = -1;
+
+	(void)state;
+	assert_int_equal(parse(&options, &status, "http://h:1", place, NULL), 0);
+	assert_false(options.conflict_estale);
+	mount_options_deinit(&options);
+	assert_int_equal(
+		parse(&options, &status, "http://h:1", place, "-o", "conflict=estale", NULL), 0);
+	assert_true(options.conflict_estale);
+	mount_options_deinit(&options);
+}
+
 static void url_and_mount_point_are_enough(void **state)
 {
 	struct mount_options options;
@@ -171,6 +186,8 @@ static void what_is_wrong_ends_with_2(void **state)
 		"uid=x",
 		"umask=9",
 		"timeout=0",
+		"conflict",
+		"conflict=maybe",
 		"timeout=abc",
 		"attr_timeout=2",
 		"log_level=loud",
@@ -209,6 +226,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(url_and_mount_point_are_enough, forget_words),
+		cmocka_unit_test_teardown(conflicts_are_refused_only_where_that_was_asked_for,
+					  forget_words),
 		cmocka_unit_test_teardown(options_are_taken_in_any_place_and_number, forget_words),
 		cmocka_unit_test_teardown(modes_go_before_the_umask, forget_words),
 		cmocka_unit_test_teardown(what_fstab_says_to_others_is_passed_over, forget_words),

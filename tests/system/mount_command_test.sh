@@ -28,7 +28,7 @@ helpers_remove()
 }
 
 # The end as lib.sh has it, and the links go.
-trap 'status=$?; helpers_remove; (exit "$status"); finish' EXIT
+trap 'status=$?; set +e; helpers_remove; (exit "$status"); finish' EXIT
 
 # mount_line: what /proc/mounts says of MNT.
 mount_line()

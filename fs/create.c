@@ -6,6 +6,7 @@
 #include "fs/content.h"
 #include "fs/files.h"
 #include "fs/meta.h"
+#include "fs/resolve.h"
 
 #include <errno.h>
 
@@ -19,11 +20,13 @@ static ssize_t no_source(void *state, uint64_t offset, void *data, size_t len)
 }
 
 /* Stores an empty record if there is none. */
-static int claim(struct mount *mount, const char *name, const struct interrupt *interrupt,
-		 struct remote_stored *ret_stored)
+static int claim(struct mount *mount, const char *name, const struct labels *labels,
+		 const struct interrupt *interrupt, struct remote_stored *ret_stored)
 {
 	const struct remote_put put = {
 		.key = name,
+		.content_type = labels->content_type,
+		.encoding = labels->encoding,
 		.only_new = true,
 		.durability = DURABILITY_MEMORY,
 		.source = no_source,
@@ -102,6 +105,8 @@ int files_create(struct mount *mount, const struct files_create *create,
 	struct remote_stored stored = { .mtime_ns = 0 };
 	struct staging *staging;
 	struct inode *inode;
+	struct labels labels = { CONTENT_TYPE_DEFAULT, ENCODING_DEFAULT };
+	const struct inode *aside;
 	bool claimed, hidden;
 	int r;
 
@@ -116,11 +121,22 @@ int files_create(struct mount *mount, const struct files_create *create,
 	if (r < 0)
 		return r;
 	mutex_lock(&table->lock);
-	hidden = inode_is_hidden_locked(table, create->name, (struct version){ 0 });
+	aside = inode_hider_locked(table, create->name, (struct version){ 0 });
+	hidden = aside;
+	if (aside)
+		meta_labels_locked(aside, &labels);
 	mutex_unlock(&table->lock);
-	claimed = create->exclusive && kind == NAME_KEY && !hidden;
+	claimed = create->exclusive && kind == NAME_KEY;
 	if (claimed)
-		r = claim(mount, create->name, interrupt, &stored);
+		r = claim(mount, create->name, &labels, interrupt, &stored);
+	/* In the way is what became a temporary file here, unless it is something newer. */
+	if (r == -EEXIST && hidden) {
+		claimed = false;
+		r = resolve_name(mount, create->name, RESOLVE_NOW, interrupt, &inode);
+		if (r == 0)
+			inode_unref(table, inode);
+		r = r == -ENOENT ? 0 : r == 0 ? -EEXIST : r;
+	}
 	if (r < 0) {
 		staging_unref(staging);
 		return r;

@@ -24,6 +24,7 @@ static void handle_free(struct handle *handle)
 	inode->handles--;
 	stats_gauge_add(STATS_OPEN_FILES, -1);
 	inode->writers -= handle->writable;
+	inode->ending -= handle->ending;
 	last = inode->writers == 0 && (handle->writable || inode->handles == 0);
 	if (inode->handles == 0)
 		keeper_unwatch_locked(mount->keeper, &mount->inodes, inode);
@@ -94,12 +95,26 @@ static void log_given_up(struct handle *handle, int error)
 		  -error);
 }
 
+/* Of several that end at once the last to begin that is told so. */
+static bool ends_writing(struct handle *handle)
+{
+	bool last;
+
+	mutex_lock(&handle->mount->inodes.lock);
+	handle->ending = handle->writable;
+	handle->inode->ending += handle->ending;
+	last = handle->ending && handle->inode->ending == handle->inode->writers;
+	mutex_unlock(&handle->mount->inodes.lock);
+	return last;
+}
+
 void handle_close(struct handle *handle)
 {
 	int r;
 
-	/* A mapping may have changed the file after close() flushed it. */
-	if (handle->writable) {
+	/* A mapping may have changed the file after close() flushed it. What a later writer is in
+	 * the middle of is not ours to store. */
+	if (ends_writing(handle)) {
 		r = save_content(handle->mount, handle->inode, DURABILITY_MEMORY, NULL);
 		if (r < 0)
 			log_given_up(handle, r);

@@ -12,6 +12,7 @@ struct handle {
 	struct inode *inode; /* a reference */
 	struct reader *reader;
 	bool writable;
+	bool ending; /* protected by inodes.lock */
 };
 
 /* Takes a reference to the inode of its own. */

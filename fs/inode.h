@@ -76,6 +76,7 @@ struct inode {
 	unsigned mode; /* permissions, kept in memory only */
 	unsigned handles; /* open files */
 	unsigned writers; /* open for writing */
+	unsigned ending; /* of these, that are being closed */
 
 	/* Changing against sending. */
 	unsigned changing;

@@ -44,9 +44,10 @@ void local_names_deinit(struct local_names *local, struct mount *mount)
 	*local = (struct local_names){ 0 };
 }
 
+/* Somebody else may have removed the record that unsaved content began from. */
 static bool is_local(const struct inode *inode)
 {
-	return inode->linked && !inode->stored;
+	return inode->linked && (!inode->stored || inode->unsaved);
 }
 
 /* Local no more, but perhaps not seen yet by who comes back. */

@@ -37,21 +37,16 @@ static int check_owner(const struct mount *mount, const struct stat *attr, int t
 	return 0;
 }
 
-/* truncate(2) has no close() that would flush. */
+/* truncate(2) has no close() that would flush, unlike ftruncate(2). Whether others have the file
+ * open does not tell them apart: one that was closed just now may not have been released yet. */
 static int truncate_file(struct mount *mount, struct inode *inode, uint64_t size_bytes,
-			 const struct interrupt *interrupt)
+			 bool by_handle, const struct interrupt *interrupt)
 {
-	bool open;
 	int r;
 
 	r = content_truncate(mount, inode, size_bytes, interrupt);
-	if (r < 0)
+	if (r < 0 || by_handle)
 		return r;
-	mutex_lock(&mount->inodes.lock);
-	open = inode->writers > 0;
-	mutex_unlock(&mount->inodes.lock);
-	if (open)
-		return 0;
 	r = save_content(mount, inode, DURABILITY_MEMORY, interrupt);
 	content_release(mount, inode);
 	return r;
@@ -81,7 +76,7 @@ static int set_mtime(struct mount *mount, struct inode *inode, const struct stat
 }
 
 static int set_attributes(struct mount *mount, struct inode *inode, const struct stat *attr,
-			  int to_set, const struct interrupt *interrupt)
+			  int to_set, bool by_handle, const struct interrupt *interrupt)
 {
 	int r = check_owner(mount, attr, to_set);
 
@@ -91,9 +86,9 @@ static int set_attributes(struct mount *mount, struct inode *inode, const struct
 	if (inode == &mount->inodes.root)
 		return to_set & (FUSE_SET_ATTR_SIZE | FUSE_SET_ATTR_MODE) ? -EPERM : 0;
 	if (to_set & FUSE_SET_ATTR_SIZE) {
-		r = attr->st_size < 0
-			    ? -EINVAL
-			    : truncate_file(mount, inode, (uint64_t)attr->st_size, interrupt);
+		r = attr->st_size < 0 ? -EINVAL
+				      : truncate_file(mount, inode, (uint64_t)attr->st_size,
+						      by_handle, interrupt);
 		if (r < 0)
 			return r;
 	}
@@ -117,8 +112,7 @@ void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 	struct inode *inode = ops_inode(mount, ino);
 	int r;
 
-	(void)fi;
-	r = set_attributes(mount, inode, attr, to_set, &interrupt);
+	r = set_attributes(mount, inode, attr, to_set, fi != NULL, &interrupt);
 	if (r < 0)
 		ops_reply_error(req, r);
 	else

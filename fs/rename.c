@@ -208,6 +208,28 @@ static int rename_over(struct rename *rename, struct inode *replaced)
 	return r;
 }
 
+/* A record that is hidden here because it became a temporary file does not stand in the way: what
+ * @to names here is nothing. */
+static int overwrite_hidden(struct rename *rename)
+{
+	struct inode_table *table = &rename->mount->inodes;
+	struct inode *found;
+	bool hidden;
+	int r;
+
+	mutex_lock(&table->lock);
+	hidden = inode_is_hidden_locked(table, rename->to, (struct version){ 0 });
+	mutex_unlock(&table->lock);
+	if (!rename->only_new || !hidden)
+		return 0;
+	r = resolve_name(rename->mount, rename->to, RESOLVE_NOW, rename->interrupt, &found);
+	if (r == 0)
+		inode_unref(table, found);
+	else if (r == -ENOENT)
+		rename->only_new = false;
+	return r == -ENOENT ? 0 : r == 0 ? -EEXIST : r;
+}
+
 int files_rename(struct mount *mount, const char *from, const char *to, bool only_new,
 		 const struct interrupt *interrupt)
 {
@@ -222,7 +244,9 @@ int files_rename(struct mount *mount, const char *from, const char *to, bool onl
 		return r;
 	if (strcmp(from, to) == 0)
 		return only_new ? -EEXIST : 0;
-	r = resolve_name(mount, from, RESOLVE_RECENT, interrupt, &rename.source);
+	r = overwrite_hidden(&rename);
+	if (r == 0)
+		r = resolve_name(mount, from, RESOLVE_RECENT, interrupt, &rename.source);
 	if (r < 0)
 		return r;
 	r = inode_reserve_name(&mount->inodes, rename.source);

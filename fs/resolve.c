@@ -275,6 +275,7 @@ static bool is_being_created(struct mount *mount, const char *name, pid_t pid)
 int resolve_lookup(struct mount *mount, const char *name, pid_t pid,
 		   const struct interrupt *interrupt, struct inode **ret_inode)
 {
+	uint64_t since;
 	int r;
 
 	if (is_being_created(mount, name, pid))
@@ -283,6 +284,8 @@ int resolve_lookup(struct mount *mount, const char *name, pid_t pid,
 	if (r == -ENOENT && name_classify(name) == NAME_KEY) {
 		mutex_lock(&mount->inodes.lock);
 		absent_note(&mount->absent, pid, inode_name_st_ino(name));
+		/* An open that was told ESTALE ends here. */
+		(void)reopen_take(&mount->reopen, pid, inode_name_st_ino(name), &since);
 		mutex_unlock(&mount->inodes.lock);
 	}
 	return r;

@@ -153,7 +153,8 @@ static void a_record_made_anew_keeps_the_labels_of_the_one_that_was_moved_aside(
 	inode_set_hides_locked(table, aside, strdup("00ff"), (struct version){ .sequence = 2 });
 	mutex_unlock(&table->lock);
 	assert_int_equal(create(world, "00ff", true, &inode), 0);
-	assert_int_equal(fs_router_requests(&world->router), 0);
+	assert_string_equal(fs_request_field(world->router.last, "Content-Type"), "text/plain");
+	assert_string_equal(fs_request_field(world->router.last, "HexKV-Encoding"), "utf-8");
 	assert_string_equal(inode->content_type, "text/plain");
 	assert_string_equal(inode->encoding, "utf-8");
 	inode_unref(table, aside);

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Random operations on real mounts of a real cluster. One seed is one sequence of steps. The files:
+ *
+ *   main.c      options
+ *   random.h    the numbers of a seed; report.c: what a failure tells
+ *   site.c      a mount that is begun and ended; side.c: HTTP past it
+ *   world.c     the model
+ *   exact.c     one thread and the model: exact_open.c, exact_map.c, exact_name.c, exact_side.c
+ *               are its steps
+ */
+#include "tests/mount/exact.h"
+#include "tests/mount/report.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+static const char usage[] =
+	"usage: mount_random --program HEXKV-FS --url ROUTER --dir DIR [--seed N] [--steps M]\n"
+	"       [--until STEP] [--seconds S] [--mounts 1|2] [--keys 1-8] [--options LIST]\n"
+	"       [--no-remounts] [--checks] [--trace]\n"
+	"\n"
+	"Mounts ROUTER in directories that it makes in DIR, and does M random steps there, or as\n"
+	"many as S seconds allow. --until stops at a step, as if it had failed. --keys 1 works on\n"
+	"one file alone, --checks looks at all records after each step, --trace prints every "
+	"step.\n";
+
+enum { OPTION_TRACE = 256, OPTION_NO_REMOUNTS, OPTION_CHECKS };
+
+struct arguments {
+	struct exact_options exact;
+	const char *program, *url, *dir, *options;
+	bool trace;
+};
+
+static bool parse(int argc, char **argv, struct arguments *ret)
+{
+	static const struct option options[] = {
+		{ "program", required_argument, NULL, 'p' },
+		{ "url", required_argument, NULL, 'u' },
+		{ "dir", required_argument, NULL, 'd' },
+		{ "seed", required_argument, NULL, 's' },
+		{ "steps", required_argument, NULL, 'n' },
+		{ "until", required_argument, NULL, 'U' },
+		{ "seconds", required_argument, NULL, 'S' },
+		{ "mounts", required_argument, NULL, 'm' },
+		{ "keys", required_argument, NULL, 'k' },
+		{ "options", required_argument, NULL, 'o' },
+		{ "no-remounts", no_argument, NULL, OPTION_NO_REMOUNTS },
+		{ "checks", no_argument, NULL, OPTION_CHECKS },
+		{ "trace", no_argument, NULL, OPTION_TRACE },
+		{ 0 },
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (c) {
+		case 'p':
+			ret->program = optarg;
+			break;
+		case 'u':
+			ret->url = optarg;
+			break;
+		case 'd':
+			ret->dir = optarg;
+			break;
+		case 's':
+			ret->exact.seed = strtoull(optarg, NULL, 10);
+			break;
+		case 'n':
+			ret->exact.steps = strtoull(optarg, NULL, 10);
+			break;
+		case 'U':
+			ret->exact.until = strtoull(optarg, NULL, 10);
+			break;
+		case 'S':
+			ret->exact.seconds = strtoull(optarg, NULL, 10);
+			break;
+		case 'm':
+			ret->exact.mounts = (unsigned)strtoul(optarg, NULL, 10);
+			break;
+		case 'k':
+			ret->exact.keys = (unsigned)strtoul(optarg, NULL, 10);
+			break;
+		case 'o':
+			ret->options = optarg;
+			break;
+		case OPTION_NO_REMOUNTS:
+			ret->exact.remounts = false;
+			break;
+		case OPTION_CHECKS:
+			ret->exact.checks = true;
+			break;
+		case OPTION_TRACE:
+			ret->trace = true;
+			break;
+		default:
+			return false;
+		}
+	}
+	return optind == argc && ret->program && ret->url && ret->dir && ret->exact.mounts >= 1 &&
+	       ret->exact.mounts <= WORLD_MOUNTS && ret->exact.keys >= 1 &&
+	       ret->exact.keys <= WORLD_KEYS;
+}
+
+int main(int argc, char **argv)
+{
+	struct arguments arguments = {
+		.exact = {
+			.seed = (uint64_t)time(NULL),
+			.steps = 1000,
+			.mounts = 1,
+			.keys = WORLD_KEYS,
+			.remounts = true,
+		},
+	};
+	struct site sites[WORLD_MOUNTS] = { 0 };
+
+	if (!parse(argc, argv, &arguments)) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	report_init(arguments.exact.seed, arguments.trace);
+	for (unsigned i = 0; i < arguments.exact.mounts; i++) {
+		struct site *site = &sites[i];
+
+		site->program = arguments.program;
+		site->url = arguments.url;
+		site->options = arguments.options;
+		snprintf(site->path, sizeof(site->path), "%s/random-%u", arguments.dir, i);
+		snprintf(site->log, sizeof(site->log), "%s/random-%u.log", arguments.dir, i);
+		mkdir(site->path, 0700);
+	}
+	sites_keep(sites, arguments.exact.mounts);
+	for (unsigned i = 0; i < arguments.exact.mounts; i++)
+		site_begin(i);
+	arguments.exact.sites = sites;
+	if (side_new(arguments.url, &arguments.exact.side) < 0)
+		report_fail("no memory for a client");
+	exact_run(&arguments.exact);
+	for (unsigned i = 0; i < arguments.exact.mounts; i++)
+		if (site_end(i, SITE_TERMINATE) != 0)
+			report_fail("the mount did not end well: %s", sites[i].log);
+	side_free(arguments.exact.side);
+	printf("seed %" PRIu64 ": no difference\n", arguments.exact.seed);
+	return 0;
+}

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# Random operations on real mounts against a model that knows what each must give. What fails says
+# which seed and step it was; HEXKV_SEED=N tries that seed alone.
+
+# shellcheck source=tests/system/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+RANDOM_BIN=$BUILD/tests/mount/mount_random
+
+# random_run NAME ARGUMENTS...: in a directory of its own.
+random_run()
+{
+	local name=$1 seed=${HEXKV_SEED:-$((RANDOM * 32768 + RANDOM))}
+	shift
+	mkdir -p "$TMP/$name"
+	"$RANDOM_BIN" --program "$FS_BIN" --url "$ROUTER" --dir "$TMP/$name" --seed "$seed" "$@" ||
+		fail "mount_random $*; $(tail -5 "$TMP/$name"/*.log)"
+	! grep -l -E 'Sanitizer|runtime error' "$TMP/$name"/*.log || fail "$(cat "$TMP/$name"/*.log)"
+}
+
+two_mounts_agree_with_the_model()
+{
+	random_run two --mounts 2 --steps $((STEPS * 5))
+}
+
+one_mount_agrees_with_the_model()
+{
+	random_run one --mounts 1 --steps $((STEPS * 3))
+}
+
+one_file_agrees_with_the_model()
+{
+	random_run file --mounts 1 --keys 1 --steps $((STEPS * 2))
+}
+
+STEPS=400
+[[ -z ${HEXKV_LONG:-} ]] || STEPS=15000
+need_fuse
+cluster_start 2
+run_cases two_mounts_agree_with_the_model one_mount_agrees_with_the_model \
+	one_file_agrees_with_the_model

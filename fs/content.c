@@ -248,6 +248,8 @@ static int bound_gaps(struct mount *mount, struct inode *inode, struct staging *
 
 static void changed_locked(struct mount *mount, struct inode *inode) REQUIRES(&mount->inodes.lock)
 {
+	if (!inode->unsaved)
+		inode_set_made_here_locked(&mount->inodes, inode);
 	inode->unsaved = true;
 	inode->synced = false;
 	inode->mtime_set = false;

@@ -148,6 +148,12 @@ static void leave_ring(struct inode_table *table, struct inode *inode)
 	inode->from_elsewhere = false;
 }
 
+void inode_set_made_here_locked(struct inode_table *table, struct inode *inode)
+{
+	leave_ring(table, inode);
+	ring_add(&table->made_here, inode);
+}
+
 void inode_name_locked(const struct inode *inode, char ret_name[NAME_BYTES_MAX + 1])
 {
 	strcpy(ret_name, inode->filename);
@@ -271,9 +277,7 @@ void inode_rename_locked(struct inode_table *table, struct inode *inode, const c
 	strcpy(inode->filename, name);
 	inode->st_ino = inode_name_st_ino(name);
 	inode->kind = name_classify(name) == NAME_KEY ? INODE_RECORD : INODE_TEMPORARY;
-	/* It may be one that only this mount has now. */
-	leave_ring(table, inode);
-	ring_add(&table->made_here, inode);
+	inode_set_made_here_locked(table, inode);
 	inode_link_locked(table, inode);
 	inode_unref_locked(table, inode, 1);
 }

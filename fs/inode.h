@@ -127,6 +127,9 @@ struct inode *inode_new_locked(struct inode_table *table, enum inode_kind kind, 
 /* A record that the router told of. */
 struct inode *inode_new_from_elsewhere_locked(struct inode_table *table, const char *name)
 	REQUIRES(&table->lock);
+/* Perhaps only this mount has it from now on. */
+void inode_set_made_here_locked(struct inode_table *table, struct inode *inode)
+	REQUIRES(&table->lock);
 /* A copy of its name. */
 void inode_name_locked(const struct inode *inode, char ret_name[NAME_BYTES_MAX + 1]);
 /* The first one that is @wanted, borrowed; NULL if there is none. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs/pin.h"
 
+#include "fs/stats.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +13,7 @@ struct pin *pin_new(const char *key, struct version version, const char *token, 
 
 	if (!pin)
 		return NULL;
+	stats_gauge_add(STATS_PINS, 1);
 	atomic_init(&pin->references, 1);
 	pin->version = version;
 	pin->until_ms = until_ms;
@@ -29,7 +32,9 @@ struct pin *pin_ref(struct pin *pin)
 
 struct pin *pin_unref(struct pin *pin)
 {
-	if (pin && atomic_fetch_sub(&pin->references, 1) == 1)
-		free(pin);
+	if (!pin || atomic_fetch_sub(&pin->references, 1) != 1)
+		return NULL;
+	stats_gauge_add(STATS_PINS, -1);
+	free(pin);
 	return NULL;
 }

@@ -43,7 +43,7 @@ every_option_of_a_program_is_in_its_page_and_no_other()
 every_mount_option_is_in_the_page_and_no_other()
 {
 	"$FS_BIN" --help | awk '/^Mount options/ { inside = 1; next } /^Other/ { inside = 0 } inside' |
-		grep -oE '^  [a-z_]+(=[A-Z]+)?  ' | tr -d ' ' | sed 's/=.*//' | sort >"$TMP/of-help"
+		grep -oE '^  [a-z_]+(=[^ ]+)?  ' | tr -d ' ' | sed 's/=.*//' | sort >"$TMP/of-help"
 	(($(wc -l <"$TMP/of-help") > 10)) || fail "--help names too few: $(cat "$TMP/of-help")"
 	section "$PAGES/hexkv-fs.1.scd" 'MOUNT OPTIONS' | grep -oE '^\*[a-z_]+\*' | tr -d '*' |
 		sort >"$TMP/of-page"

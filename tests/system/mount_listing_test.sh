@@ -15,7 +15,7 @@ SEEDS='1 2'
 STEPS=2000
 if [[ -n ${HEXKV_LONG:-} ]]; then
 	NAMES=1000000
-	SEEDS=$(seq -s ' ' 100 119)
+	SEEDS=$(seq -s " " 100 107)
 	STEPS=10000
 fi
 PAGES=$(((NAMES + 999) / 1000 + 4))

@@ -229,7 +229,7 @@ static void serve_locked(struct keeper *keeper, struct keeper_watch *watch)
 static struct keeper_watch *next_locked(struct keeper *keeper, uint64_t *ret_at_ms)
 {
 	uint64_t now = clock_monotonic_ms();
-	bool fair = keeper->failing < (keeper->thread_count + 1) / 2;
+	bool fair = keeper->failing < (keeper->options.threads + 1) / 2;
 
 	*ret_at_ms = UINT64_MAX;
 	for (struct keeper_watch *watch = keeper->ring.next; watch != &keeper->ring;

@@ -13,6 +13,7 @@
 #include "lib/log.h"
 #include "lib/mutex.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -319,6 +320,14 @@ void server_block_signals(sigset_t *ret_signals)
 		*ret_signals = signals;
 }
 
+/* Streams take and give back buffers of up to a MiB all the time. Handed back to the kernel each
+ * time they would cost more in page faults than in copying. */
+static void keep_memory(void)
+{
+	mallopt(M_MMAP_THRESHOLD, 2 << 20);
+	mallopt(M_TRIM_THRESHOLD, 4 << 20);
+}
+
 int server_run(const struct server_options *options, const struct server_service *service,
 	       void *program)
 {
@@ -331,6 +340,7 @@ int server_run(const struct server_options *options, const struct server_service
 	sigset_t signals;
 	int r;
 
+	keep_memory();
 	server_block_signals(&signals);
 	server.workers = calloc(server.worker_count, sizeof(server.workers[0]));
 	if (!server.workers) {

@@ -37,6 +37,7 @@
 #include "fs/mount_helper.h"
 #include "fs/mountpoint.h"
 #include "fs/save.h"
+#include "fs/scratch.h"
 #include "fs/session.h"
 #include "fs/start.h"
 #include "lib/cleanup.h"
@@ -130,6 +131,7 @@ static int mount_init(const struct mount_options *options)
 
 	mount.options = options;
 	mount.began_ns = clock_monotonic_ns();
+	scratch_limit(options->staging_bytes);
 	opens_init(&mount.opens);
 	forget_init(&mount.forget);
 	inode_table_init(&mount.inodes, options->file_mode);

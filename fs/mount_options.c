@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define STAGING_BYTES_MIN  (1024 * 1024) /* less would hinder small files */
 #define PROGRAM            "hexkv-fs"
 #define EXIT_BAD_ARGUMENTS 2
 #define TIMEOUT_MS         20000
@@ -150,6 +151,17 @@ static int set_staging(struct parsing *p, const char *value)
 	return 0;
 }
 
+static int set_staging_size(struct parsing *p, const char *value)
+{
+	uint64_t bytes;
+
+	if (parse_size(value, &bytes) < 0 || bytes < STAGING_BYTES_MIN)
+		return complain("-o staging_size needs at least 1M bytes, with K, M or G, not '%s'",
+				value);
+	p->options->staging_bytes = bytes;
+	return 0;
+}
+
 static int set_token_file(struct parsing *p, const char *value)
 {
 	char *token;
@@ -268,6 +280,7 @@ static const struct mount_option mount_option_table[] = {
 	{ "rw", VALUE_NONE, set_rw },
 	{ "sloppy", VALUE_NONE, set_sloppy },
 	{ "staging", VALUE_NEEDED, set_staging },
+	{ "staging_size", VALUE_NEEDED, set_staging_size },
 	{ "timeout", VALUE_NEEDED, set_timeout },
 	{ "token_file", VALUE_NEEDED, set_token_file },
 	{ "uid", VALUE_NEEDED, set_uid },
@@ -487,6 +500,7 @@ static const char mount_options_help[] =
 	"opened,\n"
 	"                              replace it, or fail with ESTALE (overwrite)\n"
 	"  staging=DIR                 where unsaved content waits ($TMPDIR or /var/tmp)\n"
+	"  staging_size=BYTES          how much may wait in all, with K, M or G (no bound)\n"
 	"  token_file=FILE             show its first line as bearer token\n"
 	"  uid=N                       shown as the owner (you)\n"
 	"  gid=N                       shown as the group (yours)\n"

@@ -24,6 +24,7 @@ struct mount_options {
 	uint32_t attr_timeout_ms;
 	bool conflict_estale; /* what changed elsewhere since it was opened is not replaced */
 	const char *staging; /* directory of unsaved content */
+	uint64_t staging_bytes; /* of all unsaved content, 0: as many as there is room for */
 	const char *token; /* NULL: none */
 	const char *log_file; /* NULL: standard error */
 	const char *fsname; /* source in the list of mounts */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs/scratch.h"
 
+#include "fs/stats.h"
 #include "lib/log.h"
 
 #include <errno.h>
@@ -9,11 +10,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define FIRST_CAP 4096
 
 static atomic_size_t memory_in_use;
+static atomic_uint_least64_t limit_bytes;
+static atomic_uint_least64_t used_bytes;
+
+void scratch_limit(uint64_t bytes)
+{
+	atomic_store(&limit_bytes, bytes);
+}
 
 void scratch_init(struct scratch *scratch, const char *dir)
 {
@@ -30,6 +39,49 @@ static void free_memory_locked(struct scratch *scratch) REQUIRES(&scratch->lock)
 	scratch->len = scratch->cap = 0;
 }
 
+static void count_locked(struct scratch *scratch, uint64_t bytes) REQUIRES(&scratch->lock)
+{
+	stats_gauge_add(STATS_STAGED_BYTES, (int64_t)(bytes - scratch->counted));
+	atomic_fetch_add(&used_bytes, bytes - scratch->counted);
+	scratch->counted = bytes;
+}
+
+/* Counts what it takes now. */
+static void recount_locked(struct scratch *scratch) REQUIRES(&scratch->lock)
+{
+	int fd = atomic_load(&scratch->fd);
+	struct stat st;
+
+	if (fd < 0)
+		count_locked(scratch, scratch->cap);
+	else if (fstat(fd, &st) == 0)
+		count_locked(scratch, (uint64_t)st.st_blocks * 512);
+}
+
+static bool is_there_locked(const struct scratch *scratch, uint64_t offset, size_t len)
+	REQUIRES(&scratch->lock)
+{
+	int fd = atomic_load(&scratch->fd);
+
+	if (fd < 0)
+		return offset + len <= scratch->cap;
+	return lseek(fd, (off_t)offset, SEEK_HOLE) >= (off_t)(offset + len);
+}
+
+/* Counts @len bytes before they are written, so that others see them; recount_locked() follows. */
+static int reserve_locked(struct scratch *scratch, uint64_t offset, size_t len)
+	REQUIRES(&scratch->lock)
+{
+	uint64_t limit = atomic_load(&limit_bytes);
+	uint64_t before = scratch->counted;
+
+	count_locked(scratch, before + len);
+	if (limit == 0 || atomic_load(&used_bytes) <= limit)
+		return 0;
+	count_locked(scratch, before);
+	return is_there_locked(scratch, offset, len) ? 0 : -ENOSPC;
+}
+
 void scratch_deinit(struct scratch *scratch)
 {
 	int fd = atomic_load(&scratch->fd);
@@ -37,6 +89,7 @@ void scratch_deinit(struct scratch *scratch)
 	if (fd >= 0)
 		close(fd);
 	mutex_lock(&scratch->lock);
+	count_locked(scratch, 0);
 	free_memory_locked(scratch);
 	mutex_unlock(&scratch->lock);
 	mutex_deinit(&scratch->lock);
@@ -146,14 +199,16 @@ int scratch_write(struct scratch *scratch, uint64_t offset, const void *data, si
 	if (len == 0)
 		return 0;
 	mutex_lock(&scratch->lock);
-	if (grow_memory_locked(scratch, offset + len)) {
+	r = reserve_locked(scratch, offset, len);
+	if (r == 0 && grow_memory_locked(scratch, offset + len)) {
 		extend_locked(scratch, (size_t)offset + len);
 		memcpy(scratch->data + offset, data, len);
-	} else {
+	} else if (r == 0) {
 		r = need_file_locked(scratch, &fd);
 		if (r == 0)
 			r = write_all(fd, offset, data, len);
 	}
+	recount_locked(scratch);
 	mutex_unlock(&scratch->lock);
 	return r;
 }
@@ -172,6 +227,7 @@ int scratch_truncate(struct scratch *scratch, uint64_t size_bytes)
 		if (r == 0 && ftruncate(fd, (off_t)size_bytes) < 0)
 			r = -errno;
 	}
+	recount_locked(scratch);
 	mutex_unlock(&scratch->lock);
 	return r;
 }

@@ -3,6 +3,9 @@
  * Bytes that may be lost with the program: in memory while they are few, which most files are from
  * their beginning to their end, else in an unlinked temporary file.
  *
+ * All of a process together may be given a bound, beyond which writing fails with ENOSPC as on a
+ * full disk. Holes do not count, and what is written in place of something does not count twice.
+ *
  * Errors: 0 or a negative errno; what was there before stays. Threads: locks itself; reading what
  * is in a file waits for nobody who writes.
  */
@@ -26,7 +29,11 @@ struct scratch {
 	uint8_t *data;
 	size_t len;
 	size_t cap;
+	uint64_t counted; /* bytes that it takes of what all may have */
 };
+
+/* How many bytes all may have together, 0: as many as there is room for. */
+void scratch_limit(uint64_t bytes);
 
 /* @dir, for the temporary file, is borrowed. */
 void scratch_init(struct scratch *scratch, const char *dir);

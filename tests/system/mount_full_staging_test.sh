@@ -77,6 +77,62 @@ what_was_written_before_the_disk_was_full_can_still_be_stored()
 	expect_same_file "$TMP/part" "$TMP/back"
 }
 
+# The same on a disk that has room, within a bound of our own.
+a_bound_on_all_of_it_is_kept_as_if_the_disk_were_full()
+{
+	mount_stop
+	FS_ARGS=(-o "staging=$TMP,staging_size=2M")
+	mount_start
+	random_file "$TMP/large" 3000000
+	put 00af before
+	fails_with 'No space left' cp "$TMP/large" "$MNT/00af"
+	fails_with 'No space left' dd if="$TMP/large" of="$MNT/00b0" bs=100000 status=none
+	expect_within 5 staged_bytes_are 0
+	echo after >"$MNT/00af"
+	expect_equal after "$(value_of 00af)"
+	# What is there can be flushed, changed in place, or removed, and then there is room again.
+	python3 - "$MNT" "$TMP/large" <<-'END' || fail "ended with $?"
+		import errno, os, sys, time
+		data = open(sys.argv[2], 'rb').read()
+		def fill(name, size):
+		    file = os.open(sys.argv[1] + '/' + name, os.O_CREAT | os.O_RDWR)
+		    assert os.write(file, data[:size]) == size
+		    return file
+		one, other = fill('00b1', 1000000), fill('00b2', 900000)
+		try:
+		    at = 1000000
+		    while at < 1300000:
+		        at += os.pwrite(one, data[:1300000 - at], at)
+		    sys.exit('nothing was refused')
+		except OSError as error:
+		    assert error.errno == errno.ENOSPC
+		assert os.pwrite(one, b'changed', 500000) == 7
+		os.unlink(sys.argv[1] + '/00b2')
+		os.close(other)
+		# The kernel forgets it in its own time.
+		deadline = time.monotonic() + 20
+		while at < 1300000:
+		    try:
+		        at += os.pwrite(one, data[:1300000 - at], at)
+		    except OSError as error:
+		        assert error.errno == errno.ENOSPC and time.monotonic() < deadline
+		        time.sleep(0.02)
+		os.close(one)
+	END
+	expect_equal 1300000 "$(value_of 00b1 | wc -c)"
+	expect_within 5 staged_bytes_are 0
+}
+
+staged_bytes()
+{
+	awk '$1 == "hexkv_fs_staged_bytes" { print $2 }' "$MNT/.stats"
+}
+
+staged_bytes_are()
+{
+	[[ $(staged_bytes) == "$1" ]]
+}
+
 need_command python3
 small_disk "$TMP/staging" 2m
 FS_ARGS=(-o "staging=$TMP/staging")
@@ -84,5 +140,6 @@ cluster_start
 mount_start
 run_cases a_file_that_does_not_fit_is_refused_and_others_are_stored \
 	a_large_record_is_read_appended_to_and_removed_without_losing_any_of_it \
-	what_was_written_before_the_disk_was_full_can_still_be_stored
+	what_was_written_before_the_disk_was_full_can_still_be_stored \
+	a_bound_on_all_of_it_is_kept_as_if_the_disk_were_full
 mount_stop

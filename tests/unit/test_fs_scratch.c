@@ -161,6 +161,36 @@ static void it_is_as_plain_bytes(void **state)
 	scratch_deinit(&scratch);
 }
 
+/* What a file takes of a disk is counted in its blocks. */
+#define BLOCKS_BYTES (16 * 1024)
+
+static void all_together_stay_below_their_bound(void **state)
+{
+	struct scratch one, other;
+	static char data[1024 * 1024];
+
+	(void)state;
+	scratch_init(&one, directory());
+	scratch_init(&other, directory());
+	scratch_limit(5 * sizeof(data) + BLOCKS_BYTES);
+	assert_int_equal(scratch_write(&other, 0, data, sizeof(data)), 0);
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(scratch_write(&one, i * sizeof(data), data, sizeof(data)), 0);
+	assert_int_equal(scratch_write(&one, 4 * sizeof(data), data, sizeof(data)), -ENOSPC);
+	/* What has a place already may change. */
+	assert_int_equal(scratch_write(&one, sizeof(data), data, sizeof(data)), 0);
+	/* Holes take none. */
+	assert_int_equal(scratch_truncate(&one, 100 * sizeof(data)), 0);
+	assert_int_equal(scratch_write(&one, 50 * sizeof(data), data, sizeof(data)), -ENOSPC);
+	assert_int_equal(scratch_truncate(&one, 3 * sizeof(data)), 0);
+	assert_int_equal(scratch_write(&other, sizeof(data), data, sizeof(data)), 0);
+	assert_int_equal(scratch_write(&other, 2 * sizeof(data), data, sizeof(data)), -ENOSPC);
+	scratch_deinit(&one);
+	assert_int_equal(scratch_write(&other, 2 * sizeof(data), data, sizeof(data)), 0);
+	scratch_deinit(&other);
+	scratch_limit(0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -170,6 +200,7 @@ int main(void)
 		cmocka_unit_test(without_a_place_for_the_file_few_bytes_stay),
 		cmocka_unit_test(memory_for_all_of_them_is_bounded),
 		cmocka_unit_test(it_is_as_plain_bytes),
+		cmocka_unit_test(all_together_stay_below_their_bound),
 	};
 
 	return cmocka_run_group_tests_name("fs_scratch", tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs/content.h"
 
+#include "fs/base.h"
 #include "fs/keeper.h"
 #include "fs/stats.h"
 #include "lib/cleanup.h"
@@ -10,9 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GAPS_MAX     1024
 #define READ_RETRIES 3
-#define FETCH_BYTES  (8 * 1024 * 1024)
 
 DEFINE_CLEANUP(struct staging *, staging_unref)
 DEFINE_CLEANUP(struct upload *, upload_unref)
@@ -191,59 +190,16 @@ static int staging_need(struct mount *mount, struct inode *inode, bool empty,
 	return 0;
 }
 
-struct fill {
-	struct staging *staging;
-};
-
-static int fill_sink(void *state, uint64_t offset, const void *data, size_t len)
-{
-	return staging_fill(((struct fill *)state)->staging, offset, data, len);
-}
-
-/* Fetches what the staging file still lacks of its base. */
-static int fill_gaps(struct mount *mount, const struct view *view, struct staging *staging,
-		     const struct interrupt *interrupt)
-{
-	struct fill fill = { .staging = staging };
-	struct remote_range range = {
-		.key = view->pin ? view->pin->key : view->name,
-		.version = view->pin ? view->pin->version : view->version,
-		.token = view->pin ? view->pin->token : NULL,
-		.sink = fill_sink,
-		.state = &fill,
-	};
-
-	while (staging_first_gap(staging, &range.offset, &range.len)) {
-		int r;
-
-		if (range.len > FETCH_BYTES)
-			range.len = FETCH_BYTES;
-		r = remote_read(mount->remote, &range, interrupt);
-		if (r == -ESTALE && range.token && was_moved(view)) {
-			range.key = view->name;
-			range.version = view->version;
-			range.token = NULL;
-			continue;
-		}
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-/* Writes scattered over a large record: fetch the rest rather than remember every gap. */
+/* Writes scattered over a large record: not every gap is remembered. */
 static int bound_gaps(struct mount *mount, struct inode *inode, struct staging *staging,
 		      const struct interrupt *interrupt)
 {
-	struct view view;
-	int r;
+	_cleanup_(base_deinit) struct base base = { 0 };
 
-	if (staging_gap_count(staging) < GAPS_MAX)
+	if (staging_gap_count(staging) == 0)
 		return 0;
-	view_take(mount, inode, &view);
-	r = fill_gaps(mount, &view, staging, interrupt);
-	view_drop(&view);
-	return r;
+	base_init(&base, mount, inode, staging, interrupt);
+	return base_bound(&base);
 }
 
 static void changed_locked(struct mount *mount, struct inode *inode) REQUIRES(&mount->inodes.lock)
@@ -349,16 +305,11 @@ int content_truncate(struct mount *mount, struct inode *inode, uint64_t size_byt
 int content_bring(struct mount *mount, struct inode *inode, const struct interrupt *interrupt)
 {
 	_cleanup_(staging_unrefp) struct staging *staging = NULL;
-	struct view view;
-	int r;
+	_cleanup_(base_deinit) struct base base = { 0 };
+	int r = staging_need(mount, inode, false, &staging);
 
-	r = staging_need(mount, inode, false, &staging);
-	if (r < 0)
-		return r;
-	view_take(mount, inode, &view);
-	r = fill_gaps(mount, &view, staging, interrupt);
-	view_drop(&view);
-	return r;
+	base_init(&base, mount, inode, staging, interrupt);
+	return r < 0 ? r : base_fetch(&base);
 }
 
 int content_keep(struct mount *mount, struct inode *inode, const struct interrupt *interrupt)

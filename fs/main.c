@@ -24,7 +24,7 @@
  *   inode.c          what the kernel's node ids stand for
  *   forget.c         telling the kernel what it need not keep
  *   names.c          keys, temporary names, and names that are refused
- *   upload.c         sending content while it is written
+ *   upload.c         sending content while it is written; base.c: what is not here of it
  *   staging.c        changed content until it is stored; scratch.c: its bytes
  *   value.c          small values
  *   pin.c            a version that its leader keeps; keeper.c: renewing those of open files

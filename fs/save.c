@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs/save.h"
 
+#include "fs/base.h"
 #include "fs/conflict.h"
 #include "fs/content.h"
+#include "fs/keeper.h"
 #include "fs/meta.h"
 #include "lib/cleanup.h"
 #include "lib/clock.h"
@@ -28,6 +30,9 @@ static void saved_locked(struct mount *mount, struct inode *inode, uint64_t ques
 	inode->version = stored->version;
 	/* Its content is another now, and all of it is here. */
 	inode_set_pin_locked(inode, NULL);
+	/* What found no room here is read from the new version. */
+	if (inode->staging && staging_gap_count(inode->staging) > 0)
+		keeper_watch_locked(mount->keeper, &mount->inodes, inode);
 	inode->mtime_ns = stored->mtime_ns;
 	inode->size_bytes = inode_size_locked(inode);
 	inode->unsaved = false;
@@ -73,7 +78,8 @@ static int send_content(struct mount *mount, struct inode *inode, struct remote_
 static int store_content(struct mount *mount, struct inode *inode, enum durability durability,
 			 const struct version *over, const struct interrupt *interrupt)
 {
-	struct remote_put put = { .durability = durability, .source = staging_source };
+	struct remote_put put = { .durability = durability, .source = base_read };
+	_cleanup_(base_deinit) struct base base = { 0 };
 	_cleanup_(staging_unrefp) struct staging *staging = NULL;
 	uint64_t question = inode_ask(&mount->inodes);
 	char name[NAME_BYTES_MAX + 1];
@@ -84,8 +90,6 @@ static int store_content(struct mount *mount, struct inode *inode, enum durabili
 	int r;
 
 	r = meta_need_labels(mount, inode, interrupt);
-	if (r == 0)
-		r = content_bring(mount, inode, interrupt);
 	if (r < 0)
 		return r;
 	mutex_lock(&mount->inodes.lock);
@@ -103,7 +107,8 @@ static int store_content(struct mount *mount, struct inode *inode, enum durabili
 	put.content_type = labels.content_type;
 	put.encoding = labels.encoding;
 	put.size_bytes = staging_size(staging);
-	put.state = staging;
+	base_init(&base, mount, inode, staging, interrupt);
+	put.state = &base;
 	r = send_content(mount, inode, &put, interrupt, &stored);
 	if (r == -ESTALE && unsure)
 		r = conflict_settle(mount, &put, interrupt, &stored);

@@ -227,18 +227,46 @@ uint64_t staging_run(struct staging *staging, uint64_t offset, bool *ret_in_base
 	return end > offset ? end - offset : 0;
 }
 
-bool staging_first_gap(struct staging *staging, uint64_t *ret_offset, uint64_t *ret_len)
+bool staging_gaps(struct staging *staging, uint64_t offset, uint64_t max, uint64_t *ret_start,
+		  uint64_t *ret_end)
 {
-	bool found;
+	uint64_t start = 0, end = 0;
+	size_t i;
 
 	mutex_lock(&staging->lock);
-	found = staging->gap_count > 0;
-	if (found) {
-		*ret_offset = staging->gaps[0].start;
-		*ret_len = staging->gaps[0].end - staging->gaps[0].start;
+	i = find_gap_locked(staging, offset);
+	if (i < staging->gap_count) {
+		start = staging->gaps[i].start > offset ? staging->gaps[i].start : offset;
+		for (; i < staging->gap_count && staging->gaps[i].start < start + max; i++)
+			end = staging->gaps[i].end - start < max ? staging->gaps[i].end
+								 : start + max;
 	}
 	mutex_unlock(&staging->lock);
-	return found;
+	if (end == 0)
+		return false;
+	*ret_start = start;
+	*ret_end = end;
+	return true;
+}
+
+bool staging_narrowest_gaps(struct staging *staging, size_t count, uint64_t *ret_start,
+			    uint64_t *ret_end)
+{
+	uint64_t best = UINT64_MAX;
+
+	mutex_lock(&staging->lock);
+	for (size_t i = 0; i + count <= staging->gap_count; i++) {
+		uint64_t start = staging->gaps[i].start;
+		uint64_t end = staging->gaps[i + count - 1].end;
+
+		if (end - start >= best)
+			continue;
+		best = end - start;
+		*ret_start = start;
+		*ret_end = end;
+	}
+	mutex_unlock(&staging->lock);
+	return best < UINT64_MAX;
 }
 
 size_t staging_gap_count(struct staging *staging)

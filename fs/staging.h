@@ -34,8 +34,14 @@ int staging_truncate(struct staging *staging, uint64_t size_bytes);
 ssize_t staging_read(struct staging *staging, uint64_t offset, void *data, size_t len);
 /* How far the bytes from @offset on are all here or all still in the base; at most to the end. */
 uint64_t staging_run(struct staging *staging, uint64_t offset, bool *ret_in_base);
-/* The first part of the base that is not here; false if there is none. */
-bool staging_first_gap(struct staging *staging, uint64_t *ret_offset, uint64_t *ret_len);
+/* From the first missing byte of the base at or behind @offset to the last of the @max bytes that
+ * begin there; false if none is missing. */
+bool staging_gaps(struct staging *staging, uint64_t offset, uint64_t max, uint64_t *ret_start,
+		  uint64_t *ret_end);
+/* Of all runs of @count missing parts that follow each other the one that spans the fewest bytes;
+ * false if there are not so many. */
+bool staging_narrowest_gaps(struct staging *staging, size_t count, uint64_t *ret_start,
+			    uint64_t *ret_end);
 size_t staging_gap_count(struct staging *staging);
 /* Bytes of the base: taken where nothing newer has been written. */
 int staging_fill(struct staging *staging, uint64_t offset, const void *data, size_t len);

@@ -32,7 +32,9 @@ a_large_record_is_read_appended_to_and_removed_without_losing_any_of_it()
 	random_file "$TMP/large" 3000000
 	http -X PUT --data-binary "@$TMP/large" "$ROUTER/kv/00ad"
 	expect_same_file "$TMP/large" "$MNT/00ad"
-	fails_with 'No space left' sh -c "echo more | dd of='$MNT/00ad' oflag=append conv=notrunc,fsync"
+	# What is only sent on needs no room.
+	echo more | dd of="$MNT/00ad" oflag=append conv=notrunc,fsync status=none
+	echo more >>"$TMP/large"
 	value_of 00ad >"$TMP/back"
 	expect_same_file "$TMP/large" "$TMP/back"
 	expect_same_file "$TMP/large" "$MNT/00ad"

@@ -29,7 +29,7 @@ static void a_new_file_is_all_here(void **state)
 	struct staging *staging;
 	char data[16];
 	bool in_base;
-	uint64_t offset, len;
+	uint64_t start, end;
 
 	(void)state;
 	assert_int_equal(staging_new(directory(), 0, &staging), 0);
@@ -40,14 +40,14 @@ static void a_new_file_is_all_here(void **state)
 	assert_memory_equal(data, "\0\0\0abc", 6);
 	assert_int_equal(staging_run(staging, 0, &in_base), 6);
 	assert_false(in_base);
-	assert_false(staging_first_gap(staging, &offset, &len));
+	assert_false(staging_gaps(staging, 0, 100, &start, &end));
 	staging_unref(staging);
 }
 
 static void writing_closes_the_gap_that_it_covers(void **state)
 {
 	struct staging *staging;
-	uint64_t offset, len;
+	uint64_t start, end;
 	bool in_base;
 
 	(void)state;
@@ -62,10 +62,66 @@ static void writing_closes_the_gap_that_it_covers(void **state)
 	assert_int_equal(staging_run(staging, 45, &in_base), 5);
 	assert_false(in_base);
 	assert_int_equal(staging_truncate(staging, 45), 0);
-	assert_true(staging_first_gap(staging, &offset, &len));
-	assert_int_equal(offset, 0);
-	assert_int_equal(len, 40);
+	assert_true(staging_gaps(staging, 0, 100, &start, &end));
+	assert_int_equal(start, 0);
+	assert_int_equal(end, 40);
 	assert_int_equal(staging_gap_count(staging), 1);
+	staging_unref(staging);
+}
+
+static void expect_gaps(struct staging *staging, uint64_t offset, uint64_t max, uint64_t start,
+			uint64_t end)
+{
+	uint64_t got_start, got_end;
+
+	assert_true(staging_gaps(staging, offset, max, &got_start, &got_end));
+	assert_int_equal(got_start, start);
+	assert_int_equal(got_end, end);
+}
+
+static void gaps_that_are_near_are_named_together(void **state)
+{
+	struct staging *staging;
+	uint64_t start, end;
+
+	(void)state;
+	assert_int_equal(staging_new(directory(), 1000, &staging), 0);
+	assert_false(staging_narrowest_gaps(staging, 2, &start, &end));
+	for (uint64_t at = 100; at < 1000; at += at == 500 ? 50 : 100)
+		assert_int_equal(staging_write(staging, at, "xxxxxxxxxx", 10), 0);
+	expect_gaps(staging, 0, 5, 0, 5);
+	expect_gaps(staging, 0, 100, 0, 100);
+	expect_gaps(staging, 0, 110, 0, 100);
+	expect_gaps(staging, 0, 111, 0, 111);
+	expect_gaps(staging, 20, 300, 20, 320);
+	expect_gaps(staging, 105, 1000, 110, 1000);
+	assert_false(staging_gaps(staging, 1000, 10, &start, &end));
+	assert_true(staging_narrowest_gaps(staging, 2, &start, &end));
+	assert_int_equal(start, 410);
+	assert_int_equal(end, 550);
+	staging_unref(staging);
+}
+
+static void what_was_written_in_order_is_known(void **state)
+{
+	struct staging *staging;
+
+	(void)state;
+	assert_int_equal(staging_new(directory(), 0, &staging), 0);
+	assert_int_equal(staging_write(staging, 0, "abc", 3), 0);
+	assert_int_equal(staging_write(staging, 3, "def", 3), 0);
+	assert_int_equal(staging_in_order(staging), 6);
+	assert_int_equal(staging_write(staging, 5, "x", 1), 0);
+	assert_int_equal(staging_in_order(staging), 0);
+	assert_int_equal(staging_truncate(staging, 0), 0);
+	assert_int_equal(staging_write(staging, 0, "abc", 3), 0);
+	assert_int_equal(staging_in_order(staging), 3);
+	assert_int_equal(staging_truncate(staging, 2), 0);
+	assert_int_equal(staging_in_order(staging), 0);
+	staging_unref(staging);
+	assert_int_equal(staging_new(directory(), 3, &staging), 0);
+	assert_int_equal(staging_write(staging, 0, "abcd", 4), 0);
+	assert_int_equal(staging_in_order(staging), 0);
 	staging_unref(staging);
 }
 
@@ -210,6 +266,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_new_file_is_all_here),
 		cmocka_unit_test(writing_closes_the_gap_that_it_covers),
+		cmocka_unit_test(gaps_that_are_near_are_named_together),
+		cmocka_unit_test(what_was_written_in_order_is_known),
 		cmocka_unit_test(the_base_never_covers_what_was_written),
 		cmocka_unit_test(random_changes_agree_with_plain_bytes),
 		cmocka_unit_test(a_full_disk_is_an_error_and_leaves_the_size),

@@ -176,6 +176,27 @@ what_can_not_be_mounted_on_is_said()
 	unmount
 }
 
+a_mount_point_may_have_any_name()
+{
+	local plain=$MNT
+	MNT=$TMP/'a b\c,d'
+	mkdir "$MNT"
+	"$FS_BIN" "$ROUTER" "$MNT"
+	expect_sentence 2 'already a mount' "$FS_BIN" "$ROUTER" "$MNT"
+	echo named >"$MNT/00b0"
+	expect_equal named "$(value_of 00b0)"
+	umount "$MNT"
+	is_not_mounted "$MNT" || fail 'it is still mounted'
+	expect_within 20 all_ended "$TMP/a b"
+	MNT=$plain
+}
+
+# all_ended TEXT: no program has it in its command line but this test.
+all_ended()
+{
+	! pgrep -f "hexkv-fs .*$1" >/dev/null
+}
+
 urls_that_can_not_be_mounted_are_said()
 {
 	expect_sentence 2 'begins with http://' "$FS_BIN" "${ROUTER#http://}" "$MNT"
@@ -246,6 +267,7 @@ run_cases \
 	it_is_back_when_the_mount_answers_and_holds_nothing_open \
 	a_log_is_kept_where_it_was_asked_for \
 	what_can_not_be_mounted_on_is_said \
+	a_mount_point_may_have_any_name \
 	urls_that_can_not_be_mounted_are_said \
 	an_ipv6_address_and_a_cluster_that_is_away_can_be_mounted \
 	tokens_that_do_not_serve_are_said \

@@ -334,6 +334,30 @@ int content_keep(struct mount *mount, struct inode *inode, const struct interrup
 	return r;
 }
 
+int content_hold(struct mount *mount, struct inode *inode, const struct interrupt *interrupt)
+{
+	struct inode_table *table = &mount->inodes;
+	bool many;
+	int r;
+
+	mutex_lock(&table->lock);
+	many = inode->value && !inode->staging && inode_values_are_many_locked(table);
+	mutex_unlock(&table->lock);
+	if (!many)
+		return 0;
+	r = inode_begin_send(table, inode, interrupt);
+	if (r < 0)
+		return r;
+	r = content_bring(mount, inode, interrupt);
+	if (r == 0) {
+		mutex_lock(&table->lock);
+		inode_set_value_locked(table, inode, NULL);
+		mutex_unlock(&table->lock);
+	}
+	inode_end_send(table, inode);
+	return r;
+}
+
 /* Whether nobody needs what is stored to be kept here as well: those who still read it have it
  * pinned. */
 static bool may_let_go_locked(const struct inode *inode)

@@ -25,6 +25,9 @@ int content_truncate(struct mount *mount, struct inode *inode, uint64_t size_byt
  * pinned or, if it can't be, brought here; where the disk has no room for that they are told ESTALE
  * later. */
 int content_keep(struct mount *mount, struct inode *inode, const struct interrupt *interrupt);
+/* The file has been opened: if too many small values are in memory already, this one goes to a
+ * staging file. */
+int content_hold(struct mount *mount, struct inode *inode, const struct interrupt *interrupt);
 /* Brings here all of it that is not. The caller is between inode_begin_send() and
  * inode_end_send(). */
 int content_bring(struct mount *mount, struct inode *inode, const struct interrupt *interrupt);

@@ -366,6 +366,24 @@ static void forget_value_locked(struct inode_table *table, struct inode *inode)
 	inode->value = value_unref(inode->value);
 }
 
+/* Those who have a file open have its value nowhere else: what they hold stays. */
+static void make_room_for_values_locked(struct inode_table *table, const struct inode *newest)
+	REQUIRES(&table->lock)
+{
+	struct inode *inode = table->value_oldest, *next;
+
+	for (; inode != newest && table->value_bytes > VALUES_BYTES_MAX; inode = next) {
+		next = inode->value_next;
+		if (inode->handles == 0)
+			forget_value_locked(table, inode);
+	}
+}
+
+bool inode_values_are_many_locked(const struct inode_table *table)
+{
+	return table->value_bytes > VALUES_BYTES_MAX;
+}
+
 void inode_set_value_locked(struct inode_table *table, struct inode *inode, struct value *value)
 {
 	forget_value_locked(table, inode);
@@ -376,8 +394,7 @@ void inode_set_value_locked(struct inode_table *table, struct inode *inode, stru
 	*(table->value_newest ? &table->value_newest->value_next : &table->value_oldest) = inode;
 	table->value_newest = inode;
 	table->value_bytes += value->len;
-	while (table->value_bytes > VALUES_BYTES_MAX && table->value_oldest != inode)
-		forget_value_locked(table, table->value_oldest);
+	make_room_for_values_locked(table, inode);
 }
 
 void inode_set_pin_locked(struct inode *inode, struct pin *pin)

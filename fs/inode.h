@@ -168,9 +168,12 @@ bool inode_is_hidden_locked(struct inode_table *table, const char *name, struct 
 void inode_set_hides_locked(struct inode_table *table, struct inode *inode, char *key,
 			    struct version version) REQUIRES(&table->lock);
 
-/* Takes the reference to @value (NULL: none). Values are dropped, oldest first, beyond a bound. */
+/* Takes the reference to @value (NULL: none). Values of files that nobody has open are dropped,
+ * oldest first, beyond a bound. */
 void inode_set_value_locked(struct inode_table *table, struct inode *inode, struct value *value)
 	REQUIRES(&table->lock);
+/* There are more values than may stay in memory: those of files that are opened go elsewhere. */
+bool inode_values_are_many_locked(const struct inode_table *table) REQUIRES(&table->lock);
 /* Takes the reference to @pin (NULL: none). */
 void inode_set_pin_locked(struct inode *inode, struct pin *pin);
 /* What the router said about the record now. @value is taken, NULL: not at hand. */

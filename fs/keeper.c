@@ -87,7 +87,8 @@ static bool wants_pin_locked(const struct inode *inode)
 		return false;
 	/* Once it is pinned there is no need to keep it here. */
 	if (is_whole_locked(inode))
-		return inode->writers == 0 && inode->stored && !inode->unsaved && !inode->deleted;
+		return inode->writers == 0 && inode->stored && !inode->unsaved && !inode->deleted &&
+		       inode->size_bytes > VALUE_SMALL_MAX;
 	return inode->stored;
 }
 

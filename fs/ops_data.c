@@ -27,9 +27,10 @@ static int open_file(struct mount *mount, struct inode *inode, int flags, pid_t 
 	r = resolve_check_current(mount, inode, pid, interrupt);
 	if (r == 0)
 		r = handle_open(mount, inode, writable, ret_handle);
-	if (r < 0 || !(flags & O_TRUNC))
+	if (r < 0)
 		return r;
-	r = content_truncate(mount, inode, 0, interrupt);
+	r = flags & O_TRUNC ? content_truncate(mount, inode, 0, interrupt)
+			    : content_hold(mount, inode, interrupt);
 	if (r < 0)
 		handle_close(*ret_handle);
 	return r;

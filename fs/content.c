@@ -220,8 +220,11 @@ static int change_staging(struct staging *staging, struct upload *upload, bool t
 {
 	int r = upload ? upload_before_change(upload, offset) : 0;
 
-	if (r < 0)
+	/* One that has failed says so to writers; who truncates wants less. */
+	if (r < 0 && !truncate)
 		return r;
+	if (r < 0)
+		upload = NULL;
 	r = truncate ? staging_truncate(staging, offset)
 		     : staging_write(staging, offset, data, len);
 	if (upload)

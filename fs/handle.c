@@ -40,7 +40,7 @@ static void handle_abandon(struct opened *opened)
 	handle_free(container_of(opened, struct handle, opened));
 }
 
-/* -ESTALE: what it was is given up. */
+/* -ESTALE: what it was is given up, or was replaced or removed here before anybody kept it. */
 static int attach(struct handle *handle)
 {
 	struct mount *mount = handle->mount;
@@ -48,7 +48,11 @@ static int attach(struct handle *handle)
 	int r;
 
 	mutex_lock(&mount->inodes.lock);
-	r = inode_is_given_up_locked(inode) ? -ESTALE : 0;
+	if (inode_is_given_up_locked(inode) ||
+	    (inode->deleted && inode->handles == 0 && !inode_is_readable_locked(inode)))
+		r = -ESTALE;
+	else
+		r = 0;
 	if (r == 0) {
 		inode_ref_locked(inode);
 		inode->handles++;

@@ -442,6 +442,12 @@ bool inode_is_given_up_locked(const struct inode *inode)
 	return inode->conflict || (inode->deleted && inode->unsaved);
 }
 
+bool inode_is_readable_locked(const struct inode *inode)
+{
+	return inode->staging || inode->value || inode->size_bytes == 0 ||
+	       (inode->pin && clock_monotonic_ms() < inode->pin->until_ms);
+}
+
 uint64_t inode_size_locked(struct inode *inode)
 {
 	return inode->staging ? staging_size(inode->staging) : inode->size_bytes;

@@ -185,6 +185,8 @@ void inode_abandon_upload_locked(struct inode_table *table, struct inode *inode)
 	REQUIRES(&table->lock);
 /* Its content will never be stored: nobody may open it any more. */
 bool inode_is_given_up_locked(const struct inode *inode);
+/* What is stored no more can be read all the same: it is here, or pinned. */
+bool inode_is_readable_locked(const struct inode *inode);
 /* Current size, with what is unsaved. */
 uint64_t inode_size_locked(struct inode *inode);
 /* Its content is that of a record elsewhere unless something is unsaved. */

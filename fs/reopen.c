@@ -19,16 +19,23 @@ void reopen_note(struct reopen *reopen, pid_t pid, uint64_t st_ino, uint64_t sin
 	reopen->slots[slot].at_ms = clock_monotonic_ms();
 }
 
+bool reopen_expects(const struct reopen *reopen, pid_t pid, uint64_t st_ino)
+{
+	size_t slot = (size_t)pid % REOPEN_SLOTS;
+
+	return pid > 0 && reopen->slots[slot].pid == pid && reopen->slots[slot].st_ino == st_ino &&
+	       clock_monotonic_ms() - reopen->slots[slot].at_ms <= AGAIN_WITHIN_MS;
+}
+
 bool reopen_take(struct reopen *reopen, pid_t pid, uint64_t st_ino, uint64_t *ret_since)
 {
 	size_t slot = (size_t)pid % REOPEN_SLOTS;
+	bool expected = reopen_expects(reopen, pid, st_ino);
 
 	if (pid <= 0 || reopen->slots[slot].pid != pid)
 		return false;
 	reopen->slots[slot].pid = 0;
-	if (reopen->slots[slot].st_ino != st_ino ||
-	    clock_monotonic_ms() - reopen->slots[slot].at_ms > AGAIN_WITHIN_MS)
-		return false;
-	*ret_since = reopen->slots[slot].since;
-	return true;
+	if (expected)
+		*ret_since = reopen->slots[slot].since;
+	return expected;
 }

@@ -25,5 +25,7 @@ struct reopen {
 
 /* @pid is about to be told ESTALE. It may lose its slot to another thread, and asks again then. */
 void reopen_note(struct reopen *reopen, pid_t pid, uint64_t st_ino, uint64_t since);
+/* Whether @pid is about to try again. */
+bool reopen_expects(const struct reopen *reopen, pid_t pid, uint64_t st_ino);
 /* Whether @pid now tries again: *ret_since is from its first try, which is forgotten. */
 bool reopen_take(struct reopen *reopen, pid_t pid, uint64_t st_ino, uint64_t *ret_since);

@@ -272,6 +272,17 @@ static bool is_being_created(struct mount *mount, const char *name, pid_t pid)
 	return absent && asker_creates_exclusively(pid);
 }
 
+static bool is_tried_again(struct mount *mount, const char *name, pid_t pid)
+{
+	uint64_t st_ino = inode_name_st_ino(name);
+	bool again;
+
+	mutex_lock(&mount->inodes.lock);
+	again = reopen_expects(&mount->reopen, pid, st_ino);
+	mutex_unlock(&mount->inodes.lock);
+	return again;
+}
+
 int resolve_lookup(struct mount *mount, const char *name, pid_t pid,
 		   const struct interrupt *interrupt, struct inode **ret_inode)
 {
@@ -280,7 +291,9 @@ int resolve_lookup(struct mount *mount, const char *name, pid_t pid,
 
 	if (is_being_created(mount, name, pid))
 		return -ENOENT;
-	r = resolve_name(mount, name, RESOLVE_RECENT, interrupt, ret_inode);
+	r = resolve_name(mount, name,
+			 is_tried_again(mount, name, pid) ? RESOLVE_NOW : RESOLVE_RECENT, interrupt,
+			 ret_inode);
 	if (r == -ENOENT && name_classify(name) == NAME_KEY) {
 		mutex_lock(&mount->inodes.lock);
 		absent_note(&mount->absent, pid, inode_name_st_ino(name));
@@ -298,7 +311,7 @@ static bool is_current_locked(const struct inode *inode, bool again, uint64_t si
 		return false;
 	/* What was removed or replaced here has no name that would find it, but it may be whole. */
 	if (inode->deleted && inode->handles == 0)
-		return again && (inode->staging || inode->value);
+		return again && inode_is_readable_locked(inode);
 	if (inode_is_local_locked(inode) || (again && inode->known_by > since))
 		return true;
 	return inode->linked && inode->asked_at_ms > 0 &&

@@ -22,7 +22,8 @@ enum resolve_how {
 int resolve_name(struct mount *mount, const char *name, enum resolve_how how,
 		 const struct interrupt *interrupt, struct inode **ret_inode);
 /* The same for a look-up by the thread @pid. A name that it is about to create exclusively, after a
- * look-up that found none, is not asked for again: CREATE finds out. */
+ * look-up that found none, is not asked for again: CREATE finds out. One that it tries again to
+ * open gets an answer of the router's, which the open that follows may have too. */
 int resolve_lookup(struct mount *mount, const char *name, pid_t pid,
 		   const struct interrupt *interrupt, struct inode **ret_inode);
 /* For an open by the thread @pid: -ESTALE if its name stands for another version by now, or for

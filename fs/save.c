@@ -243,7 +243,8 @@ int save_as(struct mount *mount, struct inode *inode, const char *key, bool only
 	for (int i = 0; i < STORE_AS_RETRIES; i++) {
 		put.only_new = only_new;
 		put.replaces = NULL;
-		if (!only_new && !own_labels) {
+		/* Against a stream of changes the last try just replaces what is there. */
+		if (!only_new && !own_labels && i < STORE_AS_RETRIES - 1) {
 			r = remote_head(mount->remote, key, interrupt, &replaced);
 			if (r < 0 && r != -ENOENT)
 				return r;

@@ -6,6 +6,7 @@
 #include "fs/content.h"
 #include "fs/meta.h"
 #include "fs/ops.h"
+#include "fs/resolve.h"
 #include "fs/save.h"
 #include "lib/clock.h"
 
@@ -110,9 +111,14 @@ void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 	struct mount *mount = ops_mount(req);
 	const struct interrupt interrupt = ops_interrupt(req);
 	struct inode *inode = ops_inode(mount, ino);
-	int r;
+	int r = 0;
 
-	r = set_attributes(mount, inode, attr, to_set, fi != NULL, &interrupt);
+	/* truncate(2) is an open as well: it must not bring an older version back. On ESTALE the
+	 * kernel looks the name up again. */
+	if ((to_set & FUSE_SET_ATTR_SIZE) && !fi && inode != &mount->inodes.root)
+		r = resolve_check_current(mount, inode, fuse_req_ctx(req)->pid, &interrupt);
+	if (r == 0)
+		r = set_attributes(mount, inode, attr, to_set, fi != NULL, &interrupt);
 	if (r < 0)
 		ops_reply_error(req, r);
 	else

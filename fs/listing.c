@@ -220,12 +220,23 @@ static void give(struct listing *listing, size_t i, const struct listed_name *na
 			    !changes_since(changes, name->name, page->asked_at);
 }
 
+static void forget_reading(struct reading *reading)
+{
+	listed_page_unref(reading->page);
+	*reading = (struct reading){ 0 };
+}
+
 /* rewinddir() sees the directory as it is then. */
 static int begin(struct listing *listing, const struct interrupt *interrupt)
 {
 	int r = local_names_collect(&listing->local, listing->mount);
 
-	return r < 0 ? r : turn_to(listing, NULL, interrupt);
+	if (r < 0)
+		return r;
+	forget_reading(&listing->now);
+	forget_reading(&listing->before);
+	listing->ahead = list_ahead_drop(listing->ahead);
+	return turn_to(listing, NULL, interrupt);
 }
 
 static int next_record(struct listing *listing, uint64_t position,

@@ -50,14 +50,15 @@ static bool is_local(const struct inode *inode)
 	return inode->linked && (!inode->stored || inode->unsaved);
 }
 
-/* Local no more, but perhaps not seen yet by who comes back. */
+/* Local no more, but perhaps not seen yet by who comes back. Another file may have taken the name
+ * meanwhile: whether there is one shows when it is listed. */
 static bool is_kept_locked(const struct local_name *old, struct inode_table *table)
 	REQUIRES(&table->lock)
 {
 	const struct inode *now = inode_find_locked(table, old->name);
 
-	return old->age < AGE_MAX && !old->inode->deleted &&
-	       strcmp(old->inode->filename, old->name) == 0 && !(now && is_local(now));
+	return old->age < AGE_MAX && strcmp(old->inode->filename, old->name) == 0 &&
+	       !(now && is_local(now));
 }
 
 static int add_locked(struct local_names *local, struct inode *inode, uint64_t birth,

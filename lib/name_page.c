@@ -181,17 +181,19 @@ int name_page_open(const void *text, size_t len, struct name_page *ret_page)
 	return 0;
 }
 
+/* As many digits never overflow 64 bits, and all that is below 2^63 has no more. */
+#define DIGITS_MAX 19
+
 /* Digits up to @stop, which is passed over. */
 static int take_number(const char **at, const char *end, char stop, uint64_t max,
 		       uint64_t *ret_number)
 {
 	const char *p = *at;
+	const char *last = end - p > DIGITS_MAX ? p + DIGITS_MAX : end;
 	uint64_t number = 0;
 
-	for (; p < end && *p >= '0' && *p <= '9'; p++)
-		if (__builtin_mul_overflow(number, UINT64_C(10), &number) ||
-		    __builtin_add_overflow(number, (uint64_t)(*p - '0'), &number))
-			return -EBADMSG;
+	for (; p < last && (unsigned char)(*p - '0') < 10; p++)
+		number = number * 10 + (uint64_t)(*p - '0');
 	if (p == *at || p == end || *p != stop || number > max)
 		return -EBADMSG;
 	*at = p + 1;
@@ -233,11 +235,17 @@ static int take_mtime(const char **at, const char *end, int64_t *ret_mtime_ns)
 	return 0;
 }
 
+static const bool is_hex[256] = {
+	['0'] = true, ['1'] = true, ['2'] = true, ['3'] = true, ['4'] = true, ['5'] = true,
+	['6'] = true, ['7'] = true, ['8'] = true, ['9'] = true, ['a'] = true, ['b'] = true,
+	['c'] = true, ['d'] = true, ['e'] = true, ['f'] = true,
+};
+
 static int take_key(const char **at, const char *end, struct name_line *line)
 {
 	const char *p = *at;
 
-	while (p < end && ((*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'f')))
+	while (p < end && is_hex[(unsigned char)*p])
 		p++;
 	line->key = *at;
 	line->key_len = (size_t)(p - *at);

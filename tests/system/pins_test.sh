@@ -145,6 +145,50 @@ many_pins_are_kept_and_go()
 	[[ -z ${HEXKV_LONG:-} ]] || expect_within 120 has_files 0
 }
 
+large_value_fits()
+{
+	http -T "$TMP/large" -H 'Expect:' "$ROUTER/kv/06"
+	[[ $STATUS == 201 ]]
+}
+
+# A pin is renewed all the time, and yet a value finds room after a while.
+a_full_disk_ends_pins()
+{
+	local refused
+	put 07 "$TMP/old"
+	pin 07 60
+	expect_http 204 -X DELETE "$ROUTER/kv/07"
+	large_value_fits && fail 'there was room enough'
+	expect_equal 507 "$STATUS"
+	read_pinned 200 07 -I -H 'HexKV-Pin: 60'
+	expect_equal '' "$(header hexkv-pin)"
+	refused=$(metric hexkv_store_pins_refused_total)
+	((refused > 0)) || fail 'no pin was refused'
+	expect_within 90 large_value_fits
+	read_pinned 412 07
+	expect_http 204 -X DELETE "$ROUTER/kv/06"
+}
+
+pin_is_gone()
+{
+	http -H "HexKV-Pin-Token: $TOKEN" -I "$ROUTER/kv/08"
+	[[ $STATUS == 412 ]]
+}
+
+half_fits()
+{
+	http -T "$TMP/half" -H 'Expect:' "$ROUTER/kv/08"
+	[[ $STATUS == 201 ]]
+}
+
+pins_hold_a_quarter_of_the_disk_at_most()
+{
+	expect_within 30 half_fits
+	pin 08 60
+	expect_http 204 -X DELETE "$ROUTER/kv/08"
+	expect_within 30 pin_is_gone
+}
+
 TOKENS=()
 NODE_ARGS=(--log-retain-bytes 1M --log-retain-s 1)
 head -c $((20 * MIB + 77)) /dev/urandom >"$TMP/old"
@@ -153,3 +197,12 @@ cluster_start 1
 run_cases a_pinned_version_streams_through_the_router hostile_values_are_refused \
 	a_pin_survives_a_crash_of_the_node a_pin_that_ends_gives_the_space_back \
 	many_pins_are_kept_and_go
+
+stop_process router
+stop_process s0a
+rm -rf "$DATA"
+small_disk "$DATA" 150M
+head -c 134000000 /dev/urandom >"$TMP/large"
+head -c 60000000 "$TMP/large" >"$TMP/half"
+cluster_start 1
+run_cases a_full_disk_ends_pins pins_hold_a_quarter_of_the_disk_at_most

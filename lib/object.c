@@ -341,21 +341,31 @@ static bool is_listed(const char *text, const char *name)
 	return false;
 }
 
-int object_trailer_apply(const struct fields *trailer, struct fields *fields, const char **ret_why)
+static bool trailer_is_whole(const struct fields *trailer, const struct fields *fields)
 {
 	const char *announced = fields_get(fields, FIELD_TRAILER, NULL);
 
-	*ret_why = "memory is out; try again";
-	for (size_t i = 0; i < sizeof(late_fields) / sizeof(late_fields[0]); i++) {
-		enum field field = late_fields[i].trailer;
-		size_t len;
-		const char *value = fields_get(trailer, field, &len);
+	if (!announced)
+		return true;
+	for (size_t i = 0; i < sizeof(late_fields) / sizeof(late_fields[0]); i++)
+		if (!fields_get(trailer, late_fields[i].trailer, NULL) &&
+		    is_listed(announced, field_name(late_fields[i].trailer)))
+			return false;
+	return true;
+}
 
-		if (!value && announced && is_listed(announced, field_name(field))) {
-			*ret_why = "a field that Trailer announced did not follow the body; "
-				   "something on the way drops trailers";
-			return -EINVAL;
-		}
+int object_trailer_apply(const struct fields *trailer, struct fields *fields, const char **ret_why)
+{
+	if (!trailer_is_whole(trailer, fields)) {
+		*ret_why = "a field that Trailer announced did not follow the body; something on "
+			   "the way drops trailers";
+		return -EINVAL;
+	}
+	for (size_t i = 0; i < sizeof(late_fields) / sizeof(late_fields[0]); i++) {
+		size_t len;
+		const char *value = fields_get(trailer, late_fields[i].trailer, &len);
+
+		*ret_why = "memory is out; try again";
 		if (value && fields_set(fields, late_fields[i].field, value, len) < 0)
 			return -ENOMEM;
 	}

@@ -7,7 +7,7 @@
  *                    complain.c: what is wrong with it
  *   mount_helper.c   how mount(8) calls it
  *   start.c          going into the background
- *   session.c        the FUSE session and its threads
+ *   session.c        the FUSE session; workers.c: its threads
  *   ops.c            table of operations, attributes; ops_name.c, ops_attr.c, ops_data.c,
  *                    ops_xattr.c, ops_dir.c: the operations
  *   ops_stats.c      the file .stats; stats.c: what is counted, latency.c: how long it took,

@@ -9,6 +9,7 @@
 #include "fs/complain.h"
 #include "fs/ops.h"
 #include "fs/stats.h"
+#include "fs/workers.h"
 #include "lib/cleanup.h"
 
 #include <errno.h>
@@ -23,7 +24,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* Each may wait for the router, and an interrupt needs one that does not. */
+/* All but one may wait for the router. */
 #define THREADS_MAX 64
 
 struct session {
@@ -236,17 +237,7 @@ int session_new(struct mount *mount, void (*ready)(struct mount *mount),
 
 int session_run(struct session *session)
 {
-	struct fuse_loop_config *config = fuse_loop_cfg_create();
-	int r;
-
-	if (!config)
-		return -ENOMEM;
-	fuse_loop_cfg_set_max_threads(config, THREADS_MAX);
-	/* Ending idle threads and starting them again costs more than they do. */
-	fuse_loop_cfg_set_idle_threads(config, THREADS_MAX);
-	r = fuse_session_loop_mt(session->fuse, config);
-	fuse_loop_cfg_destroy(config);
-	return r < 0 ? r : 0;
+	return workers_run(session->fuse, THREADS_MAX);
 }
 
 struct session *session_free(struct session *session)

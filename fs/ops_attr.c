@@ -111,14 +111,19 @@ void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 	struct mount *mount = ops_mount(req);
 	const struct interrupt interrupt = ops_interrupt(req);
 	struct inode *inode = ops_inode(mount, ino);
-	int r = 0;
-
 	/* truncate(2) is an open as well: it must not bring an older version back. On ESTALE the
 	 * kernel looks the name up again. */
-	if ((to_set & FUSE_SET_ATTR_SIZE) && !fi && inode != &mount->inodes.root)
-		r = resolve_check_current(mount, inode, fuse_req_ctx(req)->pid, &interrupt);
+	bool opens = (to_set & FUSE_SET_ATTR_SIZE) && !fi && inode != &mount->inodes.root;
+	pid_t pid = fuse_req_ctx(req)->pid;
+	struct resolve_try try;
+	int r = 0;
+
+	if (opens)
+		r = resolve_check_current(mount, inode, pid, &interrupt, &try);
 	if (r == 0)
 		r = set_attributes(mount, inode, attr, to_set, fi != NULL, &interrupt);
+	if (opens && r == -ESTALE)
+		resolve_try_failed(mount, inode, pid, &try);
 	if (r < 0)
 		ops_reply_error(req, r);
 	else

@@ -22,11 +22,14 @@ static int open_file(struct mount *mount, struct inode *inode, int flags, pid_t 
 		     const struct interrupt *interrupt, struct handle **ret_handle)
 {
 	bool writable = (flags & O_ACCMODE) != O_RDONLY;
+	struct resolve_try try;
 	int r;
 
-	r = resolve_check_current(mount, inode, pid, interrupt);
+	r = resolve_check_current(mount, inode, pid, interrupt, &try);
 	if (r == 0)
 		r = handle_open(mount, inode, writable, ret_handle);
+	if (r == -ESTALE)
+		resolve_try_failed(mount, inode, pid, &try);
 	if (r < 0)
 		return r;
 	r = flags & O_TRUNC ? content_truncate(mount, inode, 0, interrupt)

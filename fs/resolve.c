@@ -342,31 +342,34 @@ static int ask_current(struct mount *mount, struct inode *inode, const struct in
 }
 
 int resolve_check_current(struct mount *mount, struct inode *inode, pid_t pid,
-			  const struct interrupt *interrupt)
+			  const struct interrupt *interrupt, struct resolve_try *ret_try)
 {
-	uint64_t since = 0, began;
-	bool again, done;
-	int r;
+	uint64_t since = 0;
+	bool done;
 
 	if (mount->listed)
 		listed_opened(mount->listed);
 	mutex_lock(&mount->inodes.lock);
-	began = mount->inodes.questions;
-	again = reopen_take(&mount->reopen, pid, inode->st_ino, &since);
-	done = is_current_locked(inode, again, since);
+	ret_try->began = mount->inodes.questions;
+	ret_try->again = reopen_take(&mount->reopen, pid, inode->st_ino, &since);
+	done = is_current_locked(inode, ret_try->again, since);
 	inode->asked_at_ms = 0;
 	mutex_unlock(&mount->inodes.lock);
 	if (done) {
 		stats_count(STATS_NAME_HITS, 1);
 		return 0;
 	}
-	r = ask_current(mount, inode, interrupt);
-	if (r == -ESTALE && !again) {
-		mutex_lock(&mount->inodes.lock);
-		reopen_note(&mount->reopen, pid, inode->st_ino, began);
-		mutex_unlock(&mount->inodes.lock);
-	}
-	return r;
+	return ask_current(mount, inode, interrupt);
+}
+
+void resolve_try_failed(struct mount *mount, struct inode *inode, pid_t pid,
+			const struct resolve_try *try)
+{
+	if (try->again)
+		return;
+	mutex_lock(&mount->inodes.lock);
+	reopen_note(&mount->reopen, pid, inode->st_ino, try->began);
+	mutex_unlock(&mount->inodes.lock);
 }
 
 /* A page of names may have been on its way while the record changed here, so it never replaces what

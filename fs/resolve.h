@@ -26,10 +26,18 @@ int resolve_name(struct mount *mount, const char *name, enum resolve_how how,
  * open gets an answer of the router's, which the open that follows may have too. */
 int resolve_lookup(struct mount *mount, const char *name, pid_t pid,
 		   const struct interrupt *interrupt, struct inode **ret_inode);
+/* One of the two tries that the kernel gives an open. */
+struct resolve_try {
+	bool again; /* the second */
+	uint64_t began; /* number of the last question before it */
+};
 /* For an open by the thread @pid: -ESTALE if its name stands for another version by now, or for
- * none (the kernel then looks it up again). */
+ * none (the kernel then looks it up again). *ret_try is set in any case. */
 int resolve_check_current(struct mount *mount, struct inode *inode, pid_t pid,
-			  const struct interrupt *interrupt);
+			  const struct interrupt *interrupt, struct resolve_try *ret_try);
+/* The open is about to be told ESTALE, by the above or since. */
+void resolve_try_failed(struct mount *mount, struct inode *inode, pid_t pid,
+			const struct resolve_try *try);
 /* The inode for an entry of a listing, with one reference for the caller; NULL if it is hidden here
  * or memory is out. */
 struct inode *resolve_listed(struct mount *mount, const struct remote_name *name,

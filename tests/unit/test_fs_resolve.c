@@ -85,7 +85,12 @@ static struct inode *look_up(struct world *world)
 
 static int open_it(struct world *world, struct inode *inode, pid_t pid)
 {
-	return resolve_check_current(&world->mount, inode, pid, NULL);
+	struct resolve_try try;
+	int r = resolve_check_current(&world->mount, inode, pid, NULL, &try);
+
+	if (r == -ESTALE)
+		resolve_try_failed(&world->mount, inode, pid, &try);
+	return r;
 }
 
 static void replace(struct world *world, uint64_t sequence, const char *value)
@@ -180,6 +185,26 @@ static void an_open_of_an_older_version_is_stale_and_the_next_try_is_not(void **
 	requests = fs_router_requests(&world->router);
 	assert_int_equal(open_it(world, new, THREAD), 0);
 	assert_int_equal(fs_router_requests(&world->router), requests);
+	put_back(world, old);
+	put_back(world, new);
+}
+
+static void an_open_that_lost_its_version_after_the_check_has_a_next_try_too(void **state)
+{
+	struct world *world = *state;
+	struct inode *old = look_up(world), *new;
+	struct resolve_try try;
+
+	assert_int_equal(resolve_check_current(&world->mount, old, THREAD, NULL, &try), 0);
+	assert_false(try.again);
+	resolve_try_failed(&world->mount, old, THREAD, &try);
+	/* The look-up asks, although what was said before is not old. */
+	replace(world, 2, "second");
+	new = look_up(world);
+	assert_int_equal(new->version.sequence, 2);
+	/* The open may have that answer, also when the next version has come since. */
+	replace(world, 3, "third");
+	assert_int_equal(open_it(world, new, THREAD), 0);
 	put_back(world, old);
 	put_back(world, new);
 }
@@ -307,6 +332,7 @@ int main(void)
 		TEST(a_second_look_up_within_the_timeout_asks_nobody_and_serves_no_open),
 		TEST(a_newer_version_is_another_inode_under_the_same_number),
 		TEST(an_open_of_an_older_version_is_stale_and_the_next_try_is_not),
+		TEST(an_open_that_lost_its_version_after_the_check_has_a_next_try_too),
 		TEST(an_older_answer_changes_nothing),
 		TEST(a_record_that_is_gone_has_no_name_any_more),
 		TEST(absence_is_asked_for_each_time),

@@ -101,3 +101,14 @@ enum outcome object_range(const struct fields *fields, const struct record_meta 
 	*ret_range = (struct byte_range){ .offset = first, .len = last - first + 1 };
 	return OUTCOME_PARTIAL;
 }
+
+bool range_is_longer(const struct fields *fields, uint64_t bytes)
+{
+	const char *range = fields_get(fields, FIELD_RANGE, NULL);
+	uint64_t first, last;
+	bool has_first, has_last;
+
+	if (!range || !parse_single(range, &has_first, &first, &has_last, &last) || !has_last)
+		return false;
+	return has_first ? last - first >= bytes : last > bytes;
+}

@@ -16,3 +16,5 @@ struct byte_range {
  * OUTCOME_RANGE_NOT_SATISFIABLE. */
 enum outcome object_range(const struct fields *fields, const struct record_meta *meta,
 			  struct byte_range *ret_range);
+/* Whether the request asks for a range of more than @bytes, by itself: the value may be shorter. */
+bool range_is_longer(const struct fields *fields, uint64_t bytes);

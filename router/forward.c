@@ -9,6 +9,7 @@
 
 #include "lib/frame.h"
 #include "lib/object.h"
+#include "lib/range.h"
 #include "lib/reply.h"
 #include "router/download.h"
 #include "router/hop.h"
@@ -264,6 +265,9 @@ static int prepare(struct forward *forward, struct service *service, const struc
 	hop_target_key(&forward->hop, key);
 	if (ex->method == METHOD_PUT || ex->method == METHOD_PATCH)
 		forward->body = BODY_COLLECTED;
+	/* What surely fits no frame need not be asked for by one first. */
+	forward->hop.call.streaming =
+		ex->method == METHOD_GET && range_is_longer(&ex->request, FRAME_BODY_MAX);
 	return hop_copy_fields(&forward->hop, &ex->request);
 }
 

@@ -131,12 +131,41 @@ static void a_date_of_this_second_is_no_strong_validator(void **state)
 	assert_int_equal(range_of("bytes=1-2", date, now_ns, 10, &range), OUTCOME_PARTIAL);
 }
 
+static bool is_longer(const char *range, uint64_t bytes)
+{
+	struct fields fields = { 0 };
+	bool longer;
+
+	if (range)
+		fields_set(&fields, FIELD_RANGE, range, strlen(range));
+	longer = range_is_longer(&fields, bytes);
+	fields_deinit(&fields);
+	return longer;
+}
+
+static void what_a_range_asks_for_is_known_without_the_value(void **state)
+{
+	(void)state;
+	assert_false(is_longer("bytes=0-99", 100));
+	assert_true(is_longer("bytes=0-100", 100));
+	assert_true(is_longer("bytes=1000-1100", 100));
+	assert_true(is_longer("bytes=0-18446744073709551615", 100));
+	assert_false(is_longer("bytes=-100", 100));
+	assert_true(is_longer("bytes=-101", 100));
+	assert_false(is_longer("bytes=5-", 100));
+	assert_false(is_longer("bytes=1000-1", 100));
+	assert_false(is_longer("bytes=0-999,2000-2999", 100));
+	assert_false(is_longer("lines=0-999", 100));
+	assert_false(is_longer(NULL, 100));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ranges_are_cut_to_the_value),
 		cmocka_unit_test(if_range_wants_the_very_version),
 		cmocka_unit_test(a_date_of_this_second_is_no_strong_validator),
+		cmocka_unit_test(what_a_range_asks_for_is_known_without_the_value),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -41,12 +41,23 @@ static int append_field(struct curl_slist **list, enum field field, const char *
 	return append_line(list, (const char *)line.data);
 }
 
-int http_curl_append_fields(struct curl_slist **list, const struct fields *fields)
+/* libcurl skips a trailer without a space behind its colon, and takes one with nothing else. */
+static int append_trailer(struct curl_slist **list, enum field field, const char *value)
+{
+	_cleanup_(buf_deinit) struct buf line = { 0 };
+
+	if (buf_printf(&line, "%s: %s", field_name(field), value) < 0 ||
+	    buf_append_u8(&line, 0) < 0)
+		return -ENOMEM;
+	return append_line(list, (const char *)line.data);
+}
+
+int http_curl_append_trailers(struct curl_slist **list, const struct fields *fields)
 {
 	for (unsigned i = 1; i < FIELD_COUNT; i++) {
 		const char *value = fields_get(fields, (enum field)i, NULL);
 
-		if (value && append_field(list, (enum field)i, value) < 0)
+		if (value && append_trailer(list, (enum field)i, value) < 0)
 			return -ENOMEM;
 	}
 	return 0;

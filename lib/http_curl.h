@@ -41,7 +41,7 @@ struct http_curl_callbacks {
 CURLcode http_curl_set_callbacks(CURL *easy, const struct http_curl_callbacks *callbacks);
 
 /* For the trailer callback. 0 or -ENOMEM. */
-int http_curl_append_fields(struct curl_slist **list, const struct fields *fields);
+int http_curl_append_trailers(struct curl_slist **list, const struct fields *fields);
 
 /* The head of an answer, line by line. Zero-initialise. */
 struct http_curl_head {

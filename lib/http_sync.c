@@ -163,7 +163,7 @@ static int on_trailer(struct curl_slist **list, void *userdata)
 	int r = state->request->trailer(state->request->state, &fields);
 
 	if (r == 0)
-		r = http_curl_append_fields(list, &fields);
+		r = http_curl_append_trailers(list, &fields);
 	if (r == 0)
 		return CURL_TRAILERFUNC_OK;
 	state->error = r;

@@ -138,7 +138,7 @@ static int on_trailer(struct curl_slist **list, void *userdata)
 {
 	struct transfer *transfer = userdata;
 
-	if (!transfer->call || http_curl_append_fields(list, &transfer->call->trailer) < 0)
+	if (!transfer->call || http_curl_append_trailers(list, &transfer->call->trailer) < 0)
 		return CURL_TRAILERFUNC_ABORT;
 	return CURL_TRAILERFUNC_OK;
 }

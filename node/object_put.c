@@ -72,7 +72,8 @@ static bool take_trailer(struct put *put)
 	const char *why;
 	int r;
 
-	if (ex->content_length >= 0)
+	/* A proxy that sends the body on with a length has dropped what followed it. */
+	if (ex->content_length >= 0 && !fields_get(&ex->request, FIELD_TRAILER, NULL))
 		return true;
 	r = object_trailer_apply(&ex->trailer, &ex->request, &why);
 	if (r == 0)

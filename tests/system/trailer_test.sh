@@ -62,8 +62,25 @@ a_trailer_that_was_announced_and_lost_is_refused()
 		expect_equal 400 "$(chunked /kv/0300 "$size" '' 'HexKV-Mtime: soon')"
 		expect_equal 400 "$(chunked /kv/0300 "$size" '' 'HexKV-Mtime: 1|HexKV-Mtime: 2')"
 		expect_equal 400 "$(chunked /kv/0300 "$size" '' 'HexKV-Durability: perhaps')"
+		expect_equal 400 "$(chunked /kv/0300 "$size" 'HexKV-Encoding: x' 'HexKV-Encoding:')"
 		expect_http 404 "$ROUTER/kv/0300"
 	done
+}
+
+# As nginx does it by default.
+# shellcheck disable=SC2153 # cluster_start sets NODE_URLS
+a_trailer_that_a_proxy_has_left_out_with_the_chunks_is_refused()
+{
+	local size url
+	for url in "$ROUTER" "${NODE_URLS[1]}"; do
+		for size in 1000 70000 3000000; do
+			head -c "$size" "$TMP/value" >"$TMP/part"
+			expect_http 400 -T "$TMP/part" -H 'Trailer: HexKV-Mtime, X-Other' "$url/kv/0310"
+			expect_contains "$(cat "$BODY")" 'drops trailers'
+			expect_http 404 "$url/kv/0310"
+		done
+	done
+	expect_http 201 -X PUT -d x -H 'Trailer: X-Other' "$ROUTER/kv/0310"
 }
 
 conditions_hold_all_the_same()
@@ -92,4 +109,5 @@ need_command python3
 cluster_start 2
 head -c 3000000 /dev/urandom >"$TMP/value"
 run_cases a_record_has_what_came_last a_trailer_that_was_announced_and_lost_is_refused \
+	a_trailer_that_a_proxy_has_left_out_with_the_chunks_is_refused \
 	conditions_hold_all_the_same a_sender_that_disappears_leaves_what_was_there

@@ -75,14 +75,17 @@ int value_files_enter(struct value_files *files, uint64_t id, uint64_t file_byte
 struct value_file *value_files_find_locked(struct value_files *files, uint64_t id)
 	REQUIRES(files->lock);
 /* Takes the file out of the tables; what it yields goes to value_file_discard(). */
-struct vfs_file *value_file_forget_locked(struct value_file *file) REQUIRES(file->files->lock);
+struct vfs_file *value_file_forget_locked(struct value_files *files, struct value_file *file)
+	REQUIRES(files->lock);
 /* Deletes it on disk and frees it. */
 void value_file_discard(struct value_file *file, struct vfs_file *opened);
 
 /* The last reference to @file is gone: true if it is kept for now. */
-bool value_pins_keep_locked(struct value_file *file) REQUIRES(file->files->lock);
+bool value_pins_keep_locked(struct value_files *files, struct value_file *file)
+	REQUIRES(files->lock);
 /* It is about to be referenced again. */
-void value_pins_leave_locked(struct value_file *file) REQUIRES(file->files->lock);
+void value_pins_leave_locked(struct value_files *files, struct value_file *file)
+	REQUIRES(files->lock);
 /* Again does nothing. */
 int value_pins_start(struct value_files *files);
 void value_pins_stop(struct value_files *files);

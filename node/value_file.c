@@ -230,7 +230,7 @@ int value_file_get(struct value_files *files, uint64_t id, struct value_file **r
 			files->next_id = id + 1;
 	}
 	if (file) {
-		value_pins_leave_locked(file);
+		value_pins_leave_locked(files, file);
 		atomic_fetch_add(&file->references, 1);
 	}
 	mutex_unlock(&files->lock);
@@ -275,10 +275,10 @@ static struct vfs_file *detach(struct value_files *files, struct value_file *fil
 	return opened;
 }
 
-struct vfs_file *value_file_forget_locked(struct value_file *file)
+struct vfs_file *value_file_forget_locked(struct value_files *files, struct value_file *file)
 {
-	rbtree_erase(&file->files->tree, &file->node);
-	return detach(file->files, file);
+	rbtree_erase(&files->tree, &file->node);
+	return detach(files, file);
 }
 
 void value_file_discard(struct value_file *file, struct vfs_file *opened)
@@ -306,9 +306,9 @@ struct value_file *value_file_unref(struct value_file *file)
 	files = file->files;
 	mutex_lock(&files->lock);
 	last = atomic_fetch_sub(&file->references, 1) == 1 && files->deleting &&
-	       !value_pins_keep_locked(file);
+	       !value_pins_keep_locked(files, file);
 	if (last)
-		opened = value_file_forget_locked(file);
+		opened = value_file_forget_locked(files, file);
 	mutex_unlock(&files->lock);
 	if (last)
 		value_file_discard(file, opened);
@@ -386,9 +386,9 @@ static void sweep_one(struct value_files *files, uint64_t id)
 
 	mutex_lock(&files->lock);
 	file = count_one(files, id);
-	dead = file && atomic_load(&file->references) == 0 && !value_pins_keep_locked(file);
+	dead = file && atomic_load(&file->references) == 0 && !value_pins_keep_locked(files, file);
 	if (dead)
-		opened = value_file_forget_locked(file);
+		opened = value_file_forget_locked(files, file);
 	mutex_unlock(&files->lock);
 	if (dead)
 		value_file_discard(file, opened);

@@ -46,9 +46,8 @@ static bool over_bounds(const struct value_files *files) REQUIRES(files->lock)
 	return files->kept_count > KEPT_MAX || files->kept_bytes > files->kept_bytes_max;
 }
 
-bool value_pins_keep_locked(struct value_file *file)
+bool value_pins_keep_locked(struct value_files *files, struct value_file *file)
 {
-	struct value_files *files = file->files;
 	uint64_t until = file->pinned_until_ms;
 
 	if (file->id < files->first_new_id && files->old_until_ms > until)
@@ -62,10 +61,10 @@ bool value_pins_keep_locked(struct value_file *file)
 	return true;
 }
 
-void value_pins_leave_locked(struct value_file *file)
+void value_pins_leave_locked(struct value_files *files, struct value_file *file)
 {
 	if (file->kept)
-		list_remove(file->files, file);
+		list_remove(files, file);
 }
 
 bool value_file_pin(struct value_file *file, uint32_t seconds)
@@ -102,7 +101,7 @@ int value_pins_find(struct value_files *files, uint64_t id, uint64_t size_bytes,
 	file = value_files_find_locked(files, id);
 	if (file && size_bytes <= INT64_MAX && file->file_bytes == bytes_on_disk(size_bytes) &&
 	    (file->kept || atomic_load(&file->references) > 0)) {
-		value_pins_leave_locked(file);
+		value_pins_leave_locked(files, file);
 		atomic_fetch_add(&file->references, 1);
 		*ret_file = file;
 		r = 0;
@@ -174,7 +173,7 @@ static void *run(void *state)
 		struct value_file *file = pick(files, &next_ms);
 
 		if (file) {
-			struct vfs_file *opened = value_file_forget_locked(file);
+			struct vfs_file *opened = value_file_forget_locked(files, file);
 
 			mutex_unlock(&files->lock);
 			value_file_discard(file, opened);

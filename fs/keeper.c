@@ -8,7 +8,6 @@
 
 #include "fs/content.h"
 #include "fs/mount.h"
-#include "fs/stats.h"
 #include "lib/clock.h"
 
 #include <errno.h>
@@ -147,12 +146,10 @@ static uint64_t note_answer_locked(struct keeper *keeper, struct keeper_watch *w
 			got_pin_locked(watch->inode, question, pin);
 		return now + keeper->options.renew_ms;
 	}
-	if (result == -ESTALE || result == -ENOENT) {
+	/* Otherwise it was refused for lack of room, or the cluster is away: what there is may last
+	 * until it is not. */
+	if (result == -ESTALE || result == -ENOENT)
 		lost_pin_locked(watch->inode, question);
-		return retry_at(watch, now);
-	}
-	/* Refused for lack of room, or the cluster is away: what there is may last until it is not.
-	 */
 	return retry_at(watch, now);
 }
 
@@ -320,7 +317,6 @@ void keeper_watch_locked(struct keeper *keeper, struct inode_table *table, struc
 			return;
 		watch->inode = inode;
 		inode->watch = watch;
-		stats_gauge_add(STATS_PINS, 1);
 	} else if (watch->under_way) {
 		return;
 	} else {
@@ -344,7 +340,6 @@ void keeper_unwatch_locked(struct keeper *keeper, struct inode_table *table, str
 		return;
 	inode->watch = NULL;
 	watch->inode = NULL;
-	stats_gauge_add(STATS_PINS, -1);
 	if (watch->under_way)
 		return;
 	ring_remove(watch);

@@ -3,6 +3,7 @@
 #include "fs/content.h"
 #include "fs/handle.h"
 #include "fs/resolve.h"
+#include "fs/stats.h"
 #include "lib/clock.h"
 #include "lib/http_client.h"
 #include "tests/unit/fs_fixture.h"
@@ -181,10 +182,12 @@ static void opening_pins_with_the_request_that_it_makes_anyway(void **state)
 
 	assert_int_equal(fs_router_requests(&test->router), 1);
 	assert_true(is_pinned(test, handle->inode));
+	assert_int_equal(atomic_load(&stats.gauges[STATS_PINS]), 1);
 	assert_string_equal(handle->inode->pin->token, "10001-4.ab");
 	assert_string_equal(handle->inode->pin->key, "00ff");
 	handle_close(handle);
 	assert_int_equal(heads(test), 0);
+	assert_int_equal(atomic_load(&stats.gauges[STATS_PINS]), 0);
 }
 
 static void an_open_file_is_renewed_once_for_all_its_handles(void **state)

@@ -27,7 +27,6 @@
 
 enum inode_kind { INODE_ROOT, INODE_RECORD, INODE_TEMPORARY };
 
-/* Who may open it without asking the router again. */
 struct inode {
 	enum inode_kind kind;
 	uint64_t birth; /* never used twice: order of the names that only this mount has */

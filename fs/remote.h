@@ -64,8 +64,7 @@ int remote_pin(struct remote *remote, const struct remote_pinning *pinning,
 	       const struct interrupt *interrupt, struct pin **ret_pin);
 
 /* Exactly @len bytes of one version; -ESTALE if it is neither the current one nor pinned any more.
- * @sink gets them
- * in order with their offset in the value. */
+ * @sink gets them in order with their offset in the value. */
 struct remote_range {
 	const char *key;
 	struct version version;

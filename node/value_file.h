@@ -44,8 +44,7 @@ struct value_file *value_file_ref(struct value_file *file);
 struct value_file *value_file_unref(struct value_file *file);
 uint64_t value_file_id(const struct value_file *file);
 /* Reads the whole chunk @index into @data (VALUE_CHUNK_BYTES) and verifies it. Its length, or a
- * negative errno: -EBADMSG damaged or shorter than
- * @size_bytes says, -EAGAIN with VFS_NOWAIT. */
+ * negative errno: -EBADMSG damaged or shorter than @size_bytes says, -EAGAIN with VFS_NOWAIT. */
 ssize_t value_file_read_chunk(struct value_file *file, uint64_t size_bytes, uint64_t index,
 			      void *data, unsigned flags);
 

@@ -1,7 +1,9 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: MIT
 #
-# What the tests of the mount share.
+# What the tests of the mount share, on top of lib.sh.
+
+# shellcheck disable=SC2153 # STATUS and OUTPUT are lib.sh's
 
 # put KEY VALUE [CURL-ARGUMENTS...]: past the mount.
 put()

@@ -218,9 +218,9 @@ long_enough()
 # Of all that was opened here only descriptor 5 is left.
 the_space_comes_back_when_the_last_handle_is_closed()
 {
-	local key
-	for key in $(ls "$MNT"); do
-		remove "$key"
+	local file
+	for file in "$MNT"/*; do
+		remove "${file##*/}"
 	done
 	[[ -n ${HEXKV_LONG:-} ]] || return 0
 	exec 5<&-

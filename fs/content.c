@@ -389,8 +389,8 @@ void content_release(struct mount *mount, struct inode *inode)
 	struct value *value = NULL;
 
 	mutex_lock(&table->lock);
-	if (inode->writers == 0 && !inode->sending && inode->changing == 0 && !inode->deleted &&
-	    inode->kind == INODE_RECORD && inode->staging) {
+	if (inode->writers == 0 && inode->storing == 0 && !inode->sending && inode->changing == 0 &&
+	    !inode->deleted && inode->kind == INODE_RECORD && inode->staging) {
 		inode_abandon_upload_locked(table, inode);
 		/* What nobody can flush any more must not be seen either. */
 		if (inode->unsaved) {

@@ -76,6 +76,7 @@ struct inode {
 	unsigned handles; /* open files */
 	unsigned writers; /* open for writing */
 	unsigned ending; /* of these, that are being closed */
+	unsigned storing; /* that changed it without opening it, and are about to store it */
 
 	/* Changing against sending. */
 	unsigned changing;

@@ -38,19 +38,13 @@ static int check_owner(const struct mount *mount, const struct stat *attr, int t
 	return 0;
 }
 
-/* truncate(2) has no close() that would flush, unlike ftruncate(2). Whether others have the file
- * open does not tell them apart: one that was closed just now may not have been released yet. */
+/* Whether others have the file open does not tell truncate(2) and ftruncate(2) apart: one that was
+ * closed just now may not have been released yet. */
 static int truncate_file(struct mount *mount, struct inode *inode, uint64_t size_bytes,
 			 bool by_handle, const struct interrupt *interrupt)
 {
-	int r;
-
-	r = content_truncate(mount, inode, size_bytes, interrupt);
-	if (r < 0 || by_handle)
-		return r;
-	r = save_content(mount, inode, DURABILITY_MEMORY, interrupt);
-	content_release(mount, inode);
-	return r;
+	return by_handle ? content_truncate(mount, inode, size_bytes, interrupt)
+			 : save_truncated(mount, inode, size_bytes, interrupt);
 }
 
 /* Times are kept in nanoseconds, from 1677 to 2262: what lies outside is moved to the nearest. */

@@ -208,6 +208,24 @@ int save_content(struct mount *mount, struct inode *inode, enum durability durab
 	return r;
 }
 
+int save_truncated(struct mount *mount, struct inode *inode, uint64_t size_bytes,
+		   const struct interrupt *interrupt)
+{
+	int r;
+
+	mutex_lock(&mount->inodes.lock);
+	inode->storing++;
+	mutex_unlock(&mount->inodes.lock);
+	r = content_truncate(mount, inode, size_bytes, interrupt);
+	if (r == 0)
+		r = save_content(mount, inode, DURABILITY_MEMORY, interrupt);
+	mutex_lock(&mount->inodes.lock);
+	inode->storing--;
+	mutex_unlock(&mount->inodes.lock);
+	content_release(mount, inode);
+	return r;
+}
+
 #define STORE_AS_RETRIES 16
 
 /* The PUT names the version whose labels it keeps, so that none that were set meanwhile are lost.

@@ -13,6 +13,9 @@
  * DURABILITY_DISK also what was stored before is on stable storage when it returns. */
 int save_content(struct mount *mount, struct inode *inode, enum durability durability,
 		 const struct interrupt *interrupt);
+/* truncate(2), which has no handle whose close() would store it: does both. */
+int save_truncated(struct mount *mount, struct inode *inode, uint64_t size_bytes,
+		   const struct interrupt *interrupt);
 /* Stores the content of a temporary file as the record @key. With @only_new -EEXIST if there is
  * one; otherwise the replaced record's labels stay, unless the file has its own. The caller is
  * between inode_begin_send() and inode_end_send(). */

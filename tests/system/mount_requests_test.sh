@@ -46,7 +46,7 @@ milliseconds()
 
 # expect_requests_within MILLISECONDS REQUESTS BEFORE COMMAND...: of the command after BEFORE, both
 # within that time: for so long the mount lets an answer count. A machine that is too slow for that
-# tries again, and shows nothing in the end.
+# tries again, and in the end the test counts as skipped, once all else has passed.
 expect_requests_within()
 {
 	local limit=$1 expected=$2 before=$3 began
@@ -61,6 +61,7 @@ expect_requests_within()
 		fi
 	done
 	printf '  too slow to tell: %s\n' "$*"
+	UNTOLD=$((UNTOLD + 1))
 }
 
 # A look-up serves the open that follows it at once.
@@ -274,6 +275,7 @@ moving_a_file_in_makes_five()
 # Where the mount may not see what a program does, as without privileges, the kernel's own look-up
 # before an exclusive create is answered by the router as well.
 copy_gets=1
+UNTOLD=0
 ((EUID == 0)) || copy_gets=2
 cluster_start
 mount_start
@@ -287,3 +289,4 @@ run_cases a_cold_cat_makes_one_request a_warm_cat_asks_once_whether_it_is_still_
 	an_exclusive_create_sees_what_was_written_since_the_last_look_up \
 	moving_a_file_in_makes_five
 mount_stop
+((UNTOLD == 0)) || skip "this machine is too slow to count requests ($UNTOLD times)"

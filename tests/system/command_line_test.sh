@@ -6,16 +6,6 @@
 # shellcheck source=tests/system/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-# expect_sentence STATUS PART COMMAND...: ends with it, says PART, and says it in one line.
-expect_sentence()
-{
-	local status=$1 part=$2
-	shift 2
-	expect_exit "$status" timeout $((20 * PATIENCE)) "$@"
-	expect_contains "$OUTPUT" "$part"
-	expect_equal 1 "$(wc -l <<<"$OUTPUT")" "lines of '$OUTPUT'"
-}
-
 help_and_version_are_there()
 {
 	local program

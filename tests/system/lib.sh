@@ -518,6 +518,16 @@ expect_exit()
 	[[ $status == "$expected" ]] || fail "expected exit $expected, got $status from: $*; $OUTPUT"
 }
 
+# expect_sentence STATUS PART COMMAND...: ends with it, says PART, and says it in one line.
+expect_sentence()
+{
+	local status=$1 part=$2
+	shift 2
+	expect_exit "$status" timeout $((20 * PATIENCE)) "$@"
+	expect_contains "$OUTPUT" "$part"
+	expect_equal 1 "$(wc -l <<<"$OUTPUT")" "lines of '$OUTPUT'"
+}
+
 # ---- the end -------------------------------------------------------------------------------------
 
 # Those that a test made by itself too.

@@ -36,16 +36,6 @@ random_file()
 	head -c "$2" /dev/urandom >"$1"
 }
 
-# expect_sentence STATUS PART COMMAND...: ends with it, says PART, and says it in one line.
-expect_sentence()
-{
-	local status=$1 part=$2
-	shift 2
-	expect_exit "$status" timeout $((20 * PATIENCE)) "$@"
-	expect_contains "$OUTPUT" "$part"
-	expect_equal 1 "$(wc -l <<<"$OUTPUT")" "lines of '$OUTPUT'"
-}
-
 # For mounts whose program is in the background.
 
 # mount_pid: of the program that serves MNT, found by its last word.

@@ -305,12 +305,17 @@ a_router_that_crashes_is_not_noticed()
 	END
 }
 
-nodes_crash_and_come_back()
+nodes_go()
 {
 	local name
 	for name in "${NODE_NAMES[@]}"; do
 		kill_process "$name"
 	done
+}
+
+nodes_crash_and_come_back()
+{
+	nodes_go
 	nodes_start
 }
 
@@ -326,14 +331,6 @@ nodes_that_crash_are_not_noticed()
 		same(value('00b5'), content(16))
 		wait(is_over)
 	END
-}
-
-nodes_go()
-{
-	local name
-	for name in "${NODE_NAMES[@]}"; do
-		kill_process "$name"
-	done
 }
 
 what_could_not_be_sent_can_be_flushed_again()

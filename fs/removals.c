@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs/removals.h"
 
-#include "lib/clock.h"
 #include "lib/hex.h"
 #include "lib/record.h"
 
 #include <errno.h>
 #include <string.h>
-
-/* Within a second a node syncs what it acknowledged from memory, by itself. */
-#define SYNCED_AFTER_MS 10000
 
 void removals_init(struct removals *removals)
 {
@@ -32,32 +28,32 @@ void removals_note(struct removals *removals, const char *key)
 	slot = hash_slot(bytes, len / 2);
 	mutex_lock(&removals->lock);
 	memcpy(removals->slots[slot].key, key, len + 1);
-	removals->slots[slot].at_ms = clock_monotonic_ms();
+	removals->slots[slot].number = ++removals->count;
 	mutex_unlock(&removals->lock);
 }
 
+/* A node syncs by itself within a second, but nobody knows how long a second is for a disk that
+ * hangs: what nobody has asked for is never taken for synced. */
 static int sync_slot(struct removals *removals, unsigned slot, struct remote *remote,
 		     const struct interrupt *interrupt)
 {
 	char key[NAME_BYTES_MAX + 1];
-	uint64_t at_ms;
+	uint64_t number;
 	int r;
 
 	mutex_lock(&removals->lock);
-	at_ms = removals->slots[slot].at_ms;
+	number = removals->slots[slot].number;
 	memcpy(key, removals->slots[slot].key, sizeof(key));
 	mutex_unlock(&removals->lock);
-	if (at_ms == 0)
+	if (number == 0)
 		return 0;
-	if (clock_monotonic_ms() - at_ms < SYNCED_AFTER_MS) {
-		/* A barrier, whether or not there is a record by that name again. */
-		r = remote_barrier(remote, key, NULL, interrupt);
-		if (r < 0 && r != -ENOENT)
-			return r;
-	}
+	/* A barrier, whether or not there is a record by that name again. */
+	r = remote_barrier(remote, key, NULL, interrupt);
+	if (r < 0 && r != -ENOENT)
+		return r;
 	mutex_lock(&removals->lock);
-	if (removals->slots[slot].at_ms == at_ms && strcmp(removals->slots[slot].key, key) == 0)
-		removals->slots[slot].at_ms = 0;
+	if (removals->slots[slot].number == number)
+		removals->slots[slot].number = 0;
 	mutex_unlock(&removals->lock);
 	return 0;
 }

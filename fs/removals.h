@@ -15,15 +15,16 @@
 
 struct removals {
 	struct mutex lock;
+	uint64_t count; /* of removals */
 	struct {
 		char key[NAME_BYTES_MAX + 1];
-		uint64_t at_ms; /* 0: none */
+		uint64_t number; /* which removal; 0: none */
 	} slots[SLOT_COUNT];
 };
 
 void removals_init(struct removals *removals);
 void removals_deinit(struct removals *removals);
-/* @key was removed just now. */
+/* @key was removed just now, or perhaps. */
 void removals_note(struct removals *removals, const char *key);
 /* Returns once all that was noted before is on stable storage. A negative errno, from the outcome
  * table: what is left is still noted. */

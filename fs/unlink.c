@@ -47,7 +47,8 @@ static int remove_record(struct mount *mount, const char *name, const struct int
 {
 	int r = remote_delete(mount->remote, name, NULL, DURABILITY_MEMORY, interrupt);
 
-	if (r == 0)
+	/* Without an answer it may have been removed all the same. */
+	if (r != -ENOENT)
 		removals_note(&mount->removals, name);
 	return r;
 }

@@ -121,6 +121,16 @@ static void what_could_not_be_synced_is_tried_again(void **state)
 	assert_int_equal(world->patches, 2);
 }
 
+static void what_was_perhaps_removed_is_synced_too(void **state)
+{
+	struct world *world = *state;
+
+	world->delete_status = 504;
+	assert_int_equal(files_unlink(&world->mount, "00ff", NULL), -ETIMEDOUT);
+	assert_int_equal(sync_removals(world), 0);
+	assert_int_equal(world->patches, 1);
+}
+
 static void what_was_not_removed_is_not_synced(void **state)
 {
 	struct world *world = *state;
@@ -142,6 +152,7 @@ int main(void)
 		TEST(syncing_the_directory_makes_it_durable_once),
 		TEST(names_that_share_a_slot_are_synced_together),
 		TEST(what_could_not_be_synced_is_tried_again),
+		TEST(what_was_perhaps_removed_is_synced_too),
 		TEST(what_was_not_removed_is_not_synced),
 	};
 

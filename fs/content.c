@@ -208,7 +208,6 @@ static void changed_locked(struct mount *mount, struct inode *inode) REQUIRES(&m
 		inode_set_made_here_locked(&mount->inodes, inode);
 	inode->unsaved = true;
 	inode->synced = false;
-	inode->mtime_set = false;
 	inode->mtime_ns = clock_realtime_ns();
 	inode->mode &= ~06000U;
 	inode_set_value_locked(&mount->inodes, inode, NULL);

@@ -7,6 +7,7 @@
 #include "fs/files.h"
 #include "fs/meta.h"
 #include "fs/resolve.h"
+#include "lib/clock.h"
 
 #include <errno.h>
 
@@ -27,6 +28,8 @@ static int claim(struct mount *mount, const char *name, const struct labels *lab
 		.key = name,
 		.content_type = labels->content_type,
 		.encoding = labels->encoding,
+		.has_mtime = true,
+		.mtime_ns = clock_realtime_ns(),
 		.only_new = true,
 		.durability = DURABILITY_MEMORY,
 		.source = no_source,

@@ -46,7 +46,7 @@ struct inode {
 	bool stored;
 	struct version version;
 	uint64_t size_bytes;
-	int64_t mtime_ns; /* of unsaved content too */
+	int64_t mtime_ns; /* of unsaved content too: it is stored with that */
 	char *content_type; /* NULL: not known if stored, else the default */
 	char *encoding;
 	struct value *value; /* its bytes, if small and at hand */
@@ -68,7 +68,6 @@ struct inode {
 	bool conflict; /* the record was changed elsewhere: the content can't be stored, and whoever
 			  opens the name gets what is */
 	bool unsure; /* an attempt to store it ended without an answer: it may be stored */
-	bool mtime_set; /* mtime_ns was set by a program and is not stored yet */
 	bool synced; /* a temporary file that was fsynced: renaming it must be durable */
 	bool labels_set; /* a program chose the labels of a temporary file */
 

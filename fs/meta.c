@@ -71,10 +71,8 @@ static int change_here_locked(struct inode *inode, const struct meta_change *cha
 	if (r < 0)
 		return r;
 	inode->labels_set |= change->content_type || change->encoding;
-	if (change->has_mtime) {
+	if (change->has_mtime)
 		inode->mtime_ns = change->mtime_ns;
-		inode->mtime_set = true;
-	}
 	return 0;
 }
 

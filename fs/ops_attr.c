@@ -92,7 +92,7 @@ static int set_attributes(struct mount *mount, struct inode *inode, const struct
 		inode->mode = attr->st_mode & 07777;
 		mutex_unlock(&mount->inodes.lock);
 	}
-	/* With a new size the kernel sends the time as well; the leader gives one. */
+	/* With a new size the kernel sends the time as well: it has that of the change. */
 	if ((to_set & (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW)) &&
 	    !(to_set & FUSE_SET_ATTR_SIZE))
 		r = set_mtime(mount, inode, attr, to_set, interrupt);

@@ -237,7 +237,7 @@ static int last_fields(void *state, struct fields *ret_fields)
 	r = fields_setf(ret_fields, FIELD_FINAL_TYPE, "%s", last.content_type);
 	if (r == 0)
 		r = fields_setf(ret_fields, FIELD_ENCODING, "%s", last.encoding);
-	if (r == 0 && last.has_mtime)
+	if (r == 0)
 		r = fields_setf(ret_fields, FIELD_MTIME, "%" PRId64, last.mtime_ns);
 	if (r == 0)
 		r = set_durable(ret_fields, last.durability);
@@ -270,9 +270,9 @@ static int put_fields(struct request *request, const struct remote_put *put)
 		r = set_durable(&request->fields, put->durability);
 	/* All of these come for certain. */
 	if (r == 0 && put->last)
-		r = fields_setf(&request->fields, FIELD_TRAILER, "%s, %s, %s",
+		r = fields_setf(&request->fields, FIELD_TRAILER, "%s, %s, %s, %s",
 				field_name(FIELD_FINAL_TYPE), field_name(FIELD_ENCODING),
-				field_name(FIELD_DURABILITY));
+				field_name(FIELD_MTIME), field_name(FIELD_DURABILITY));
 	return r;
 }
 

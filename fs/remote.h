@@ -83,7 +83,6 @@ int remote_read(struct remote *remote, const struct remote_range *range,
 struct remote_put_last {
 	char content_type[LABEL_BYTES_MAX + 1];
 	char encoding[LABEL_BYTES_MAX + 1];
-	bool has_mtime;
 	int64_t mtime_ns;
 	enum durability durability;
 };

@@ -37,7 +37,6 @@ static void saved_locked(struct mount *mount, struct inode *inode, uint64_t ques
 	inode->size_bytes = inode_size_locked(inode);
 	inode->unsaved = false;
 	inode->upload_from = inode->size_bytes;
-	inode->mtime_set = false;
 	inode->labels_set = false;
 	inode->known_by = question;
 	inode->asked_at_ms = 0;
@@ -54,7 +53,6 @@ static int send_content(struct mount *mount, struct inode *inode, struct remote_
 {
 	_cleanup_(upload_unrefp) struct upload *upload = NULL;
 	struct remote_put_last last = {
-		.has_mtime = put->has_mtime,
 		.mtime_ns = put->mtime_ns,
 		.durability = put->durability,
 	};
@@ -96,7 +94,7 @@ static int store_content(struct mount *mount, struct inode *inode, enum durabili
 	meta_labels_locked(inode, &labels);
 	inode_name_locked(inode, name);
 	staging = staging_ref(inode->staging);
-	put.has_mtime = inode->mtime_set;
+	put.has_mtime = true;
 	put.mtime_ns = inode->mtime_ns;
 	put.replaces = over;
 	unsure = inode->unsure;

@@ -140,6 +140,29 @@ void exact_check_file(struct exact *exact, int fd, const struct file *file, cons
 			    file->content.len);
 }
 
+void exact_check_mtime(const char *what, const char *name, struct span *mtime, int64_t mtime_ns)
+{
+	if (mtime_ns < mtime->from_ns || mtime_ns > mtime->to_ns)
+		report_fail("%s of %s: mtime is %lld, not between %lld and %lld", what, name,
+			    (long long)mtime_ns, (long long)mtime->from_ns,
+			    (long long)mtime->to_ns);
+	/* The kernel may yet write what was changed through a mapping. */
+	if (mtime->to_ns != INT64_MAX)
+		*mtime = (struct span){ mtime_ns, mtime_ns };
+}
+
+void exact_check_time(struct exact *exact, int fd, struct file *file, const char *what)
+{
+	struct record *record = &exact->world.records[file->name];
+	struct stat st;
+
+	exact_expect(what, fstat(fd, &st) < 0 ? -errno : 0, 0);
+	exact_check_mtime(what, world_names[file->name], &file->mtime,
+			  st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec);
+	if (!file_is_local(file) && record->exists && record->version == file->version)
+		record->mtime = file->mtime;
+}
+
 bool exact_is_needed(struct exact *exact, const struct file *mine, unsigned key)
 {
 	const struct record *record = &exact->world.records[key];
@@ -182,7 +205,7 @@ void exact_released(struct exact *exact, struct open *open)
 	if (last && file->unsaved && !file->deleted && !world_is_temporary(file->name)) {
 		world_flush(&exact->world, file);
 		exact_wait_stored(exact, file->name);
-		if (file->mtime.from_ns != file->mtime.to_ns)
+		if (file->mtime.to_ns == INT64_MAX)
 			file->mtime.to_ns = clock_realtime_ns();
 		exact->world.records[file->name].mtime = file->mtime;
 	}

@@ -94,6 +94,10 @@ long exact_fsync_result(const struct exact *exact, const struct file *file);
 void exact_sync_maps(struct exact *exact, struct file *file);
 /* Its content was changed just now. */
 void exact_changed(struct file *file, int64_t before_ns);
+/* The time must be one that it may have, and is that one from now on. */
+void exact_check_mtime(const char *what, const char *name, struct span *mtime, int64_t mtime_ns);
+/* The same of an open file. */
+void exact_check_time(struct exact *exact, int fd, struct file *file, const char *what);
 /* After the last descriptor and mapping of @open is gone. */
 void exact_released(struct exact *exact, struct open *open);
 /* What a mapping changed is stored a moment after it is gone. */

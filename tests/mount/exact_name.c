@@ -36,10 +36,9 @@ void exact_stat(struct exact *exact)
 {
 	unsigned mount = exact_pick_mount(exact), name = exact_pick_name(exact);
 	uint64_t now_ms = clock_monotonic_ms();
-	const struct file *file = exact->world.linked[mount][name];
-	struct span mtime;
+	struct file *file = exact->world.linked[mount][name];
+	struct span none = { 0 }, *mtime = &none;
 	struct stat st;
-	int64_t mtime_ns;
 	bool exists;
 	size_t size;
 	int r = stat(exact_path(exact, mount, name), &st) < 0 ? -errno : 0;
@@ -48,26 +47,24 @@ void exact_stat(struct exact *exact)
 	if (file && file_is_local(file)) {
 		exists = true;
 		size = file->content.len;
-		mtime = file->mtime;
+		mtime = &file->mtime;
 	} else {
 		if (is_uncertain(exact, mount, name, now_ms))
 			return;
 		exists = !world_is_temporary(name) && exact->world.records[name].exists &&
 			 !world_is_hidden(&exact->world, mount, name);
 		size = exists ? exact->world.records[name].value.len : 0;
-		mtime = exists ? exact->world.records[name].mtime : (struct span){ 0 };
+		if (exists)
+			mtime = &exact->world.records[name].mtime;
 	}
 	exact_expect("stat", r, exists ? 0 : -ENOENT);
 	if (r < 0)
 		return;
-	mtime_ns = st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec;
 	if ((size_t)st.st_size != size)
 		report_fail("stat of %s: size is %zu, not %zu", world_names[name],
 			    (size_t)st.st_size, size);
-	if (mtime_ns < mtime.from_ns || mtime_ns > mtime.to_ns)
-		report_fail("stat of %s: mtime is %lld, not between %lld and %lld",
-			    world_names[name], (long long)mtime_ns, (long long)mtime.from_ns,
-			    (long long)mtime.to_ns);
+	exact_check_mtime("stat", world_names[name], mtime,
+			  st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec);
 }
 
 /* The file that a step by name is about, as both the mount and the model know it. False: not now.

@@ -239,6 +239,9 @@ static void after_change(struct exact *exact, struct open *open, int64_t before_
 	struct file *file = open->file;
 
 	exact_changed(file, before_ns);
+	/* From its change on the time is known to the nanosecond. */
+	if (random_once_in(&exact->random, 2))
+		exact_check_time(exact, open->fd, file, "fstat after a change");
 	if (!sync)
 		return;
 	report_note("  and fsync");
@@ -342,12 +345,13 @@ void exact_fsync(struct exact *exact)
 void exact_fstat(struct exact *exact)
 {
 	struct open *open = exact_pick_open(exact, false);
-	const struct file *file;
+	struct file *file;
 	struct stat st;
 
 	if (!open)
 		return;
 	file = open->file;
+	exact_check_time(exact, open->fd, file, "fstat");
 	exact_expect("fstat", fstat(open->fd, &st) < 0 ? -errno : 0, 0);
 	if ((size_t)st.st_size != file->content.len)
 		report_fail("fstat of %s: size is %zu, not %zu", world_names[file->name],

@@ -220,8 +220,8 @@ void world_flush(struct world *world, struct file *file)
 		file->unsaved = false;
 		return;
 	}
-	/* The leader gives the time unless a program did. */
-	if (file->mtime.from_ns != file->mtime.to_ns)
+	/* What was changed through a mapping has come to the mount with this. */
+	if (file->mtime.to_ns == INT64_MAX)
 		file->mtime.to_ns = clock_realtime_ns();
 	world_save(world, file);
 }

@@ -41,7 +41,6 @@ static enum fs_answer respond(void *state, const char *request, struct buf *ret_
 static const struct remote_put_last last = {
 	.content_type = "text/late",
 	.encoding = "latin-1",
-	.has_mtime = true,
 	.mtime_ns = -5,
 	.durability = DURABILITY_DISK,
 };
@@ -130,7 +129,7 @@ static void what_was_written_goes_out_with_what_was_known_last(void **state)
 	assert_int_equal(fs_router_requests(&fixture.router), 1);
 	assert_string_equal(fs_request_field(fixture.router.last, "Transfer-Encoding"), "chunked");
 	assert_string_equal(fs_request_field(fixture.router.last, "Trailer"),
-			    "HexKV-Content-Type, HexKV-Encoding, HexKV-Durability");
+			    "HexKV-Content-Type, HexKV-Encoding, HexKV-Mtime, HexKV-Durability");
 	tear_down(&fixture);
 }
 

@@ -17,7 +17,7 @@
  *                    unsaved files; listed.c: what was listed last; changes.c: what is newer
  *   handle.c         an open file; still_open.c: whether its process goes on with it
  *   create.c, unlink.c, rename.c  files by name; removals.c: removed ones that are not synced yet
- *   content.c        a file's content: reading, changing; save.c: storing it
+ *   content.c        a file's content: reading, changing; save.c: storing it, conflict.c: over what
  *   meta.c           content_type, encoding, mtime
  *   resolve.c        from a name to the version that it stands for now
  *   reopen.c         opens that try again; absent.c, asker.c: creates that need no look-up

@@ -116,12 +116,10 @@ static int store_content(struct mount *mount, struct inode *inode, enum durabili
 		inode->conflict = true;
 		inode_unlink_locked(&mount->inodes, inode);
 	}
-	mutex_unlock(&mount->inodes.lock);
-	if (r < 0)
-		return r;
-	mutex_lock(&mount->inodes.lock);
-	r = meta_set_labels_locked(inode, labels.content_type, labels.encoding);
-	saved_locked(mount, inode, question, &stored);
+	if (r == 0) {
+		r = meta_set_labels_locked(inode, labels.content_type, labels.encoding);
+		saved_locked(mount, inode, question, &stored);
+	}
 	mutex_unlock(&mount->inodes.lock);
 	return r;
 }

@@ -57,76 +57,108 @@ static bool was_moved(const struct view *view)
 			     strcmp(view->pin->key, view->name) != 0);
 }
 
-static int read_remote(const struct view *view, struct reader *reader, uint64_t offset, void *data,
-		       size_t len, const struct interrupt *interrupt)
+/* @read with the place of the bytes; when that version is gone, once more where else they are. */
+static int read_remote(const struct view *view, struct reader_want *want,
+		       int (*read)(const struct reader_want *want, void *state), void *state)
 {
-	struct reader_want want = {
-		.key = view->pin ? view->pin->key : view->name,
-		.version = view->pin ? view->pin->version : view->version,
-		.pin = view->pin,
-		.value_bytes = view->stored_bytes,
-		.offset = offset,
-		.len = len,
-	};
-	int r = reader_read(reader, &want, data, interrupt);
+	int r;
 
+	want->key = view->pin ? view->pin->key : view->name;
+	want->version = view->pin ? view->pin->version : view->version;
+	want->pin = view->pin;
+	want->value_bytes = view->stored_bytes;
+	r = read(want, state);
 	if (r != -ESTALE || !was_moved(view))
 		return r;
-	want.key = view->name;
-	want.version = view->version;
-	want.pin = NULL;
-	return reader_read(reader, &want, data, interrupt);
+	want->key = view->name;
+	want->version = view->version;
+	want->pin = NULL;
+	return read(want, state);
+}
+
+/* One read, on its way. */
+struct reading {
+	const struct view *view;
+	struct reader *reader;
+	const struct interrupt *interrupt;
+	struct reader_bytes *bytes;
+	uint8_t *data; /* where the next are to be copied to */
+};
+
+static int read_copy(const struct reader_want *want, void *state)
+{
+	const struct reading *reading = state;
+
+	return reader_copy(reading->reader, want, reading->data, reading->interrupt);
+}
+
+static int read_bytes(const struct reader_want *want, void *state)
+{
+	const struct reading *reading = state;
+
+	return reader_read(reading->reader, want, reading->interrupt, reading->bytes);
 }
 
 /* Changed here: some of it is in the staging file, some still in the base. */
-static int read_staged(const struct view *view, struct reader *reader, uint64_t offset,
-		       uint8_t *data, size_t len, const struct interrupt *interrupt)
+static int read_staged(struct reading *reading, uint64_t offset, size_t len)
 {
+	struct staging *staging = reading->view->staging;
+
 	while (len > 0) {
 		bool in_base;
-		uint64_t run = staging_run(view->staging, offset, &in_base);
+		uint64_t run = staging_run(staging, offset, &in_base);
 		size_t part = run < len ? (size_t)run : len;
+		struct reader_want want = { .offset = offset };
 		ssize_t n;
 		int r = 0;
 
 		/* Truncated meanwhile. */
 		if (part == 0)
 			part = len;
+		want.len = part;
 		if (in_base) {
-			r = read_remote(view, reader, offset, data, part, interrupt);
+			r = read_remote(reading->view, &want, read_copy, reading);
 		} else {
-			n = staging_read(view->staging, offset, data, part);
+			n = staging_read(staging, offset, reading->data, part);
 			if (n < 0)
 				r = (int)n;
 			else if ((size_t)n < part)
-				memset(data + n, 0, part - (size_t)n);
+				memset(reading->data + n, 0, part - (size_t)n);
 		}
 		if (r < 0)
 			return r;
-		data += part;
+		reading->data += part;
 		offset += part;
 		len -= part;
 	}
 	return 0;
 }
 
-static int read_view(const struct view *view, struct reader *reader, uint64_t offset, void *data,
-		     size_t len, const struct interrupt *interrupt)
+static int read_view(struct reading *reading, uint64_t offset, size_t len)
 {
+	const struct view *view = reading->view;
+	struct reader_want want = { .offset = offset, .len = len };
+
+	if (view->staging || view->value) {
+		reading->data = reader_bytes_add(reading->bytes, len);
+		if (!reading->data)
+			return -ENOMEM;
+	}
 	if (view->staging)
-		return read_staged(view, reader, offset, data, len, interrupt);
+		return read_staged(reading, offset, len);
 	if (view->value) {
 		stats_count(STATS_VALUE_HITS, 1);
-		memcpy(data, view->value->data + offset, len);
+		memcpy(reading->data, view->value->data + offset, len);
 		return 0;
 	}
 	if (view->stored_bytes <= VALUE_SMALL_MAX)
 		stats_count(STATS_VALUE_MISSES, 1);
-	return read_remote(view, reader, offset, data, len, interrupt);
+	return read_remote(view, &want, read_bytes, reading);
 }
 
-ssize_t content_read(struct mount *mount, struct inode *inode, struct reader *reader,
-		     uint64_t offset, void *data, size_t len, const struct interrupt *interrupt)
+int content_read(struct mount *mount, struct inode *inode, struct reader *reader,
+		 const struct content_range *range, const struct interrupt *interrupt,
+		 struct reader_bytes *ret_bytes)
 {
 	int r = -ESTALE;
 
@@ -134,25 +166,34 @@ ssize_t content_read(struct mount *mount, struct inode *inode, struct reader *re
 	 * one. */
 	for (int i = 0; i < READ_RETRIES && r == -ESTALE; i++) {
 		struct view view;
+		struct reading reading = {
+			.view = &view,
+			.reader = reader,
+			.interrupt = interrupt,
+			.bytes = ret_bytes,
+		};
+		size_t len = range->len;
 		bool moved;
 
 		view_take(mount, inode, &view);
-		if (offset >= view.size_bytes) {
+		if (range->offset >= view.size_bytes) {
 			view_drop(&view);
 			return 0;
 		}
-		if (len > view.size_bytes - offset)
-			len = (size_t)(view.size_bytes - offset);
-		r = read_view(&view, reader, offset, data, len, interrupt);
+		if (len > view.size_bytes - range->offset)
+			len = (size_t)(view.size_bytes - range->offset);
+		r = read_view(&reading, range->offset, len);
 		mutex_lock(&mount->inodes.lock);
 		moved = version_compare(inode->version, view.version) != 0 ||
 			inode->staging != view.staging || strcmp(inode->filename, view.name) != 0;
 		mutex_unlock(&mount->inodes.lock);
 		view_drop(&view);
+		if (r < 0)
+			reader_bytes_deinit(ret_bytes);
 		if (r == -ESTALE && !moved)
 			break;
 	}
-	return r < 0 ? r : (ssize_t)len;
+	return r;
 }
 
 /* The staging file, made from the stored version when there is none. */

@@ -14,9 +14,15 @@
 /* Largest size a file may be given. */
 #define CONTENT_BYTES_MAX (UINT64_C(1) << 43)
 
-/* @reader belongs to the open file. Bytes, 0 at the end. */
-ssize_t content_read(struct mount *mount, struct inode *inode, struct reader *reader,
-		     uint64_t offset, void *data, size_t len, const struct interrupt *interrupt);
+struct content_range {
+	uint64_t offset;
+	size_t len;
+};
+/* @reader is the inode's. As much of @range as there is: nothing at the end. @ret_bytes is all
+ * zero. */
+int content_read(struct mount *mount, struct inode *inode, struct reader *reader,
+		 const struct content_range *range, const struct interrupt *interrupt,
+		 struct reader_bytes *ret_bytes);
 int content_write(struct mount *mount, struct inode *inode, uint64_t offset, const void *data,
 		  size_t len, const struct interrupt *interrupt);
 int content_truncate(struct mount *mount, struct inode *inode, uint64_t size_bytes,

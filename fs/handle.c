@@ -5,6 +5,7 @@
 #include "fs/keeper.h"
 #include "fs/save.h"
 #include "fs/stats.h"
+#include "lib/cleanup.h"
 #include "lib/container_of.h"
 #include "lib/log.h"
 
@@ -16,9 +17,9 @@ static void handle_free(struct handle *handle)
 {
 	struct mount *mount = handle->mount;
 	struct inode *inode = handle->inode;
+	struct reader *reader = NULL;
 	bool last; /* writer, or handle at all: what is kept here for it may go */
 
-	reader_free(handle->reader);
 	mutex_lock(&mount->inodes.lock);
 	opens_remove(&handle->opened);
 	inode->handles--;
@@ -26,9 +27,13 @@ static void handle_free(struct handle *handle)
 	inode->writers -= handle->writable;
 	inode->ending -= handle->ending;
 	last = inode->writers == 0 && (handle->writable || inode->handles == 0);
-	if (inode->handles == 0)
+	if (inode->handles == 0) {
 		keeper_unwatch_locked(mount->keeper, &mount->inodes, inode);
+		reader = inode->reader;
+		inode->reader = NULL;
+	}
 	mutex_unlock(&mount->inodes.lock);
+	reader_free(reader);
 	if (last)
 		content_release(mount, inode);
 	inode_unref(&mount->inodes, inode);
@@ -40,8 +45,9 @@ static void handle_abandon(struct opened *opened)
 	handle_free(container_of(opened, struct handle, opened));
 }
 
-/* -ESTALE: what it was is given up, or was replaced or removed here before anybody kept it. */
-static int attach(struct handle *handle)
+/* -ESTALE: what it was is given up, or was replaced or removed here before anybody kept it.
+ * *@reader is taken if the inode has none yet. */
+static int attach(struct handle *handle, struct reader **reader)
 {
 	struct mount *mount = handle->mount;
 	struct inode *inode = handle->inode;
@@ -59,6 +65,9 @@ static int attach(struct handle *handle)
 		inode->writers += handle->writable;
 		stats_gauge_add(STATS_OPEN_FILES, 1);
 		opens_add(&mount->opens, &handle->opened);
+		if (!inode->reader)
+			inode->reader = take_ptr(*reader);
+		handle->reader = inode->reader;
 		keeper_watch_locked(mount->keeper, &mount->inodes, inode);
 	}
 	mutex_unlock(&mount->inodes.lock);
@@ -68,6 +77,7 @@ static int attach(struct handle *handle)
 int handle_open(struct mount *mount, struct inode *inode, bool writable, struct handle **ret_handle)
 {
 	struct handle *handle = calloc(1, sizeof(*handle));
+	struct reader *reader = NULL;
 	int r;
 
 	if (!handle)
@@ -76,11 +86,11 @@ int handle_open(struct mount *mount, struct inode *inode, bool writable, struct 
 	handle->inode = inode;
 	handle->writable = writable;
 	handle->opened.free = handle_abandon;
-	r = reader_new(mount->remote, mount->prefetch, &handle->reader);
+	r = reader_new(mount->remote, mount->prefetch, &reader);
 	if (r == 0)
-		r = attach(handle);
+		r = attach(handle, &reader);
+	reader_free(reader);
 	if (r < 0) {
-		reader_free(handle->reader);
 		free(handle);
 		return r;
 	}

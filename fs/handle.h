@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* An open file: whom it reads and writes, and its read-ahead. Threads: immutable between open and
- * release. */
+/* An open file: whom it reads and writes. Threads: immutable between open and release. */
 #pragma once
 
 #include "fs/mount.h"
@@ -10,7 +9,7 @@ struct handle {
 	struct mount *mount;
 	struct opened opened;
 	struct inode *inode; /* a reference */
-	struct reader *reader;
+	struct reader *reader; /* shared by all who have the file open */
 	bool writable;
 	bool ending; /* protected by inodes.lock */
 };

@@ -73,6 +73,7 @@ struct inode {
 
 	unsigned mode; /* permissions, kept in memory only */
 	unsigned handles; /* open files */
+	struct reader *reader; /* theirs */
 	unsigned writers; /* open for writing */
 	unsigned ending; /* of these, that are being closed */
 	unsigned storing; /* that changed it without opening it, and are about to store it */

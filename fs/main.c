@@ -28,7 +28,8 @@
  *   staging.c        changed content until it is stored; scratch.c: its bytes
  *   value.c          small values
  *   pin.c            a version that its leader keeps; keeper.c: renewing those of open files
- *   reader.c         ranged reads ahead; prefetch.c: the threads that do it
+ *   reader.c         ranged reads; sequence.c: which of them follow each other; fetch.c: what is
+ *                    fetched ahead, into the blocks of block.c, by the threads of prefetch.c
  *   space.c          the cluster's space, for df
  *   remote.c         typed requests to the router; remote_list.c: those about all records;
  *                    remote_call.c, request.c: one request, repeated
@@ -55,7 +56,7 @@
 #include <unistd.h>
 
 #define CONNECTIONS_MAX     80 /* a thread of the session each, and the others */
-#define PREFETCH_THREADS    4
+#define PREFETCH_THREADS    8
 #define PREFETCH_BLOCKS_MAX 48
 #define UPLOAD_THREADS      4
 #define UPLOAD_BEGIN_BYTES  (4 * 1024 * 1024)

@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 static struct handle *handle_of(const struct fuse_file_info *fi)
 {
@@ -62,22 +61,18 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
 	const struct interrupt interrupt = ops_interrupt(req);
+	const struct content_range range = { .offset = (uint64_t)offset, .len = size };
 	struct handle *handle = handle_of(fi);
-	char *data = malloc(size);
-	ssize_t n;
+	struct reader_bytes bytes = { 0 };
+	int r;
 
 	(void)ino;
-	if (!data) {
-		fuse_reply_err(req, ENOMEM);
-		return;
-	}
-	n = content_read(ops_mount(req), handle->inode, handle->reader, (uint64_t)offset, data,
-			 size, &interrupt);
-	if (n < 0)
-		ops_reply_error(req, (int)n);
+	r = content_read(ops_mount(req), handle->inode, handle->reader, &range, &interrupt, &bytes);
+	if (r < 0)
+		ops_reply_error(req, r);
 	else
-		fuse_reply_buf(req, data, (size_t)n);
-	free(data);
+		fuse_reply_iov(req, bytes.parts, (int)bytes.count);
+	reader_bytes_deinit(&bytes);
 }
 
 void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,

@@ -1,21 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs/prefetch.h"
 
-#include "fs/stats.h"
-#include "lib/mutex.h"
-
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
 struct prefetch {
-	atomic_uint blocks;
-	unsigned blocks_max;
+	struct block_pool *blocks;
 
 	struct mutex lock; /* protects what follows */
 	struct condition work;
 	struct prefetch_job *first;
 	struct prefetch_job *last;
+	unsigned jobs; /* queued or running */
 	bool ending;
 
 	unsigned thread_count;
@@ -44,24 +40,32 @@ static void *prefetch_thread(void *state)
 	struct prefetch *prefetch = state;
 	struct prefetch_job *job;
 
-	while ((job = next_job(prefetch)))
+	while ((job = next_job(prefetch))) {
 		job->run(job);
+		mutex_lock(&prefetch->lock);
+		prefetch->jobs--;
+		mutex_unlock(&prefetch->lock);
+	}
 	return NULL;
 }
 
 int prefetch_new(unsigned threads, unsigned blocks_max, struct prefetch **ret_prefetch)
 {
 	struct prefetch *prefetch = calloc(1, sizeof(*prefetch) + threads * sizeof(pthread_t));
+	int r;
 
 	if (!prefetch)
 		return -ENOMEM;
 	mutex_init(&prefetch->lock);
 	condition_init(&prefetch->work);
-	prefetch->blocks_max = blocks_max;
+	r = block_pool_new(blocks_max, &prefetch->blocks);
+	if (r < 0) {
+		prefetch_free(prefetch);
+		return r;
+	}
 	for (; prefetch->thread_count < threads; prefetch->thread_count++) {
-		int r = pthread_create(&prefetch->threads[prefetch->thread_count], NULL,
-				       prefetch_thread, prefetch);
-
+		r = pthread_create(&prefetch->threads[prefetch->thread_count], NULL,
+				   prefetch_thread, prefetch);
 		if (r != 0) {
 			prefetch_free(prefetch);
 			return -r;
@@ -81,34 +85,43 @@ struct prefetch *prefetch_free(struct prefetch *prefetch)
 	mutex_unlock(&prefetch->lock);
 	for (unsigned i = 0; i < prefetch->thread_count; i++)
 		pthread_join(prefetch->threads[i], NULL);
+	block_pool_free(prefetch->blocks);
 	condition_deinit(&prefetch->work);
 	mutex_deinit(&prefetch->lock);
 	free(prefetch);
 	return NULL;
 }
 
-void prefetch_submit(struct prefetch *prefetch, struct prefetch_job *job)
+static void submit_locked(struct prefetch *prefetch, struct prefetch_job *job)
+	REQUIRES(&prefetch->lock)
 {
 	job->next = NULL;
-	mutex_lock(&prefetch->lock);
 	*(prefetch->last ? &prefetch->last->next : &prefetch->first) = job;
 	prefetch->last = job;
+	prefetch->jobs++;
 	condition_signal(&prefetch->work);
+}
+
+void prefetch_submit(struct prefetch *prefetch, struct prefetch_job *job)
+{
+	mutex_lock(&prefetch->lock);
+	submit_locked(prefetch, job);
 	mutex_unlock(&prefetch->lock);
 }
 
-bool prefetch_take_block(struct prefetch *prefetch)
+bool prefetch_submit_now(struct prefetch *prefetch, struct prefetch_job *job)
 {
-	if (atomic_fetch_add(&prefetch->blocks, 1) < prefetch->blocks_max) {
-		stats_gauge_add(STATS_READ_AHEAD_BLOCKS, 1);
-		return true;
-	}
-	atomic_fetch_sub(&prefetch->blocks, 1);
-	return false;
+	bool now;
+
+	mutex_lock(&prefetch->lock);
+	now = prefetch->jobs < prefetch->thread_count;
+	if (now)
+		submit_locked(prefetch, job);
+	mutex_unlock(&prefetch->lock);
+	return now;
 }
 
-void prefetch_return_block(struct prefetch *prefetch)
+struct block_pool *prefetch_blocks(struct prefetch *prefetch)
 {
-	stats_gauge_add(STATS_READ_AHEAD_BLOCKS, -1);
-	atomic_fetch_sub(&prefetch->blocks, 1);
+	return prefetch->blocks;
 }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A few threads that fetch what readers will want next, and the bound on the memory of all readers.
- * Threads: any.
+ * A few threads that fetch what will be wanted next, and the memory for it. Threads: any.
  */
 #pragma once
 
-#include <stdbool.h>
+#include "fs/block.h"
 
 struct prefetch;
 
@@ -19,7 +18,7 @@ int prefetch_new(unsigned threads, unsigned blocks_max, struct prefetch **ret_pr
 /* Runs what is queued, then ends the threads. */
 struct prefetch *prefetch_free(struct prefetch *prefetch);
 void prefetch_submit(struct prefetch *prefetch, struct prefetch_job *job);
+/* False, and nothing is done, if no thread is free to run it now. */
+bool prefetch_submit_now(struct prefetch *prefetch, struct prefetch_job *job);
 
-/* One more block of memory; false if all are in use. */
-bool prefetch_take_block(struct prefetch *prefetch);
-void prefetch_return_block(struct prefetch *prefetch);
+struct block_pool *prefetch_blocks(struct prefetch *prefetch);

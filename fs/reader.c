@@ -1,53 +1,34 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A block is EMPTY, LOADING (one thread fetches it without the lock, others wait) or READY. Only
- * blocks of the version that is asked for are used: after a change the old ones are claimed first.
+ * Blocks in which everything has been read are given back: the page cache has it, and what is ahead
+ * is worth more. A read that finds no block, for whatever reason, asks the router itself for
+ * exactly what it wants.
  */
 #include "fs/reader.h"
 
+#include "fs/fetch.h"
+#include "fs/sequence.h"
 #include "fs/stats.h"
 #include "lib/clock.h"
-#include "lib/mutex.h"
 
+#include <assert.h>
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOCK_BYTES      (1024 * 1024)
-#define BLOCKS           4
-#define BLOCKS_AHEAD     2
-#define SEQUENTIAL_AFTER 2
-#define NEAR_BYTES       (2 * BLOCK_BYTES)
-#define WAIT_SLICE_MS    100
-
-enum block_state { BLOCK_EMPTY, BLOCK_LOADING, BLOCK_READY };
-
-struct block {
-	struct prefetch_job job;
-	struct reader *reader;
-	enum block_state state;
-	uint64_t index;
-	struct version version;
-	struct pin *pin; /* while LOADING */
-	uint64_t used; /* when, in reads */
-	size_t len;
-	uint8_t *data;
-};
+/* Reads come a little out of order. */
+#define BEHIND_BYTES  ((uint64_t)4 * 1024 * 1024)
+#define WAIT_SLICE_MS 100
 
 struct reader {
+	/* immutable */
 	struct remote *remote;
 	struct prefetch *prefetch;
-	atomic_uint references;
-	atomic_bool closed;
+	struct block_pool *pool; /* NULL with prefetch */
 
-	struct mutex lock;
-	struct condition loaded;
-	struct block blocks[BLOCKS];
-	char key[KEY_HEX_MAX + 1]; /* of the blocks on their way */
-	uint64_t reads;
-	uint64_t last_end;
-	unsigned streak;
+	/* protected by pool->lock */
+	struct version version; /* of all blocks */
+	struct sequence sequences[SEQUENCES_MAX];
 };
 
 int reader_new(struct remote *remote, struct prefetch *prefetch, struct reader **ret_reader)
@@ -58,37 +39,216 @@ int reader_new(struct remote *remote, struct prefetch *prefetch, struct reader *
 		return -ENOMEM;
 	reader->remote = remote;
 	reader->prefetch = prefetch;
-	atomic_init(&reader->references, 1);
-	mutex_init(&reader->lock);
-	condition_init(&reader->loaded);
-	for (int i = 0; i < BLOCKS; i++)
-		reader->blocks[i].reader = reader;
+	reader->pool = prefetch ? prefetch_blocks(prefetch) : NULL;
+	for (unsigned i = 0; i < SEQUENCES_MAX; i++)
+		reader->sequences[i].blocks.reader = reader;
 	*ret_reader = reader;
 	return 0;
 }
 
-static void reader_unref(struct reader *reader)
+static void forget_locked(struct reader *reader, struct sequence *sequence)
+	REQUIRES(&reader->pool->lock)
 {
-	if (atomic_fetch_sub(&reader->references, 1) != 1)
-		return;
-	for (int i = 0; i < BLOCKS; i++) {
-		if (!reader->blocks[i].data)
-			continue;
-		free(reader->blocks[i].data);
-		prefetch_return_block(reader->prefetch);
-	}
-	condition_deinit(&reader->loaded);
-	mutex_deinit(&reader->lock);
-	free(reader);
+	block_drop_before_locked(reader->pool, &sequence->blocks, UINT64_MAX);
+	sequence->reads = 0;
 }
 
 struct reader *reader_free(struct reader *reader)
 {
-	if (!reader)
-		return NULL;
-	atomic_store(&reader->closed, true);
-	reader_unref(reader);
+	if (reader && reader->pool) {
+		mutex_lock(&reader->pool->lock);
+		for (unsigned i = 0; i < SEQUENCES_MAX; i++)
+			forget_locked(reader, &reader->sequences[i]);
+		mutex_unlock(&reader->pool->lock);
+	}
+	free(reader);
 	return NULL;
+}
+
+/* What was read */
+
+void *reader_bytes_add(struct reader_bytes *bytes, size_t len)
+{
+	assert(!bytes->own && bytes->count < READER_PARTS_MAX);
+	bytes->own = malloc(len);
+	if (!bytes->own)
+		return NULL;
+	bytes->parts[bytes->count++] = (struct iovec){ .iov_base = bytes->own, .iov_len = len };
+	return bytes->own;
+}
+
+void reader_bytes_deinit(struct reader_bytes *bytes)
+{
+	if (bytes->pool) {
+		mutex_lock(&bytes->pool->lock);
+		for (unsigned i = 0; i < bytes->count; i++)
+			if (bytes->blocks[i])
+				block_release_locked(bytes->pool, bytes->blocks[i]);
+		mutex_unlock(&bytes->pool->lock);
+	}
+	free(bytes->own);
+	*bytes = (struct reader_bytes){ 0 };
+}
+
+/* Ahead */
+
+/* The blocks for up to @bytes from where the sequence has been asked for. Only the first may begin
+ * inside a chunk of the value's file: nodes read and verify those as a whole. */
+static unsigned take_blocks_locked(struct reader *reader, struct sequence *sequence,
+				   uint64_t value_bytes, uint64_t bytes,
+				   struct block *ret_blocks[FETCH_BLOCKS_MAX])
+	REQUIRES(&reader->pool->lock)
+{
+	unsigned share = block_share_locked(reader->pool, &sequence->blocks);
+	uint64_t start = sequence->next, end = start + bytes;
+	unsigned count = 0;
+
+	while (start < end && start < value_bytes && count < FETCH_BLOCKS_MAX &&
+	       sequence->blocks.blocks < share) {
+		struct block *block = block_take_locked(reader->pool, &sequence->blocks);
+
+		if (!block)
+			break;
+		block->start = start;
+		block->len = BLOCK_CAPACITY - (size_t)(start % BLOCK_CAPACITY);
+		if (block->len > value_bytes - start)
+			block->len = (size_t)(value_bytes - start);
+		start += block->len;
+		ret_blocks[count++] = block;
+	}
+	return count;
+}
+
+static bool fetch_next_locked(struct reader *reader, struct sequence *sequence,
+			      const struct reader_want *want, uint64_t bytes)
+	REQUIRES(&reader->pool->lock)
+{
+	const struct fetch_from from = {
+		.remote = reader->remote,
+		.key = want->key,
+		.version = want->version,
+		.pin = want->pin,
+	};
+	struct block *blocks[FETCH_BLOCKS_MAX];
+	unsigned count = take_blocks_locked(reader, sequence, want->value_bytes, bytes, blocks);
+
+	if (count == 0)
+		return false;
+	if (fetch_start_locked(reader->prefetch, reader->pool, &from, blocks, count)) {
+		sequence->next = blocks[count - 1]->start + blocks[count - 1]->len;
+		return true;
+	}
+	for (unsigned i = 0; i < count; i++)
+		block_loaded_locked(reader->pool, blocks[i], -EAGAIN);
+	return false;
+}
+
+/* Asks for half of what is to be ahead at once, so that one part is on its way while the other is
+ * read; and for less where the share of blocks is small. */
+static void read_ahead_locked(struct reader *reader, struct sequence *sequence,
+			      const struct reader_want *want) REQUIRES(&reader->pool->lock)
+{
+	uint64_t ahead = sequence_ahead_bytes(sequence);
+	uint64_t share = block_share_locked(reader->pool, &sequence->blocks) * BLOCK_CAPACITY;
+	uint64_t part;
+
+	if (ahead > share * 2 / 3)
+		ahead = share * 2 / 3;
+	part = ahead / 2 < BLOCK_CAPACITY ? BLOCK_CAPACITY : ahead / 2;
+	if (sequence->next < want->offset)
+		sequence->next = want->offset;
+	while (sequence->next < want->value_bytes && sequence->next < sequence->end + ahead)
+		if (!fetch_next_locked(reader, sequence, want, part))
+			return;
+}
+
+/* Which sequence the read belongs to, with what it needs on its way. */
+static void follow_locked(struct reader *reader, const struct reader_want *want)
+	REQUIRES(&reader->pool->lock)
+{
+	struct sequence *sequence = sequence_find(reader->sequences, want->offset, want->len);
+
+	if (version_compare(reader->version, want->version) != 0) {
+		for (unsigned i = 0; i < SEQUENCES_MAX; i++)
+			forget_locked(reader, &reader->sequences[i]);
+		reader->version = want->version;
+		sequence = NULL;
+	}
+	if (!sequence) {
+		sequence = sequence_least(reader->sequences);
+		forget_locked(reader, sequence);
+		sequence_begin(sequence, want->offset, want->len);
+		return;
+	}
+	sequence_go_on(sequence, want->offset, want->len);
+	if (!sequence_is_established(sequence))
+		return;
+	if (want->offset > BEHIND_BYTES)
+		block_drop_before_locked(reader->pool, &sequence->blocks,
+					 want->offset - BEHIND_BYTES);
+	read_ahead_locked(reader, sequence, want);
+}
+
+/* Reading */
+
+static int wait_for_locked(struct reader *reader, struct block *block,
+			   const struct interrupt *interrupt) REQUIRES(&reader->pool->lock)
+{
+	while (block->state == BLOCK_LOADING) {
+		if (interrupt_raised(interrupt))
+			return -EINTR;
+		condition_wait_until(&block->loaded, &reader->pool->lock,
+				     clock_monotonic_ms() + WAIT_SLICE_MS);
+	}
+	return block->state == BLOCK_READY ? 0 : block->error;
+}
+
+/* Adds what @block has of the range, whose beginning lies in it. */
+static size_t add_part_locked(struct reader *reader, struct block *block, uint64_t offset,
+			      size_t len, struct reader_bytes *bytes) REQUIRES(&reader->pool->lock)
+{
+	size_t in_block = (size_t)(offset - block->start);
+	struct iovec *part = &bytes->parts[bytes->count];
+
+	if (len > block->len - in_block)
+		len = block->len - in_block;
+	*part = (struct iovec){ .iov_base = block->data + in_block, .iov_len = len };
+	bytes->blocks[bytes->count++] = block;
+	block->taken += len;
+	if (block->taken >= block->len && block->owner)
+		block_drop_locked(reader->pool, block);
+	return len;
+}
+
+/* As much of the beginning as there are blocks for. */
+static int read_blocks(struct reader *reader, const struct reader_want *want,
+		       const struct interrupt *interrupt, struct reader_bytes *bytes,
+		       size_t *ret_len)
+{
+	size_t len = 0;
+	int r = 0;
+
+	bytes->pool = reader->pool;
+	mutex_lock(&reader->pool->lock);
+	follow_locked(reader, want);
+	/* The last part is for what there is no block for. */
+	while (r == 0 && len < want->len && bytes->count < READER_PARTS_MAX - 1) {
+		uint64_t offset = want->offset + len;
+		struct block *block = block_find_locked(reader->pool, reader, offset);
+
+		if (!block)
+			break;
+		stats_count(block->state == BLOCK_READY ? STATS_BLOCK_HITS : STATS_BLOCK_MISSES, 1);
+		block_hold_locked(reader->pool, block);
+		r = wait_for_locked(reader, block, interrupt);
+		if (r == 0)
+			len += add_part_locked(reader, block, offset, want->len - len, bytes);
+		else
+			block_release_locked(reader->pool, block);
+	}
+	mutex_unlock(&reader->pool->lock);
+	*ret_len = len;
+	return r;
 }
 
 struct copy {
@@ -98,240 +258,74 @@ struct copy {
 
 static int copy_sink(void *state, uint64_t offset, const void *data, size_t len)
 {
-	struct copy *copy = state;
+	const struct copy *copy = state;
 
 	memcpy(copy->data + (offset - copy->offset), data, len);
 	return 0;
 }
 
-/* @range says which version and which bytes. */
-static int fetch(struct reader *reader, struct remote_range range, uint8_t *data,
-		 const struct interrupt *interrupt)
+/* What begins @skip bytes behind where the read does, and no more. */
+static int read_rest(struct reader *reader, const struct reader_want *want, size_t skip,
+		     const struct interrupt *interrupt, struct reader_bytes *bytes)
 {
-	struct copy copy = { .data = data, .offset = range.offset };
-
-	range.sink = copy_sink;
-	range.state = &copy;
-	return remote_read(reader->remote, &range, interrupt);
-}
-
-/* Fetches a block that was claimed. The key is read without the lock: it does not change while a
- * block is loading. */
-static int load(struct block *block, const struct interrupt *interrupt)
-{
-	struct reader *reader = block->reader;
+	struct copy copy = { .offset = want->offset + skip };
 	const struct remote_range range = {
-		.key = reader->key,
-		.version = block->version,
-		.token = block->pin ? block->pin->token : NULL,
-		.offset = block->index * BLOCK_BYTES,
-		.len = block->len,
-	};
-	int r = fetch(reader, range, block->data, interrupt);
-
-	mutex_lock(&reader->lock);
-	block->pin = pin_unref(block->pin);
-	block->state = r == 0 ? BLOCK_READY : BLOCK_EMPTY;
-	condition_broadcast(&reader->loaded);
-	mutex_unlock(&reader->lock);
-	return r;
-}
-
-static bool reader_is_closed(void *state)
-{
-	return atomic_load(&((struct reader *)state)->closed);
-}
-
-static void load_ahead(struct prefetch_job *job)
-{
-	/* The job is the block's first member. */
-	struct block *block = (struct block *)job;
-	struct reader *reader = block->reader;
-	const struct interrupt closed = { .raised = reader_is_closed, .state = reader };
-
-	load(block, &closed);
-	reader_unref(reader);
-}
-
-static struct block *find_locked(struct reader *reader, struct version version, uint64_t index)
-	REQUIRES(&reader->lock)
-{
-	for (int i = 0; i < BLOCKS; i++) {
-		struct block *block = &reader->blocks[i];
-
-		if (block->state != BLOCK_EMPTY && block->index == index &&
-		    version_compare(block->version, version) == 0)
-			return block;
-	}
-	return NULL;
-}
-
-static bool loading_locked(const struct reader *reader)
-{
-	for (int i = 0; i < BLOCKS; i++)
-		if (reader->blocks[i].state == BLOCK_LOADING)
-			return true;
-	return false;
-}
-
-/* A block to load @index into, in state LOADING; NULL if there is none to spare. */
-static struct block *claim_locked(struct reader *reader, const struct reader_want *want,
-				  uint64_t index) REQUIRES(&reader->lock)
-{
-	struct block *best = NULL;
-	uint64_t start = index * BLOCK_BYTES;
-
-	/* A file that was renamed while blocks under its old name are on their way. */
-	if (strcmp(reader->key, want->key) != 0) {
-		if (loading_locked(reader))
-			return NULL;
-		strncpy(reader->key, want->key, KEY_HEX_MAX);
-	}
-	for (int i = 0; i < BLOCKS; i++) {
-		struct block *block = &reader->blocks[i];
-
-		if (block->state == BLOCK_LOADING)
-			continue;
-		if (!best || block->state < best->state ||
-		    (block->state == best->state && block->used < best->used))
-			best = block;
-	}
-	if (!best)
-		return NULL;
-	if (!best->data) {
-		if (!prefetch_take_block(reader->prefetch))
-			return NULL;
-		best->data = malloc(BLOCK_BYTES);
-		if (!best->data) {
-			prefetch_return_block(reader->prefetch);
-			return NULL;
-		}
-	}
-	best->state = BLOCK_LOADING;
-	best->index = index;
-	best->version = want->version;
-	best->pin = pin_ref(want->pin);
-	best->used = reader->reads;
-	best->len = want->value_bytes - start < BLOCK_BYTES ? (size_t)(want->value_bytes - start)
-							    : BLOCK_BYTES;
-	return best;
-}
-
-static void read_ahead_locked(struct reader *reader, const struct reader_want *want, uint64_t index)
-	REQUIRES(&reader->lock)
-{
-	for (uint64_t next = index + 1; next <= index + BLOCKS_AHEAD; next++) {
-		struct block *block;
-
-		if (next * BLOCK_BYTES >= want->value_bytes)
-			return;
-		if (find_locked(reader, want->version, next))
-			continue;
-		block = claim_locked(reader, want, next);
-		if (!block)
-			return;
-		atomic_fetch_add(&reader->references, 1);
-		block->job.run = load_ahead;
-		prefetch_submit(reader->prefetch, &block->job);
-	}
-}
-
-/* The part of @want that lies in block @index, from the block. -ENOBUFS: no block to spare. */
-static int read_block(struct reader *reader, const struct reader_want *want, uint64_t index,
-		      size_t in_block, size_t len, uint8_t *data, const struct interrupt *interrupt)
-{
-	struct block *block;
-	int r = 0;
-
-	mutex_lock(&reader->lock);
-	block = find_locked(reader, want->version, index);
-	stats_count(block && block->state == BLOCK_READY ? STATS_BLOCK_HITS : STATS_BLOCK_MISSES,
-		    1);
-	for (;;) {
-		block = find_locked(reader, want->version, index);
-		if (block && block->state == BLOCK_READY)
-			break;
-		if (!block) {
-			block = claim_locked(reader, want, index);
-			if (!block) {
-				r = -ENOBUFS;
-				break;
-			}
-			read_ahead_locked(reader, want, index);
-			mutex_unlock(&reader->lock);
-			r = load(block, interrupt);
-			if (r < 0)
-				return r;
-			mutex_lock(&reader->lock);
-			continue;
-		}
-		if (interrupt_raised(interrupt)) {
-			r = -EINTR;
-			break;
-		}
-		condition_wait_until(&reader->loaded, &reader->lock,
-				     clock_monotonic_ms() + WAIT_SLICE_MS);
-	}
-	if (r == 0) {
-		memcpy(data, block->data + in_block, len);
-		block->used = reader->reads;
-		read_ahead_locked(reader, want, index);
-	}
-	mutex_unlock(&reader->lock);
-	return r;
-}
-
-/* The kernel's read-ahead arrives on several threads, a little out of order. */
-static bool note_sequence(struct reader *reader, const struct reader_want *want)
-{
-	bool sequential;
-
-	mutex_lock(&reader->lock);
-	reader->reads++;
-	if (want->offset + NEAR_BYTES >= reader->last_end &&
-	    want->offset <= reader->last_end + NEAR_BYTES)
-		reader->streak++;
-	else
-		reader->streak = 0;
-	reader->last_end = want->offset + want->len;
-	sequential = reader->streak > SEQUENTIAL_AFTER;
-	mutex_unlock(&reader->lock);
-	return sequential;
-}
-
-int reader_read(struct reader *reader, const struct reader_want *want, void *data,
-		const struct interrupt *interrupt)
-{
-	uint8_t *at = data;
-	uint64_t offset = want->offset, end = want->offset + want->len;
-	struct remote_range direct = {
 		.key = want->key,
 		.version = want->version,
 		.token = want->pin ? want->pin->token : NULL,
-		.offset = want->offset,
-		.len = want->len,
+		.offset = copy.offset,
+		.len = want->len - skip,
+		.sink = copy_sink,
+		.state = &copy,
 	};
-	int r;
 
-	if (!note_sequence(reader, want))
-		return fetch(reader, direct, at, interrupt);
-	while (offset < end) {
-		uint64_t index = offset / BLOCK_BYTES;
-		size_t in_block = (size_t)(offset % BLOCK_BYTES);
-		size_t len = BLOCK_BYTES - in_block;
+	copy.data = reader_bytes_add(bytes, want->len - skip);
+	return copy.data ? remote_read(reader->remote, &range, interrupt) : -ENOMEM;
+}
 
-		if (len > end - offset)
-			len = (size_t)(end - offset);
-		r = read_block(reader, want, index, in_block, len, at, interrupt);
-		if (r == -ENOBUFS) {
-			direct.offset = offset;
-			direct.len = len;
-			r = fetch(reader, direct, at, interrupt);
-		}
-		if (r < 0)
-			return r;
-		at += len;
-		offset += len;
+/* What follows has to show again that it is worth reading ahead. */
+static void give_up(struct reader *reader)
+{
+	mutex_lock(&reader->pool->lock);
+	for (unsigned i = 0; i < SEQUENCES_MAX; i++)
+		forget_locked(reader, &reader->sequences[i]);
+	mutex_unlock(&reader->pool->lock);
+}
+
+int reader_read(struct reader *reader, const struct reader_want *want,
+		const struct interrupt *interrupt, struct reader_bytes *ret_bytes)
+{
+	struct reader_bytes bytes = { 0 };
+	size_t len = 0;
+	int r = 0;
+
+	if (reader->pool)
+		r = read_blocks(reader, want, interrupt, &bytes, &len);
+	if (r == 0 && len < want->len)
+		r = read_rest(reader, want, len, interrupt, &bytes);
+	if (r == 0) {
+		*ret_bytes = bytes;
+		return 0;
 	}
+	reader_bytes_deinit(&bytes);
+	if (r != -EINTR && reader->pool)
+		give_up(reader);
+	return r;
+}
+
+int reader_copy(struct reader *reader, const struct reader_want *want, void *data,
+		const struct interrupt *interrupt)
+{
+	struct reader_bytes bytes = { 0 };
+	uint8_t *at = data;
+	int r = reader_read(reader, want, interrupt, &bytes);
+
+	if (r < 0)
+		return r;
+	for (unsigned i = 0; i < bytes.count; i++) {
+		memcpy(at, bytes.parts[i].iov_base, bytes.parts[i].iov_len);
+		at += bytes.parts[i].iov_len;
+	}
+	reader_bytes_deinit(&bytes);
 	return 0;
 }

@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Reads one version of a large value through ranged requests: exactly what is asked for at first,
- * and blocks of 1 MiB with the next ones fetched ahead once the reads turn out to be sequential.
+ * and further and further ahead once reads turn out to follow each other.
  *
- * Ownership: belongs to an open file; reference-counted because of blocks that are still on their
- * way when it is closed. Threads: locks itself.
+ * Ownership: all who have a file open share one. Threads: any.
  */
 #pragma once
 
 #include "fs/prefetch.h"
 #include "fs/remote.h"
 
+#include <sys/uio.h>
+
 struct reader;
 
+/* Nothing is read ahead without @prefetch (NULL). */
 int reader_new(struct remote *remote, struct prefetch *prefetch, struct reader **ret_reader);
 /* Gives up what is on its way. Accepts NULL. */
 struct reader *reader_free(struct reader *reader);
@@ -25,6 +27,26 @@ struct reader_want {
 	uint64_t offset;
 	size_t len; /* inside the value */
 };
-/* Exactly what is wanted, or a negative errno: -ESTALE if the version is gone. */
-int reader_read(struct reader *reader, const struct reader_want *want, void *data,
+
+#define READER_PARTS_MAX 8
+
+/* What was read, where it lies: in blocks that are held, and at last in memory of its own. It may
+ * outlive the reader. */
+struct reader_bytes {
+	struct block_pool *pool;
+	struct iovec parts[READER_PARTS_MAX];
+	struct block *blocks[READER_PARTS_MAX];
+	unsigned count;
+	void *own;
+};
+/* @len more bytes, to be written by the caller. NULL if memory is out. */
+void *reader_bytes_add(struct reader_bytes *bytes, size_t len);
+void reader_bytes_deinit(struct reader_bytes *bytes);
+
+/* Exactly what is wanted, or a negative errno: -ESTALE if the version is gone. @ret_bytes is all
+ * zero. */
+int reader_read(struct reader *reader, const struct reader_want *want,
+		const struct interrupt *interrupt, struct reader_bytes *ret_bytes);
+/* The same, into @data. */
+int reader_copy(struct reader *reader, const struct reader_want *want, void *data,
 		const struct interrupt *interrupt);

@@ -26,7 +26,7 @@ struct store {
 	struct prefetch *prefetch;
 	struct reader *reader;
 	uint64_t sequence; /* of the version that is there */
-	unsigned short_by; /* how much is missing of each range */
+	bool comes_short; /* of each range the most is missing */
 	unsigned ranges; /* requests that were served */
 	uint64_t longest;
 	bool silent;
@@ -62,7 +62,7 @@ static enum fs_answer serve_range(void *state, const char *request, struct buf *
 	store->longest = len > store->longest ? len : store->longest;
 	for (uint64_t i = 0; i < len; i++)
 		store->data[i] = pattern(first + i, store->sequence);
-	fs_write_answer(ret_answer, 206, "", store->data, len - store->short_by);
+	fs_write_answer(ret_answer, 206, "", store->data, store->comes_short ? len / 4 : len);
 	return FS_ANSWER;
 }
 
@@ -113,7 +113,7 @@ static int read_at(struct store *store, uint64_t sequence, uint64_t offset, size
 					  .offset = offset,
 					  .len = len };
 
-	return reader_read(store->reader, &want, data, NULL);
+	return reader_copy(store->reader, &want, data, NULL);
 }
 
 static void check_read(struct store *store, uint64_t offset, size_t len)
@@ -157,7 +157,7 @@ static void sequential_reads_are_served_from_blocks(void **state)
 	read_all(store);
 	/* 41 reads: the first ones one by one, then six blocks. */
 	assert_true(store->ranges <= 10);
-	assert_int_equal(store->longest, BLOCK);
+	assert_true(store->longest >= BLOCK);
 }
 
 static void a_read_across_blocks_is_put_together(void **state)
@@ -219,12 +219,12 @@ static void a_block_that_comes_short_is_an_error_and_not_kept(void **state)
 	for (uint64_t i = 0; i < 2; i++)
 		check_read(store, i * 1000, 1000);
 	pthread_mutex_lock(&store->router.lock);
-	store->short_by = 1;
+	store->comes_short = true;
 	pthread_mutex_unlock(&store->router.lock);
 	for (uint64_t i = 2; i < 5; i++)
 		assert_int_equal(read_at(store, 1, i * 1000, 1000, data), -EIO);
 	pthread_mutex_lock(&store->router.lock);
-	store->short_by = 0;
+	store->comes_short = false;
 	pthread_mutex_unlock(&store->router.lock);
 	read_all(store);
 }
@@ -247,7 +247,7 @@ static void an_interrupt_ends_a_read(void **state)
 
 	store->silent = true;
 	for (int i = 0; i < 5; i++)
-		assert_int_equal(reader_read(store->reader, &want, data, &interrupt), -EINTR);
+		assert_int_equal(reader_copy(store->reader, &want, data, &interrupt), -EINTR);
 }
 
 static void closing_gives_up_what_is_on_its_way(void **state)
@@ -267,28 +267,35 @@ static void closing_gives_up_what_is_on_its_way(void **state)
 	pthread_mutex_lock(&store->router.lock);
 	store->silent = true;
 	pthread_mutex_unlock(&store->router.lock);
-	assert_int_equal(reader_read(store->reader, &want, data, &interrupt), -EINTR);
+	assert_int_equal(reader_copy(store->reader, &want, data, &interrupt), -EINTR);
 	store->reader = reader_free(store->reader);
 	/* Waits for the blocks ahead: far less than their requests have time. */
 	store->prefetch = prefetch_free(store->prefetch);
 	assert_true(clock_monotonic_ms() - begin < PATIENCE_MS);
 }
 
-static void memory_for_blocks_is_bounded_and_comes_back(void **state)
+static void blocks_are_read_straight_from_their_memory(void **state)
 {
 	struct store *store = *state;
+	const struct reader_want want = { .key = "00ff",
+					  .version = { .epoch = FS_EPOCH, .sequence = 1 },
+					  .value_bytes = VALUE_BYTES,
+					  .offset = 3 * READ_BYTES,
+					  .len = READ_BYTES };
+	struct reader_bytes bytes = { 0 };
+	const uint8_t *data;
 
-	read_all(store);
+	for (uint64_t i = 0; i < 3; i++)
+		check_read(store, i * READ_BYTES, READ_BYTES);
+	assert_int_equal(reader_read(store->reader, &want, NULL, &bytes), 0);
+	assert_int_equal(bytes.count, 1);
+	assert_non_null(bytes.blocks[0]);
+	/* Whatever becomes of the reader meanwhile. */
 	store->reader = reader_free(store->reader);
-	/* Jobs that are queued hold the reader until they have run. */
-	store->prefetch = prefetch_free(store->prefetch);
-	assert_int_equal(prefetch_new(1, 2, &store->prefetch), 0);
-	assert_true(prefetch_take_block(store->prefetch));
-	assert_true(prefetch_take_block(store->prefetch));
-	assert_false(prefetch_take_block(store->prefetch));
-	prefetch_return_block(store->prefetch);
-	assert_true(prefetch_take_block(store->prefetch));
-	assert_false(prefetch_take_block(store->prefetch));
+	data = bytes.parts[0].iov_base;
+	for (size_t i = 0; i < READ_BYTES; i++)
+		assert_int_equal(data[i], pattern(want.offset + i, 1));
+	reader_bytes_deinit(&bytes);
 }
 
 struct counted {
@@ -332,7 +339,7 @@ int main(void)
 		TEST(a_block_that_comes_short_is_an_error_and_not_kept),
 		TEST(an_interrupt_ends_a_read),
 		TEST(closing_gives_up_what_is_on_its_way),
-		TEST(memory_for_blocks_is_bounded_and_comes_back),
+		TEST(blocks_are_read_straight_from_their_memory),
 		cmocka_unit_test(what_is_queued_runs_before_the_threads_end),
 	};
 

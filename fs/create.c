@@ -78,6 +78,7 @@ static int add_locked(struct inode_table *table, const struct files_create *crea
 		inode_unref_locked(table, inode, 1);
 		return r;
 	}
+	inode->storing++;
 	inode_link_locked(table, inode);
 	table->names_changed_ns = inode->mtime_ns;
 	*ret_inode = inode;
@@ -93,11 +94,26 @@ static int open_existing(struct mount *mount, struct inode *inode,
 	if (r == 0 && create->truncate)
 		r = content_truncate(mount, inode, 0, interrupt);
 	if (r < 0) {
+		files_created(mount, inode);
 		inode_unref(&mount->inodes, inode);
 		return r;
 	}
 	*ret_inode = inode;
 	return 0;
+}
+
+static struct inode *find(struct inode_table *table, const char *name)
+{
+	struct inode *inode;
+
+	mutex_lock(&table->lock);
+	inode = inode_find_locked(table, name);
+	if (inode) {
+		inode_ref_locked(inode);
+		inode->storing++;
+	}
+	mutex_unlock(&table->lock);
+	return inode;
 }
 
 int files_create(struct mount *mount, const struct files_create *create,
@@ -117,7 +133,7 @@ int files_create(struct mount *mount, const struct files_create *create,
 	if (r < 0)
 		return r;
 	/* Another thread of this mount may have made it since the look-up that found nothing. */
-	inode = inode_find(table, create->name);
+	inode = find(table, create->name);
 	if (inode)
 		return open_existing(mount, inode, create, interrupt, ret_inode);
 	r = staging_new(mount->options->staging, 0, &staging);
@@ -148,4 +164,12 @@ int files_create(struct mount *mount, const struct files_create *create,
 	r = add_locked(table, create, claimed ? &stored : NULL, staging, ret_inode);
 	mutex_unlock(&table->lock);
 	return r;
+}
+
+void files_created(struct mount *mount, struct inode *inode)
+{
+	mutex_lock(&mount->inodes.lock);
+	inode->storing--;
+	mutex_unlock(&mount->inodes.lock);
+	content_release(mount, inode);
 }

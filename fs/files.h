@@ -13,9 +13,12 @@ struct files_create {
 	bool exclusive;
 	bool truncate;
 };
-/* *ret_inode has one reference for the caller. */
+/* *ret_inode has one reference for the caller, and is kept as if it were open for writing until
+ * files_created(): nobody else's close() stores or drops it. */
 int files_create(struct mount *mount, const struct files_create *create,
 		 const struct interrupt *interrupt, struct inode **ret_inode);
+/* The caller has opened or stored it, or gives up. */
+void files_created(struct mount *mount, struct inode *inode);
 int files_unlink(struct mount *mount, const char *name, const struct interrupt *interrupt);
 /* For a temporary file that goes away: the record that it was goes with it, unless it has been
  * replaced since. */

@@ -129,7 +129,7 @@ void handle_close(struct handle *handle)
 	/* A mapping may have changed the file after close() flushed it. What a later writer is in
 	 * the middle of is not ours to store. */
 	if (ends_writing(handle)) {
-		r = save_content(handle->mount, handle->inode, DURABILITY_MEMORY, NULL);
+		r = save_as_last(handle->mount, handle->inode);
 		if (r < 0)
 			log_given_up(handle, r);
 	}

@@ -76,7 +76,7 @@ struct inode {
 	struct reader *reader; /* theirs */
 	unsigned writers; /* open for writing */
 	unsigned ending; /* of these, that are being closed */
-	unsigned storing; /* that changed it without opening it, and are about to store it */
+	unsigned storing; /* that change it without having it open, and will open or store it */
 
 	/* Changing against sending. */
 	unsigned changing;

@@ -126,8 +126,19 @@ static int store_content(struct mount *mount, struct inode *inode, enum durabili
 
 enum flush_need { FLUSH_NOTHING, FLUSH_CONTENT, FLUSH_BARRIER, FLUSH_REFUSED };
 
+struct flush {
+	enum durability durability;
+	bool by_last; /* only if no other writer is there */
+};
+
+/* Whoever has begun to write since is in the middle of something that is not to be stored. */
+static bool others_write_locked(const struct inode *inode)
+{
+	return inode->ending < inode->writers || inode->storing > 0;
+}
+
 static enum flush_need flush_need(struct mount *mount, struct inode *inode,
-				  enum durability durability, char *ret_name)
+				  const struct flush *flush, char *ret_name)
 {
 	enum flush_need need = FLUSH_NOTHING;
 
@@ -135,13 +146,15 @@ static enum flush_need flush_need(struct mount *mount, struct inode *inode,
 	inode_name_locked(inode, ret_name);
 	if (inode->deleted)
 		inode->unsaved = false;
+	else if (flush->by_last && others_write_locked(inode))
+		need = FLUSH_NOTHING;
 	else if (inode->conflict)
 		need = FLUSH_REFUSED;
 	else if (inode->kind == INODE_TEMPORARY)
-		inode->synced = inode->synced || durability == DURABILITY_DISK;
+		inode->synced = inode->synced || flush->durability == DURABILITY_DISK;
 	else if (inode->unsaved)
 		need = FLUSH_CONTENT;
-	else if (durability == DURABILITY_DISK && inode->stored)
+	else if (flush->durability == DURABILITY_DISK && inode->stored)
 		need = FLUSH_BARRIER;
 	mutex_unlock(&mount->inodes.lock);
 	return need;
@@ -175,21 +188,22 @@ static int make_sure(struct mount *mount, struct inode *inode, const char *name,
 		       : -EIO;
 }
 
-int save_content(struct mount *mount, struct inode *inode, enum durability durability,
-		 const struct interrupt *interrupt)
+static int save(struct mount *mount, struct inode *inode, const struct flush *flush,
+		const struct interrupt *interrupt)
 {
 	char name[NAME_BYTES_MAX + 1];
 	int r;
 
-	if (flush_need(mount, inode, durability, name) == FLUSH_NOTHING)
+	if (flush_need(mount, inode, flush, name) == FLUSH_NOTHING)
 		return 0;
 	r = inode_begin_send(&mount->inodes, inode, interrupt);
 	if (r < 0)
 		return r;
-	/* Whom we waited for may have done it. */
-	switch (flush_need(mount, inode, durability, name)) {
+	/* Whom we waited for may have done it. And who opens the file from here on changes it only
+	 * after this. */
+	switch (flush_need(mount, inode, flush, name)) {
 	case FLUSH_CONTENT:
-		r = store_content(mount, inode, durability, NULL, interrupt);
+		r = store_content(mount, inode, flush->durability, NULL, interrupt);
 		break;
 	case FLUSH_BARRIER:
 		r = make_sure(mount, inode, name, interrupt);
@@ -202,6 +216,21 @@ int save_content(struct mount *mount, struct inode *inode, enum durability durab
 	}
 	inode_end_send(&mount->inodes, inode);
 	return r;
+}
+
+int save_content(struct mount *mount, struct inode *inode, enum durability durability,
+		 const struct interrupt *interrupt)
+{
+	const struct flush flush = { .durability = durability };
+
+	return save(mount, inode, &flush, interrupt);
+}
+
+int save_as_last(struct mount *mount, struct inode *inode)
+{
+	const struct flush flush = { .durability = DURABILITY_MEMORY, .by_last = true };
+
+	return save(mount, inode, &flush, NULL);
 }
 
 int save_truncated(struct mount *mount, struct inode *inode, uint64_t size_bytes,

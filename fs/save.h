@@ -13,6 +13,8 @@
  * DURABILITY_DISK also what was stored before is on stable storage when it returns. */
 int save_content(struct mount *mount, struct inode *inode, enum durability durability,
 		 const struct interrupt *interrupt);
+/* Stores what is unsaved for those who end writing, unless others write: it is theirs then. */
+int save_as_last(struct mount *mount, struct inode *inode);
 /* truncate(2), which has no handle whose close() would store it: does both. */
 int save_truncated(struct mount *mount, struct inode *inode, uint64_t size_bytes,
 		   const struct interrupt *interrupt);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Who may make a file by a name, and when the router hears of it. */
 #include "fs/files.h"
+#include "fs/handle.h"
 #include "fs/meta.h"
 #include "lib/http_client.h"
 #include "tests/unit/fs_fixture.h"
@@ -68,6 +69,12 @@ static int create(struct world *world, const char *name, bool exclusive, struct 
 	return files_create(&world->mount, &create, NULL, ret_inode);
 }
 
+static void drop(struct world *world, struct inode *inode)
+{
+	files_created(&world->mount, inode);
+	inode_unref(&world->mount.inodes, inode);
+}
+
 static void a_new_record_is_not_stored_before_it_is_flushed(void **state)
 {
 	struct world *world = *state;
@@ -79,7 +86,7 @@ static void a_new_record_is_not_stored_before_it_is_flushed(void **state)
 	assert_false(inode->stored);
 	assert_true(inode->linked);
 	assert_int_equal(inode->mode, 0600);
-	inode_unref(&world->mount.inodes, inode);
+	drop(world, inode);
 }
 
 static void an_exclusive_create_is_stored_at_once(void **state)
@@ -94,7 +101,7 @@ static void an_exclusive_create_is_stored_at_once(void **state)
 	assert_false(inode->unsaved);
 	assert_int_equal(inode->version.sequence, 3);
 	assert_int_equal(inode->mtime_ns, 9);
-	inode_unref(&world->mount.inodes, inode);
+	drop(world, inode);
 }
 
 static void an_exclusive_create_of_a_record_says_that_it_exists(void **state)
@@ -116,8 +123,8 @@ static void of_two_exclusive_creates_here_one_wins(void **state)
 	assert_int_equal(create(world, "00ff", true, &second), -EEXIST);
 	assert_int_equal(create(world, "00ff", false, &second), 0);
 	assert_ptr_equal(first, second);
-	inode_unref(&world->mount.inodes, first);
-	inode_unref(&world->mount.inodes, second);
+	drop(world, first);
+	drop(world, second);
 }
 
 static void an_exclusive_create_that_fails_leaves_no_file(void **state)
@@ -138,7 +145,7 @@ static void a_temporary_file_is_nothing_to_the_router(void **state)
 	assert_int_equal(create(world, ".00ff.swp", true, &inode), 0);
 	assert_int_equal(inode->kind, INODE_TEMPORARY);
 	assert_int_equal(fs_router_requests(&world->router), 0);
-	inode_unref(&world->mount.inodes, inode);
+	drop(world, inode);
 }
 
 static void a_record_made_anew_keeps_the_labels_of_the_one_that_was_moved_aside(void **state)
@@ -157,8 +164,28 @@ static void a_record_made_anew_keeps_the_labels_of_the_one_that_was_moved_aside(
 	assert_string_equal(fs_request_field(world->router.last, "HexKV-Encoding"), "utf-8");
 	assert_string_equal(inode->content_type, "text/plain");
 	assert_string_equal(inode->encoding, "utf-8");
-	inode_unref(table, aside);
-	inode_unref(table, inode);
+	drop(world, aside);
+	drop(world, inode);
+}
+
+/* A reader that is quicker than who made the file. */
+static void a_file_that_was_just_made_outlives_the_reader_of_it(void **state)
+{
+	struct world *world = *state;
+	struct handle *reader, *writer;
+	struct inode *inode;
+
+	assert_int_equal(create(world, "00ff", false, &inode), 0);
+	assert_int_equal(handle_open(&world->mount, inode, false, &reader), 0);
+	handle_close(reader);
+	assert_false(inode->deleted);
+	assert_int_equal(handle_open(&world->mount, inode, true, &writer), 0);
+	files_created(&world->mount, inode);
+	assert_true(inode->linked);
+	handle_close(writer);
+	assert_int_equal(fs_router_requests(&world->router), 1);
+	assert_true(inode->stored);
+	inode_unref(&world->mount.inodes, inode);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -172,6 +199,7 @@ int main(void)
 		TEST(of_two_exclusive_creates_here_one_wins),
 		TEST(an_exclusive_create_that_fails_leaves_no_file),
 		TEST(a_temporary_file_is_nothing_to_the_router),
+		TEST(a_file_that_was_just_made_outlives_the_reader_of_it),
 		TEST(a_record_made_anew_keeps_the_labels_of_the_one_that_was_moved_aside),
 	};
 

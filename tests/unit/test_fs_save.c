@@ -3,6 +3,7 @@
 #include "fs/save.h"
 
 #include "fs/content.h"
+#include "fs/handle.h"
 #include "fs/meta.h"
 #include "lib/clock.h"
 #include "lib/http_client.h"
@@ -144,11 +145,59 @@ static void a_reader_that_closes_takes_nothing_from_who_truncates(void **state)
 	assert_null(world->inode->staging);
 }
 
+static void *close_it(void *state)
+{
+	handle_close(state);
+	return NULL;
+}
+
+static void wait_for_a_sender(struct world *world)
+{
+	struct inode_table *table = &world->mount.inodes;
+	uint64_t deadline = clock_monotonic_ms() + PATIENCE_MS;
+	unsigned senders = 0;
+
+	while (senders == 0 && clock_monotonic_ms() < deadline) {
+		mutex_lock(&table->lock);
+		senders = world->inode->senders;
+		mutex_unlock(&table->lock);
+		poll(NULL, 0, 1);
+	}
+	assert_int_equal(senders, 1);
+}
+
+static void who_ends_writing_stores_nothing_once_another_has_begun(void **state)
+{
+	struct world *world = *state;
+	struct inode_table *table = &world->mount.inodes;
+	struct handle *first, *second;
+	pthread_t thread;
+
+	assert_int_equal(handle_open(&world->mount, world->inode, true, &first), 0);
+	assert_int_equal(content_truncate(&world->mount, world->inode, 0, NULL), 0);
+	/* It is the last one when it decides to store, and another writer comes before it does. */
+	mutex_lock(&table->lock);
+	world->inode->changing++;
+	mutex_unlock(&table->lock);
+	assert_int_equal(pthread_create(&thread, NULL, close_it, first), 0);
+	wait_for_a_sender(world);
+	assert_int_equal(handle_open(&world->mount, world->inode, true, &second), 0);
+	inode_end_change(table, world->inode);
+	pthread_join(thread, NULL);
+	assert_int_equal(fs_router_requests(&world->router), 0);
+	assert_true(world->inode->unsaved);
+	handle_close(second);
+	assert_int_equal(fs_router_requests(&world->router), 1);
+	assert_false(world->inode->unsaved);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
 			a_reader_that_closes_takes_nothing_from_who_truncates, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			who_ends_writing_stores_nothing_once_another_has_begun, setup, teardown),
 	};
 	int r = http_client_global_init();
 

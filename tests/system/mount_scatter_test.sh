@@ -9,8 +9,8 @@
 . "$(dirname "$0")/mount_lib.sh"
 
 BOUND_KIB=$((150 * 1024))
-MIB=300
-WRITES=1200
+MIB=200
+WRITES=800
 SEED=${HEXKV_SEED:-$RANDOM}
 if [[ -n ${HEXKV_LONG:-} ]]; then
 	MIB=5120

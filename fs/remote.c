@@ -191,6 +191,7 @@ int remote_read(struct remote *remote, const struct remote_range *range,
 				range->offset, range->offset + range->len - 1);
 	if (r < 0)
 		return r;
+	request.small = range->len <= VALUE_SMALL_MAX;
 	request.body = range_body;
 	request.state = &sink;
 	r = remote_call(remote, &request, interrupt, &answer);

@@ -20,7 +20,7 @@ int request_init(struct request *request, enum method method, const char *prefix
 	char hex[33];
 	int len;
 
-	*request = (struct request){ .method = method };
+	*request = (struct request){ .method = method, .small = true };
 	len = snprintf(request->target, sizeof(request->target), "%s%s", prefix, key ? key : "");
 	if (len < 0 || (size_t)len >= sizeof(request->target))
 		return -ENAMETOOLONG;
@@ -100,6 +100,7 @@ static int perform_once(struct request *request, struct http_sync *client, bool 
 		.body = request_body,
 		.interrupted = request_interrupted,
 		.state = request,
+		.small = request->small,
 		.timeout_ms = request->timeout_ms,
 	};
 

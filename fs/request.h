@@ -25,6 +25,7 @@ struct request {
 	void *state;
 	const struct interrupt *interrupt;
 	uint32_t timeout_ms;
+	bool small; /* set by request_init(): nothing that is long comes back */
 	bool quiet; /* that it failed is for the caller to say */
 
 	/* The request's own. */

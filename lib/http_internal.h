@@ -37,6 +37,7 @@ struct http_connection {
 	/* CONNECTION_MUX */
 	struct mux_server *mux;
 	struct MHD_UpgradeResponseHandle *upgrade;
+	uint64_t mux_moved; /* at since_ms, which is when that was last seen to change */
 };
 
 enum request_state {

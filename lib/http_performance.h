@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One request of lib/http_sync under way, whoever moves its bytes: libcurl, or lib/http_plain.
+ * One request of lib/http_sync under way, whoever moves its bytes: libcurl, or lib/mux_sync.
  * Internal to these two. Threads: the calling thread's.
  */
 #pragma once

@@ -141,6 +141,7 @@ void http_connection_upgraded(void *cls, struct MHD_Connection *mhd, void *conte
 		.received = extra,
 		.received_len = extra_len,
 		.service = &server->service,
+		.of_client = server->options.mux_of_clients,
 		.closed = mux_closed,
 		.state = connection,
 	};
@@ -182,6 +183,31 @@ static bool connection_is_overdue(const struct http_connection *connection, uint
 		return false;
 	}
 	return false;
+}
+
+/* Of clients: how long nothing has moved that should have. */
+static uint64_t mux_idle_ms(struct http_connection *connection, uint64_t now)
+{
+	uint64_t moved = mux_server_moved(connection->mux);
+
+	if (moved != connection->mux_moved || mux_server_is_working(connection->mux)) {
+		connection->mux_moved = moved;
+		connection->since_ms = now;
+	}
+	return now - connection->since_ms;
+}
+
+/* With a goodbye: what the client is just sending has not begun. */
+static void end_idle_mux(struct http_connection *connection)
+{
+	mux_server_drain(connection->mux);
+	close_mux(connection);
+}
+
+static bool is_mux_of_client(const struct http_connection *connection)
+{
+	return connection->phase == CONNECTION_MUX && connection->mux &&
+	       connection->server->options.mux_of_clients;
 }
 
 static bool body_drips(struct http_request *request, uint64_t now)
@@ -238,6 +264,11 @@ static void cut_connection(struct http_connection *connection)
 	http_server_progress(connection->server);
 }
 
+static bool may_give_way(const struct http_connection *connection)
+{
+	return connection->phase == CONNECTION_IDLE || is_mux_of_client(connection);
+}
+
 /*
  * With as many connections as there may be nobody new gets in, not even who asks for the health.
  * Clients that keep connections for later must live with their end, so those that have been idle
@@ -252,17 +283,20 @@ static void make_room(struct http_server *server, uint64_t now)
 
 	for (struct http_connection *at = server->connections; at; at = at->next) {
 		count++;
-		if (at->phase == CONNECTION_IDLE && now - at->since_ms > longest)
+		if (may_give_way(at) && now - at->since_ms > longest)
 			longest = now - at->since_ms;
 	}
 	if (count < server->options.connection_limit || longest < GIVE_WAY_IDLE_MS)
 		return;
 	for (struct http_connection *at = server->connections; at && left > 0; at = at->next) {
-		if (at->phase != CONNECTION_IDLE || now - at->since_ms < longest / 2 ||
+		if (!may_give_way(at) || now - at->since_ms < longest / 2 ||
 		    recv(at->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
 			continue;
 		left--;
-		shutdown(at->fd, SHUT_RDWR);
+		if (at->mux)
+			end_idle_mux(at);
+		else
+			shutdown(at->fd, SHUT_RDWR);
 	}
 	http_server_progress(server);
 }
@@ -276,9 +310,12 @@ static void sweep(struct loop_timer *timer)
 	server->now_ms = now;
 	for (struct http_connection *at = server->connections; at; at = next) {
 		next = at->next;
-		if (connection_is_overdue(at, now) || client_is_gone(at) ||
-		    end_was_missed(at, now) ||
-		    (at->phase == CONNECTION_BUSY && at->request && body_drips(at->request, now)))
+		if (is_mux_of_client(at) && mux_idle_ms(at, now) > server->options.idle_timeout_ms)
+			end_idle_mux(at);
+		else if (connection_is_overdue(at, now) || client_is_gone(at) ||
+			 end_was_missed(at, now) ||
+			 (at->phase == CONNECTION_BUSY && at->request &&
+			  body_drips(at->request, now)))
 			cut_connection(at);
 	}
 	make_room(server, now);

@@ -36,6 +36,8 @@ struct http_server_options {
 	const char *token; /* bearer token that every request must show, except GET /health/...;
 			      NULL: none */
 	bool offer_mux; /* GET /mux with Upgrade: hexkv-mux/1 opens a multiplexed connection */
+	bool mux_of_clients; /* who opens one is no program of the cluster: it may hold less memory,
+				and it is idle for no longer than others */
 };
 
 /* Borrows @listen_fd until http_server_free(). */

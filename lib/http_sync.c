@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A connection is a libcurl handle with a multi handle of its own, which keeps one socket warm.
+ * A connection is a libcurl handle with a multi handle of its own, which keeps one socket warm, and
+ * another for frames: most of a thread's requests are small and take that one.
+ *
  * Running the multi handle here, rather than curl_easy_perform(), lets one wait end in time for
  * both the deadline and the question whether the user was interrupted.
  */
@@ -8,11 +10,10 @@
 
 #include "lib/cleanup.h"
 #include "lib/clock.h"
-#include "lib/http_plain.h"
 #include "lib/mutex.h"
+#include "lib/mux_sync.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +21,7 @@
 #define SLICE_MS 200
 
 struct connection {
-	struct http_plain *plain;
+	struct mux_sync *mux;
 	CURLM *multi;
 	CURL *easy;
 	struct connection *next;
@@ -32,10 +33,8 @@ struct http_sync {
 	char *token;
 	unsigned connections_max;
 	uint32_t connect_timeout_ms;
-	struct http_plain_peer peer;
 
-	/* The other side once answered in a way that only libcurl understands. */
-	atomic_bool not_plain;
+	struct mux_sync_peer peer; /* its own */
 
 	/* protected by lock */
 	struct mutex lock;
@@ -48,7 +47,7 @@ static struct connection *connection_free(struct connection *connection)
 {
 	if (!connection)
 		return NULL;
-	http_plain_free(connection->plain);
+	mux_sync_free(connection->mux);
 	curl_easy_cleanup(connection->easy);
 	curl_multi_cleanup(connection->multi);
 	free(connection);
@@ -63,8 +62,8 @@ static struct connection *connection_new(void)
 		return NULL;
 	connection->multi = curl_multi_init();
 	connection->easy = curl_easy_init();
-	connection->plain = http_plain_new();
-	if (!connection->plain || !connection->multi || !connection->easy ||
+	connection->mux = mux_sync_new();
+	if (!connection->mux || !connection->multi || !connection->easy ||
 	    curl_multi_setopt(connection->multi, CURLMOPT_MAXCONNECTS, 1L) != CURLM_OK)
 		return connection_free(connection);
 	return connection;
@@ -237,7 +236,6 @@ static int perform(const struct http_sync *client, struct connection *connection
 		curl_slist_free_all(headers);
 		return -ENOMEM;
 	}
-	state->moved_ms = clock_monotonic_ms();
 	r = performance_run(state, connection->multi, &code);
 	if (r == 0)
 		r = performance_error(state, code);
@@ -249,18 +247,16 @@ static int perform(const struct http_sync *client, struct connection *connection
 	return r;
 }
 
-/* Most requests need nothing that libcurl is for. */
 static int exchange(struct http_sync *client, struct connection *connection,
 		    struct performance *state)
 {
 	int r;
 
-	if (!atomic_load(&client->not_plain) && http_plain_suits(&client->peer, state->request)) {
-		state->moved_ms = clock_monotonic_ms();
-		r = http_plain_perform(connection->plain, &client->peer, state);
-		if (r != HTTP_PLAIN_OTHERWISE)
+	state->moved_ms = clock_monotonic_ms();
+	if (mux_sync_suits(&client->peer, state->request)) {
+		r = mux_sync_perform(connection->mux, &client->peer, state);
+		if (r != MUX_SYNC_OTHERWISE)
 			return r;
-		atomic_store(&client->not_plain, true);
 	}
 	return perform(client, connection, state);
 }
@@ -318,8 +314,8 @@ int http_sync_new(const struct http_sync_options *options, struct http_sync **re
 	/* Targets begin with a slash. */
 	for (size_t len = strlen(client->base); len > 0 && client->base[len - 1] == '/'; len--)
 		client->base[len - 1] = '\0';
-	r = http_plain_peer_init(&client->peer, client->base, client->token,
-				 client->connect_timeout_ms);
+	r = mux_sync_peer_init(&client->peer, client->base, client->token,
+			       client->connect_timeout_ms);
 	if (r < 0) {
 		http_sync_free(client);
 		return r;
@@ -340,7 +336,7 @@ struct http_sync *http_sync_free(struct http_sync *client)
 	}
 	condition_deinit(&client->returned);
 	mutex_deinit(&client->lock);
-	http_plain_peer_deinit(&client->peer);
+	mux_sync_peer_deinit(&client->peer);
 	free(client->token);
 	free(client->base);
 	free(client);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * HTTP/1.1 client for threads that may wait: the mount's. Keeps warm connections; each is used by
- * one thread at a time.
+ * one thread at a time. Small requests go as frames where the other side takes them.
  *
  * Threads: an http_sync may be used by any number of threads at once.
  */
@@ -42,6 +42,9 @@ struct http_sync_request {
 	/* Asked several times a second; true breaks off with -EINTR. May be NULL. */
 	bool (*interrupted)(void *state);
 	void *state;
+	/* Its answer is small, too: it may go as a frame if the other side offers that, and without
+	 * libcurl's work for a transfer. */
+	bool small;
 	uint32_t timeout_ms; /* without progress; also the longest wait for a free connection */
 };
 

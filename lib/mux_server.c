@@ -5,8 +5,8 @@
  * must not be called for from inside its own calls: paused bodies, sources that have more, and
  * finish().
  *
- * Backpressure is not to receive: beyond UNSENT_MAX bytes of answers that the client does not read,
- * and beyond BODIES_MAX bytes of bodies that the service works on. Beyond UNSENT_MAX no further
+ * Backpressure is not to receive: beyond unsent_max bytes of answers that the client does not read,
+ * and beyond bodies_max bytes of bodies that the service works on. Beyond unsent_max no further
  * request is begun and no further source is read either, so that a crowd of large answers waits
  * where it is, not in memory; the oldest goes first.
  */
@@ -25,10 +25,17 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#define RECEIVE_SIZE  (256 * 1024)
-#define UNSENT_MAX    (8 * 1024 * 1024)
-#define BODIES_MAX    (32 * 1024 * 1024)
-#define IN_FLIGHT_MAX 4096
+#define RECEIVE_SIZE (256 * 1024)
+
+struct mux_bounds {
+	size_t unsent_max; /* bytes of answers */
+	size_t bodies_max; /* bytes of requests' bodies */
+	unsigned in_flight_max; /* exchanges */
+};
+
+static const struct mux_bounds cluster_bounds = { 8 << 20, 32 << 20, 4096 };
+/* There may be a thousand of them. */
+static const struct mux_bounds client_bounds = { 1 << 20, 1 << 20, 16 };
 
 struct mux_exchange {
 	struct exchange exchange;
@@ -49,11 +56,13 @@ struct mux_exchange {
 struct mux_server {
 	struct loop *loop;
 	struct mux_server_options options;
+	const struct mux_bounds *bounds;
 	struct loop_fd socket;
 	struct loop_hook hook;
 	struct buf in;
 	struct buf out;
 	size_t sent; /* of out */
+	uint64_t moved; /* bytes, both ways */
 	struct mux_exchange *exchanges; /* under way, oldest first */
 	struct mux_exchange **exchanges_end;
 	size_t collecting; /* bytes of answers whose sources are being read */
@@ -112,7 +121,7 @@ static size_t unsent(const struct mux_server *mux)
 /* For answers. A source that is slow holds up no more than other sources. */
 static bool has_room(const struct mux_server *mux)
 {
-	return unsent(mux) < UNSENT_MAX;
+	return unsent(mux) < mux->bounds->unsent_max;
 }
 
 /* Answers */
@@ -153,7 +162,7 @@ static void collect(struct mux_exchange *mx)
 	struct answer *answer = &mx->answer;
 
 	if (!mx->collected.cap) {
-		if (unsent(mx->mux) + mx->mux->collecting >= UNSENT_MAX) {
+		if (unsent(mx->mux) + mx->mux->collecting >= mx->mux->bounds->unsent_max) {
 			mx->due = mx->mux->work = true;
 			return;
 		}
@@ -312,10 +321,10 @@ static int handle_request(struct mux_server *mux, struct frame *frame)
 			      "the request target is not a well-encoded path; mend its %%XX");
 	} else if (mux->draining) {
 		reply_problem(ex, OUTCOME_UNAVAILABLE, "the server is stopping; ask another");
-	} else if (mux->in_flight > IN_FLIGHT_MAX) {
+	} else if (mux->in_flight > mux->bounds->in_flight_max) {
 		reply_problem(ex, OUTCOME_TOO_MANY_REQUESTS,
-			      "more than %d requests wait on one connection; ask again later",
-			      IN_FLIGHT_MAX);
+			      "more than %u requests wait on one connection; ask again later",
+			      mux->bounds->in_flight_max);
 	} else {
 		mx->begun = true;
 		mux->options.service->begin(ex, mux->options.service->state);
@@ -396,6 +405,7 @@ static void receive(struct mux_server *mux)
 	n = recv(mux->socket.fd, mux->in.data + mux->in.len, RECEIVE_SIZE, 0);
 	if (n > 0) {
 		mux->in.len += (size_t)n;
+		mux->moved += (uint64_t)n;
 		handle_input(mux);
 	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
 		mux->ended = true;
@@ -415,10 +425,11 @@ static void send_queued(struct mux_server *mux)
 		return;
 	}
 	mux->sent += (size_t)n;
+	mux->moved += (uint64_t)n;
 	if (unsent(mux) == 0) {
 		buf_clear(&mux->out);
 		mux->sent = 0;
-	} else if (mux->sent > UNSENT_MAX / 8) {
+	} else if (mux->sent > mux->bounds->unsent_max / 8) {
 		buf_consume(&mux->out, mux->sent);
 		mux->sent = 0;
 	}
@@ -429,7 +440,7 @@ static void watch(struct mux_server *mux)
 {
 	uint32_t events = 0;
 
-	if (has_room(mux) && mux->body_bytes < BODIES_MAX)
+	if (has_room(mux) && mux->body_bytes < mux->bounds->bodies_max)
 		events |= EPOLLIN;
 	if (unsent(mux) > 0)
 		events |= EPOLLOUT;
@@ -493,6 +504,7 @@ int mux_server_new(struct loop *loop, const struct mux_server_options *options,
 		return -ENOMEM;
 	mux->loop = loop;
 	mux->options = *options;
+	mux->bounds = options->of_client ? &client_bounds : &cluster_bounds;
 	mux->exchanges_end = &mux->exchanges;
 	mux->socket = (struct loop_fd){
 		.fd = options->fd,
@@ -524,6 +536,16 @@ void mux_server_drain(struct mux_server *mux)
 unsigned mux_server_busy(const struct mux_server *mux)
 {
 	return mux->in_flight;
+}
+
+uint64_t mux_server_moved(const struct mux_server *mux)
+{
+	return mux->moved;
+}
+
+bool mux_server_is_working(const struct mux_server *mux)
+{
+	return mux->in_flight > 0 && unsent(mux) == 0;
 }
 
 /*

@@ -19,6 +19,7 @@ struct mux_server_options {
 	const void *received; /* bytes that came with the handshake; copied */
 	size_t received_len;
 	const struct http_service *service; /* borrowed */
+	bool of_client; /* and not of a program of the cluster: it is trusted with less memory */
 	/* The connection ended or broke: mux_server_free() is the answer. Never from inside
 	 * mux_server_new(). */
 	void (*closed)(struct mux_server *mux, void *state);
@@ -31,5 +32,9 @@ int mux_server_new(struct loop *loop, const struct mux_server_options *options,
 void mux_server_drain(struct mux_server *mux);
 /* Exchanges that have begun and not finished. */
 unsigned mux_server_busy(const struct mux_server *mux);
+/* Bytes that went either way. */
+uint64_t mux_server_moved(const struct mux_server *mux);
+/* Exchanges are under way, and what keeps them is not a client that does not read. */
+bool mux_server_is_working(const struct mux_server *mux);
 /* Cancels what is under way (finish() with answered = false). */
 struct mux_server *mux_server_free(struct mux_server *mux);

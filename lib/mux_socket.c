@@ -3,18 +3,17 @@
 
 #include "lib/cleanup.h"
 #include "lib/log.h"
+#include "lib/mux_handshake.h"
 
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 
 #define RECEIVE_SIZE   (256 * 1024)
-#define HEAD_SIZE_MAX  8192
 #define CONSUME_BEYOND (1024 * 1024)
 
 static int resolve(struct mux_socket *ms, const char *authority)
@@ -62,16 +61,8 @@ int mux_socket_init(struct mux_socket *ms, struct loop *loop, const char *url, c
 	r = resolve(ms, authority);
 	if (r < 0)
 		return r;
-	r = asprintf(&ms->handshake,
-		     "GET /mux HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\n"
-		     "Upgrade: hexkv-mux/1\r\n%s%s%s\r\n",
-		     authority, token ? "Authorization: Bearer " : "", token ? token : "",
-		     token ? "\r\n" : "");
-	if (r < 0) {
-		ms->handshake = NULL;
-		return -ENOMEM;
-	}
-	return 0;
+	ms->handshake = mux_handshake_request(authority, token);
+	return ms->handshake ? 0 : -ENOMEM;
 }
 
 void mux_socket_deinit(struct mux_socket *ms)
@@ -147,18 +138,14 @@ static int finish_connect(struct mux_socket *ms)
 	return mux_socket_flush(ms);
 }
 
-/* Whether the answer to the handshake is whole, and what it says. */
 static int read_head(struct mux_socket *ms)
 {
-	size_t len = ms->in.len < HEAD_SIZE_MAX ? ms->in.len : HEAD_SIZE_MAX;
-	const char *head = (const char *)ms->in.data;
-	const char *end = head ? memmem(head, len, "\r\n\r\n", 4) : NULL;
+	size_t used;
+	int r = mux_handshake_answer(&ms->in, &used);
 
-	if (!end)
-		return len == HEAD_SIZE_MAX ? -EPROTO : 0;
-	if (strncmp(head, "HTTP/1.1 101 ", 13) != 0)
-		return -EPROTO;
-	buf_consume(&ms->in, (size_t)(end + 4 - head));
+	if (r <= 0)
+		return r;
+	buf_consume(&ms->in, used);
 	/* The user counts from the first byte of its own. */
 	ms->sent_total = 0;
 	ms->state = MUX_OPEN;

@@ -115,6 +115,8 @@ static int serve(struct settings *s, struct router *router)
 	}
 	if (!s->server.server.listen)
 		s->server.server.listen = "127.0.0.1:8080";
+	s->server.server.http.offer_mux = true;
+	s->server.server.http.mux_of_clients = true;
 	return server_run(&s->server.server, &router_service, router);
 }
 

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -29,6 +30,7 @@ struct fake_server {
 	pthread_t thread;
 	atomic_uint count;
 	atomic_bool stopping;
+	atomic_bool takes_frames;
 	struct fake_connection connections[CONNECTIONS_MAX];
 };
 
@@ -57,6 +59,30 @@ static void *serve_connection(void *data)
 	return NULL;
 }
 
+static bool asks_for_frames(int fd)
+{
+	static const char begin[] = "GET /mux ";
+	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+	char bytes[sizeof(begin) - 1];
+
+	return poll(&poll_fd, 1, 1000) == 1 &&
+	       recv(fd, bytes, sizeof(bytes), MSG_PEEK) == (ssize_t)sizeof(bytes) &&
+	       memcmp(bytes, begin, sizeof(bytes)) == 0;
+}
+
+/* So that scripts see nothing but what they are about. */
+static bool refuses_frames(struct fake_server *server, int fd)
+{
+	struct buf head = { 0 };
+
+	if (atomic_load(&server->takes_frames) || !asks_for_frames(fd))
+		return false;
+	fake_read_head(fd, &head);
+	fake_write(fd, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+	buf_deinit(&head);
+	return true;
+}
+
 static void *accept_all(void *data)
 {
 	struct fake_server *server = data;
@@ -71,14 +97,19 @@ static void *accept_all(void *data)
 				close(fd);
 			return NULL;
 		}
+		if (refuses_frames(server, fd)) {
+			close(fd);
+			continue;
+		}
 		if (number == CONNECTIONS_MAX)
 			abort();
 		connection = &server->connections[number];
 		*connection =
 			(struct fake_connection){ .server = server, .number = number, .fd = fd };
+		/* A client that has been answered must find itself counted. */
+		atomic_store(&server->count, number + 1);
 		if (pthread_create(&connection->thread, NULL, serve_connection, connection) != 0)
 			abort();
-		atomic_store(&server->count, number + 1);
 	}
 }
 
@@ -113,6 +144,11 @@ struct fake_server *fake_server_stop(struct fake_server *server)
 	}
 	free(server);
 	return NULL;
+}
+
+void fake_server_take_frames(struct fake_server *server)
+{
+	atomic_store(&server->takes_frames, true);
 }
 
 const char *fake_server_url(const struct fake_server *server)

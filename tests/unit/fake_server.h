@@ -17,6 +17,9 @@ typedef void fake_script(int fd, unsigned number, void *state);
 struct fake_server *fake_server_start(fake_script *script, void *state);
 /* Closes what is open and waits for the threads. */
 struct fake_server *fake_server_stop(struct fake_server *server);
+/* The script sees connections that ask for frames (GET /mux), too. Otherwise they are answered 404,
+ * and don't count. Before the first of them. */
+void fake_server_take_frames(struct fake_server *server);
 /* "http://127.0.0.1:port" */
 const char *fake_server_url(const struct fake_server *server);
 unsigned fake_server_connections(struct fake_server *server);

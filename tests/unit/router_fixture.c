@@ -236,6 +236,14 @@ static const struct http_server_options server_options = {
 	.offer_mux = true,
 };
 
+static const struct http_server_options router_options = {
+	.connection_limit = 100,
+	.idle_timeout_ms = 30000,
+	.head_timeout_ms = 10000,
+	.offer_mux = true,
+	.mux_of_clients = true,
+};
+
 static void router_begin(struct exchange *ex, void *state)
 {
 	router_service.begin(ex, state);
@@ -305,7 +313,7 @@ void fixture_start(struct fixture *fixture)
 	fixture->worker.loop = fixture->loop;
 	CHECK(router_service.start(&fixture->worker, &fixture->router) == 0);
 	fixture->fd = listen_anywhere(&port);
-	CHECK(http_server_new(fixture->loop, fixture->fd, &service, &server_options,
+	CHECK(http_server_new(fixture->loop, fixture->fd, &service, &router_options,
 			      &fixture->http) == 0);
 	snprintf(url, sizeof(url), "http://127.0.0.1:%u", port);
 	client.base = url;
@@ -371,6 +379,7 @@ struct fixture_answer fixture_ask(struct fixture *fixture, enum method method, c
 		.upload = give_body,
 		.body = keep_answer,
 		.state = &asking,
+		.small = fixture->frames,
 		.timeout_ms = 20000,
 	};
 	struct http_sync_answer answer = { 0 };

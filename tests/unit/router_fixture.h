@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One worker of the router and two nodes that do as a test tells them, in one loop in a thread of
- * its own; tests ask over HTTP from theirs. The nodes keep records in memory, know If-Match and
- * "If-None-Match: *", and misbehave where the key says so:
+ * its own; tests ask over HTTP, or as frames, from theirs. The nodes keep records in memory, know
+ * If-Match and "If-None-Match: *", and misbehave where the key says so:
  *
  *   /kv/ee04   never answers
  *   /kv/ee15   answers 421
@@ -48,6 +48,7 @@ struct fixture {
 	struct loop_task stop;
 	pthread_t thread;
 	struct http_sync *client;
+	bool frames; /* what is small is asked as frames */
 };
 
 void fixture_start(struct fixture *fixture);

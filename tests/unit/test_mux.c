@@ -655,6 +655,7 @@ static void a_write_that_a_stopping_node_has_not_begun_is_sent_again(void **stat
 	struct test_call put;
 
 	(void)state;
+	fake_server_take_frames(node);
 	assert_int_equal(peer_new(loop, http, &options, &peer), 0);
 	prepare(&put, METHOD_PUT, "/kv/01", "x");
 	submit(&put);

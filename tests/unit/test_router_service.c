@@ -16,6 +16,13 @@ static int start(void **state)
 	return 0;
 }
 
+static int start_with_frames(void **state)
+{
+	start(state);
+	fixture.frames = true;
+	return 0;
+}
+
 static int stop(void **state)
 {
 	(void)state;
@@ -350,5 +357,7 @@ int main(void)
 		cmocka_unit_test(a_move_to_a_node_that_is_stuck_keeps_the_source),
 	};
 
-	return cmocka_run_group_tests(tests, start, stop);
+	/* A router answers frames as it answers HTTP. */
+	return cmocka_run_group_tests_name("http", tests, start, stop) +
+	       cmocka_run_group_tests_name("frames", tests, start_with_frames, stop);
 }

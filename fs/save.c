@@ -233,22 +233,36 @@ int save_as_last(struct mount *mount, struct inode *inode)
 	return save(mount, inode, &flush, NULL);
 }
 
-int save_truncated(struct mount *mount, struct inode *inode, uint64_t size_bytes,
-		   const struct interrupt *interrupt)
+void save_begin_unopened(struct mount *mount, struct inode *inode)
 {
-	int r;
-
 	mutex_lock(&mount->inodes.lock);
 	inode->storing++;
 	mutex_unlock(&mount->inodes.lock);
-	r = content_truncate(mount, inode, size_bytes, interrupt);
-	if (r == 0)
-		r = save_content(mount, inode, DURABILITY_MEMORY, interrupt);
+}
+
+int save_end_unopened(struct mount *mount, struct inode *inode, int result)
+{
 	mutex_lock(&mount->inodes.lock);
 	inode->storing--;
 	mutex_unlock(&mount->inodes.lock);
+	/* The last writer may have gone meanwhile, and left it to us. */
+	if (result == 0)
+		result = save_as_last(mount, inode);
 	content_release(mount, inode);
-	return r;
+	return result;
+}
+
+int save_truncated(struct mount *mount, struct inode *inode, uint64_t size_bytes,
+		   const struct interrupt *interrupt)
+{
+	int r, stored = 0;
+
+	save_begin_unopened(mount, inode);
+	r = content_truncate(mount, inode, size_bytes, interrupt);
+	if (r == 0)
+		stored = save_content(mount, inode, DURABILITY_MEMORY, interrupt);
+	stored = save_end_unopened(mount, inode, stored);
+	return r < 0 ? r : stored;
 }
 
 #define STORE_AS_RETRIES 16

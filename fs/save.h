@@ -15,6 +15,11 @@ int save_content(struct mount *mount, struct inode *inode, enum durability durab
 		 const struct interrupt *interrupt);
 /* Stores what is unsaved for those who end writing, unless others write: it is theirs then. */
 int save_as_last(struct mount *mount, struct inode *inode);
+/* Around what is done to a file by who has no handle of it: nobody's close() stores or drops the
+ * content meanwhile. The end does that in their place, unless storing has failed just now: @result.
+ */
+void save_begin_unopened(struct mount *mount, struct inode *inode);
+int save_end_unopened(struct mount *mount, struct inode *inode, int result);
 /* truncate(2), which has no handle whose close() would store it: does both. */
 int save_truncated(struct mount *mount, struct inode *inode, uint64_t size_bytes,
 		   const struct interrupt *interrupt);

@@ -191,6 +191,23 @@ static void who_ends_writing_stores_nothing_once_another_has_begun(void **state)
 	assert_false(world->inode->unsaved);
 }
 
+static void what_is_left_to_who_truncates_is_stored(void **state)
+{
+	struct world *world = *state;
+	struct handle *handle;
+
+	/* What it does has been stored already, or could not be done. */
+	save_begin_unopened(&world->mount, world->inode);
+	assert_int_equal(handle_open(&world->mount, world->inode, true, &handle), 0);
+	assert_int_equal(content_truncate(&world->mount, world->inode, 0, NULL), 0);
+	handle_close(handle);
+	assert_false(world->inode->deleted);
+	assert_int_equal(save_end_unopened(&world->mount, world->inode, 0), 0);
+	assert_int_equal(fs_router_requests(&world->router), 1);
+	assert_false(world->inode->deleted);
+	assert_false(world->inode->unsaved);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -198,6 +215,8 @@ int main(void)
 			a_reader_that_closes_takes_nothing_from_who_truncates, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			who_ends_writing_stores_nothing_once_another_has_begun, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_left_to_who_truncates_is_stored, setup,
+						teardown),
 	};
 	int r = http_client_global_init();
 

@@ -32,7 +32,7 @@
  *                    fetched ahead, into the blocks of block.c, by the threads of prefetch.c
  *   space.c          the cluster's space, for df
  *   remote.c         typed requests to the router; remote_list.c: those about all records;
- *                    remote_call.c, request.c: one request, repeated
+ *                    remote_call.c, request.c: one request, repeated; patience.c: how long
  */
 #include "fs/complain.h"
 #include "fs/mount_helper.h"

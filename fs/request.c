@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs/request.h"
 
+#include "fs/patience.h"
 #include "fs/stats.h"
 #include "lib/clock.h"
 #include "lib/log.h"
@@ -13,6 +14,8 @@
 #define RETRY_FIRST_MS 50
 #define RETRY_MAX_MS   1000
 #define WAIT_SLICE_MS  50
+/* More than this is on no way to the router without being taken by it. */
+#define ON_THE_WAY_MAX (32 * 1024 * 1024)
 
 int request_init(struct request *request, enum method method, const char *prefix, const char *key)
 {
@@ -53,6 +56,8 @@ static ssize_t request_upload(void *state, uint64_t offset, void *data, size_t l
 
 	if (n > 0) {
 		note_moved(request, &request->sent_furthest, offset + (uint64_t)n);
+		if (offset > ON_THE_WAY_MAX)
+			patience_renew();
 		stats_count(STATS_SENT_BYTES, (uint64_t)n);
 	}
 	return n;
@@ -64,6 +69,7 @@ static int request_body(void *state, const void *data, size_t len)
 	int r;
 
 	note_moved(request, &request->received_furthest, request->received + len);
+	patience_renew();
 	stats_count(STATS_RECEIVED_BYTES, len);
 	if (!request->body)
 		return 0;
@@ -101,7 +107,7 @@ static int perform_once(struct request *request, struct http_sync *client, bool 
 		.interrupted = request_interrupted,
 		.state = request,
 		.small = request->small,
-		.timeout_ms = request->timeout_ms,
+		.timeout_ms = request->patience_ms,
 	};
 
 	struct stats_attempt attempt = {
@@ -134,6 +140,16 @@ static bool worth_repeating(int result, const struct http_sync_answer *answer)
 	       outcome == OUTCOME_TOO_MANY_REQUESTS;
 }
 
+/* Cut off because the request had waited long before, but now the router gets on with it. */
+static bool deserves_more(struct request *request, int result)
+{
+	if (result != -ETIMEDOUT || request->patience_ms == request->timeout_ms ||
+	    request->received_furthest == 0)
+		return false;
+	request->patience_ms = request->timeout_ms;
+	return true;
+}
+
 static int wait_ms(uint64_t duration_ms, const struct interrupt *interrupt)
 {
 	uint64_t end = clock_monotonic_ms() + duration_ms;
@@ -156,10 +172,11 @@ int request_perform(struct request *request, struct http_sync *client,
 	bool again = false;
 	int r;
 
-	request->moved_at_ms = clock_monotonic_ms();
+	request->patience_ms = patience_left_ms(request->timeout_ms);
+	request->moved_at_ms = clock_monotonic_ms() - (request->timeout_ms - request->patience_ms);
 	for (;;) {
 		r = perform_once(request, client, again, ret_answer);
-		if (!worth_repeating(r, ret_answer))
+		if (!worth_repeating(r, ret_answer) && !deserves_more(request, r))
 			break;
 		if (clock_monotonic_ms() + pause_ms - request->moved_at_ms >= request->timeout_ms)
 			break;
@@ -172,6 +189,8 @@ int request_perform(struct request *request, struct http_sync *client,
 		again = true;
 		pause_ms = pause_ms * 2 < RETRY_MAX_MS ? pause_ms * 2 : RETRY_MAX_MS;
 	}
+	if (r == 0 && !worth_repeating(r, ret_answer))
+		patience_renew();
 	if (r == 0)
 		return 0;
 	http_sync_answer_deinit(ret_answer);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One request of the mount, made again with the same request id while the cluster can't be reached,
- * until nothing has moved for the timeout. Threads: a request belongs to one thread.
+ * until nothing has moved for what is left of the timeout (fs/patience). Threads: a request belongs
+ * to one thread.
  */
 #pragma once
 
@@ -32,6 +33,7 @@ struct request {
 	uint64_t received; /* in this attempt */
 	uint64_t sent_furthest, received_furthest; /* in any */
 	uint64_t moved_at_ms;
+	uint32_t patience_ms; /* of the timeout, for an attempt */
 };
 
 /* @key may be NULL: @target is then the whole path and query. */

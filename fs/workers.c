@@ -3,10 +3,12 @@
  * Any request may wait for the router, and only the word of the kernel that its program was
  * interrupted ends that early. So one thread always reads: when all others are busy it puts what it
  * reads aside for the next that is done, and goes on reading. An interrupted request that was put
- * aside is answered at once.
+ * aside is answered at once; how long one waited there counts against its timeout.
  */
 #include "fs/workers.h"
 
+#include "fs/patience.h"
+#include "lib/clock.h"
 #include "lib/mutex.h"
 
 #include <errno.h>
@@ -24,6 +26,7 @@
 
 struct aside {
 	struct aside *next;
+	uint64_t since_ms;
 	size_t len;
 	uint64_t data[]; /* begins with a struct fuse_in_header */
 };
@@ -80,6 +83,7 @@ static bool put_aside_locked(struct workers *workers, const struct fuse_buf *buf
 	if (!aside)
 		return false;
 	aside->next = NULL;
+	aside->since_ms = clock_monotonic_ms();
 	aside->len = buf->size;
 	memcpy(aside->data, buf->mem, buf->size);
 	*workers->last = aside;
@@ -168,7 +172,9 @@ static void serve_aside(struct workers *workers, struct aside *aside)
 {
 	const struct fuse_buf buf = { .size = aside->len, .mem = aside->data };
 
+	patience_begin(aside->since_ms);
 	fuse_session_process_buf(workers->fuse, &buf);
+	patience_end();
 	free(aside);
 }
 

@@ -162,6 +162,30 @@ a_crowd_that_waits_can_be_killed()
 	expect_equal x "$(cat "$MNT/1000")"
 }
 
+# More than the mount has threads: those that wait for a thread wait for the router.
+a_crowd_is_told_in_time_that_the_router_hangs()
+{
+	local number began
+	mount_stop
+	FS_ARGS=(-o timeout=5)
+	mount_start
+	begin
+	for ((number = 2000; number < 2240; number++)); do
+		STARTED+=("crowd-$number")
+		start_process "crowd-$number" sh -c "head -c 1 <'$TMP/go'; ! cat '$MNT/$number'"
+	done
+	pause_process router
+	began=$SECONDS
+	go
+	for number in "${STARTED[@]}"; do
+		finish_process "$number"
+	done
+	began=$((SECONDS - began))
+	continue_process router
+	expect_equal 240 "$(cat "$TMP"/log/crowd-2* | grep -c 'timed out')"
+	((began < 12 * PATIENCE)) || fail "took $began s"
+}
+
 need_command python3
 CROWD=100
 [[ -z ${HEXKV_LONG:-} ]] || CROWD=500
@@ -169,5 +193,5 @@ cluster_start 2
 mount_start
 random_file "$TMP/large" 2000000
 run_cases each_operation_can_be_interrupted each_operation_can_be_killed \
-	a_crowd_that_waits_can_be_killed
+	a_crowd_that_waits_can_be_killed a_crowd_is_told_in_time_that_the_router_hangs
 mount_stop

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* When a request is made again and when it is given up. */
+#include "fs/patience.h"
 #include "fs/remote_call.h"
 #include "fs/request.h"
 #include "lib/clock.h"
@@ -200,6 +201,44 @@ static void the_pause_before_the_next_attempt_can_be_interrupted(void **state)
 	buf_deinit(&body);
 }
 
+static enum fs_answer be_silent(void *state, const char *request, struct buf *ret_answer)
+{
+	(void)state;
+	(void)request;
+	(void)ret_answer;
+	return FS_SILENCE;
+}
+
+/* It came long ago, when all threads waited. */
+static void what_waited_for_a_thread_waits_less_for_a_silent_router(void **state)
+{
+	uint64_t begin = clock_monotonic_ms();
+	struct fs_router router;
+	struct buf body = { 0 };
+	unsigned status;
+
+	(void)state;
+	fs_router_start(&router, be_silent, NULL, PATIENCE_MS);
+	patience_begin(begin > 20000 ? begin - 20000 : 1);
+	assert_int_equal(perform_get(&router, 20000, NULL, &body, &status), -ETIMEDOUT);
+	patience_end();
+	assert_true(clock_monotonic_ms() - begin < 15000);
+	fs_router_stop(&router);
+	buf_deinit(&body);
+}
+
+static void what_waited_while_the_router_answered_others_has_all_its_time(void **state)
+{
+	uint64_t now = clock_monotonic_ms();
+
+	(void)state;
+	patience_begin(now > 60000 ? now - 60000 : 1);
+	patience_renew();
+	assert_true(patience_left_ms(60000) > 30000);
+	patience_end();
+	assert_int_equal(patience_left_ms(60000), 60000);
+}
+
 struct upload {
 	uint64_t size;
 	int error; /* instead of bytes */
@@ -289,6 +328,8 @@ static void an_error_of_the_source_is_the_result(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		/* Before a router has answered. */
+		cmocka_unit_test(what_waited_for_a_thread_waits_less_for_a_silent_router),
 		cmocka_unit_test(only_what_changes_something_has_an_id),
 		cmocka_unit_test(a_target_that_is_too_long_is_refused),
 		cmocka_unit_test(a_body_that_broke_off_comes_again_from_its_start),
@@ -296,6 +337,7 @@ int main(void)
 		cmocka_unit_test(a_final_refusal_is_an_answer_at_once),
 		cmocka_unit_test(a_refusal_that_lasts_is_the_answer_after_the_timeout),
 		cmocka_unit_test(the_pause_before_the_next_attempt_can_be_interrupted),
+		cmocka_unit_test(what_waited_while_the_router_answered_others_has_all_its_time),
 		cmocka_unit_test(an_upload_is_sent_whole_with_each_attempt),
 		cmocka_unit_test(an_upload_that_is_always_refused_ends),
 		cmocka_unit_test(an_error_of_the_source_is_the_result),

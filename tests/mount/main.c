@@ -38,71 +38,79 @@ struct arguments {
 	bool trace;
 };
 
+static const struct option options[] = {
+	{ "program", required_argument, NULL, 'p' },
+	{ "url", required_argument, NULL, 'u' },
+	{ "dir", required_argument, NULL, 'd' },
+	{ "seed", required_argument, NULL, 's' },
+	{ "steps", required_argument, NULL, 'n' },
+	{ "until", required_argument, NULL, 'U' },
+	{ "seconds", required_argument, NULL, 'S' },
+	{ "mounts", required_argument, NULL, 'm' },
+	{ "keys", required_argument, NULL, 'k' },
+	{ "options", required_argument, NULL, 'o' },
+	{ "no-remounts", no_argument, NULL, OPTION_NO_REMOUNTS },
+	{ "checks", no_argument, NULL, OPTION_CHECKS },
+	{ "trace", no_argument, NULL, OPTION_TRACE },
+	{ 0 },
+};
+
+/* What getopt_long() made of one argument. */
+static bool set_option(int option, struct arguments *ret)
+{
+	switch (option) {
+	case 'p':
+		ret->program = optarg;
+		break;
+	case 'u':
+		ret->url = optarg;
+		break;
+	case 'd':
+		ret->dir = optarg;
+		break;
+	case 's':
+		ret->exact.seed = strtoull(optarg, NULL, 10);
+		break;
+	case 'n':
+		ret->exact.steps = strtoull(optarg, NULL, 10);
+		break;
+	case 'U':
+		ret->exact.until = strtoull(optarg, NULL, 10);
+		break;
+	case 'S':
+		ret->exact.seconds = strtoull(optarg, NULL, 10);
+		break;
+	case 'm':
+		ret->exact.mounts = (unsigned)strtoul(optarg, NULL, 10);
+		break;
+	case 'k':
+		ret->exact.keys = (unsigned)strtoul(optarg, NULL, 10);
+		break;
+	case 'o':
+		ret->options = optarg;
+		break;
+	case OPTION_NO_REMOUNTS:
+		ret->exact.remounts = false;
+		break;
+	case OPTION_CHECKS:
+		ret->exact.checks = true;
+		break;
+	case OPTION_TRACE:
+		ret->trace = true;
+		break;
+	default:
+		return false;
+	}
+	return true;
+}
+
 static bool parse(int argc, char **argv, struct arguments *ret)
 {
-	static const struct option options[] = {
-		{ "program", required_argument, NULL, 'p' },
-		{ "url", required_argument, NULL, 'u' },
-		{ "dir", required_argument, NULL, 'd' },
-		{ "seed", required_argument, NULL, 's' },
-		{ "steps", required_argument, NULL, 'n' },
-		{ "until", required_argument, NULL, 'U' },
-		{ "seconds", required_argument, NULL, 'S' },
-		{ "mounts", required_argument, NULL, 'm' },
-		{ "keys", required_argument, NULL, 'k' },
-		{ "options", required_argument, NULL, 'o' },
-		{ "no-remounts", no_argument, NULL, OPTION_NO_REMOUNTS },
-		{ "checks", no_argument, NULL, OPTION_CHECKS },
-		{ "trace", no_argument, NULL, OPTION_TRACE },
-		{ 0 },
-	};
-	int c;
+	int option;
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (c) {
-		case 'p':
-			ret->program = optarg;
-			break;
-		case 'u':
-			ret->url = optarg;
-			break;
-		case 'd':
-			ret->dir = optarg;
-			break;
-		case 's':
-			ret->exact.seed = strtoull(optarg, NULL, 10);
-			break;
-		case 'n':
-			ret->exact.steps = strtoull(optarg, NULL, 10);
-			break;
-		case 'U':
-			ret->exact.until = strtoull(optarg, NULL, 10);
-			break;
-		case 'S':
-			ret->exact.seconds = strtoull(optarg, NULL, 10);
-			break;
-		case 'm':
-			ret->exact.mounts = (unsigned)strtoul(optarg, NULL, 10);
-			break;
-		case 'k':
-			ret->exact.keys = (unsigned)strtoul(optarg, NULL, 10);
-			break;
-		case 'o':
-			ret->options = optarg;
-			break;
-		case OPTION_NO_REMOUNTS:
-			ret->exact.remounts = false;
-			break;
-		case OPTION_CHECKS:
-			ret->exact.checks = true;
-			break;
-		case OPTION_TRACE:
-			ret->trace = true;
-			break;
-		default:
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
+		if (!set_option(option, ret))
 			return false;
-		}
-	}
 	return optind == argc && ret->program && ret->url && ret->dir && ret->exact.mounts >= 1 &&
 	       ret->exact.mounts <= WORLD_MOUNTS && ret->exact.keys >= 1 &&
 	       ret->exact.keys <= WORLD_KEYS;

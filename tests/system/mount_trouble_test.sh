@@ -55,16 +55,6 @@ a_router_that_hangs_is_an_error_in_bounded_time()
 	expect_equal before "$(cat "$MNT/00ad")"
 }
 
-a_waiting_program_can_be_interrupted()
-{
-	local began=$SECONDS
-	pause_process router
-	timeout -s INT 0.3 cat "$MNT/00ad" 2>/dev/null || true
-	((SECONDS - began < 2)) || fail 'the interrupt was not heard'
-	continue_process router
-	expect_equal before "$(cat "$MNT/00ad")"
-}
-
 # A router that answers takes the content each time, and refuses it.
 a_node_that_is_away_is_an_error_in_bounded_time()
 {
@@ -233,7 +223,7 @@ run_cases a_router_that_is_away_is_an_error_in_bounded_time_and_then_all_is_well
 	unsaved_content_stays_and_can_be_flushed_again \
 	a_router_that_hangs_is_an_error_in_bounded_time \
 	a_node_that_is_away_is_an_error_in_bounded_time \
-	what_a_leader_has_lost_is_stored_again_by_fsync a_waiting_program_can_be_interrupted \
+	what_a_leader_has_lost_is_stored_again_by_fsync \
 	termination_stores_what_is_unsaved termination_says_what_could_not_be_stored \
 	termination_does_not_wait_for_each_file a_dead_mount_is_named \
 	in_the_background_it_answers_once_the_command_has_returned \

@@ -193,19 +193,16 @@ int remote_read(struct remote *remote, const struct remote_range *range,
 		return r;
 	request.small = range->len <= VALUE_SMALL_MAX;
 	request.body = range_body;
+	/* Else its beginning would pass for the part, and be used before the end has come. */
+	request.partial = range->offset > 0;
 	request.state = &sink;
 	r = remote_call(remote, &request, interrupt, &answer);
 	/* The version is gone with the record: the same to a reader. */
 	if (r == -ENOENT)
 		return -ESTALE;
 	if (r < 0)
-		return r;
-	if (sink.received != range->len)
-		return -EIO;
-	/* Not a part of the value but its beginning. */
-	if (range->offset > 0 && answer.status != outcome_info(OUTCOME_PARTIAL)->status)
-		return -EIO;
-	return 0;
+		return r == -EPROTO ? -EIO : r;
+	return sink.received == range->len ? 0 : -EIO;
 }
 
 /* The version and time that the leader gave; @mtime_ns stands in for a time it did not tell. */

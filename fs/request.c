@@ -104,6 +104,7 @@ static int perform_once(struct request *request, struct http_sync *client, bool 
 		.upload = request->has_body ? request_upload : NULL,
 		.trailer = request->trailer ? request_trailer : NULL,
 		.body = request_body,
+		.partial = request->partial,
 		.interrupted = request_interrupted,
 		.state = request,
 		.small = request->small,

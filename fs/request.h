@@ -23,6 +23,7 @@ struct request {
 	/* Bytes of a successful answer with their offset in its body, from 0 again when it is made
 	 * again. */
 	int (*body)(void *state, uint64_t offset, const void *data, size_t len);
+	bool partial; /* as in http_sync_request */
 	void *state;
 	const struct interrupt *interrupt;
 	uint32_t timeout_ms;

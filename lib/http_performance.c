@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <errno.h>
 
+#define PARTIAL           206
 #define PROBLEM_BYTES_MAX (64 * 1024)
 /* How often the user is asked whether it was interrupted. */
 #define SLICE_MS 200
@@ -75,6 +76,8 @@ int performance_body(struct performance *performance, const void *data, size_t l
 
 	if (performance->head.status >= 300)
 		r = keep_problem(performance, data, len);
+	else if (request->partial && performance->head.status != PARTIAL)
+		r = -EPROTO;
 	else if (request->body)
 		r = request->body(request->state, data, len);
 	performance->moved_ms = clock_monotonic_ms();

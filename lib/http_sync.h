@@ -39,6 +39,9 @@ struct http_sync_request {
 	/* Bytes of a successful (2xx) answer. 0 or a negative errno, which breaks off. NULL:
 	 * discard. */
 	int (*body)(void *state, const void *data, size_t len);
+	/* Only a part of a value may come (206): the body of any other successful answer is
+	 * -EPROTO before a byte of it is given to body(). */
+	bool partial;
 	/* Asked several times a second; true breaks off with -EINTR. May be NULL. */
 	bool (*interrupted)(void *state);
 	void *state;

@@ -2,7 +2,6 @@
 #include "tests/mount/exact.h"
 
 #include "lib/clock.h"
-#include "lib/record.h"
 #include "tests/mount/report.h"
 
 #include <errno.h>
@@ -163,17 +162,13 @@ void exact_check_time(struct exact *exact, int fd, struct file *file, const char
 		record->mtime = file->mtime;
 }
 
-bool exact_is_needed(struct exact *exact, const struct file *mine, unsigned key)
+bool exact_is_mapped(const struct exact *exact, const struct file *mine, unsigned key)
 {
-	const struct record *record = &exact->world.records[key];
-
 	for (size_t i = 0; i < EXACT_OPENS; i++) {
 		const struct file *file = exact->opens[i].file;
 
-		if (!file || file == mine || file->name != key || file->deleted)
-			continue;
-		if (file->mapped_unsaved || file->content.len > VALUE_SMALL_MAX ||
-		    record->value.len > VALUE_SMALL_MAX)
+		if (file && file != mine && file->name == key && !file->deleted &&
+		    file->mapped_unsaved)
 			return true;
 	}
 	return false;

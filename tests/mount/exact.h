@@ -83,13 +83,16 @@ void exact_expect(const char *what, long result, long expected);
 void exact_expect_bytes(const char *what, const uint8_t *data, const struct bytes *content,
 			size_t offset, size_t len);
 void exact_check_file(struct exact *exact, int fd, const struct file *file, const char *what);
-/* Whether storing @file (NULL: something else) under the key would take away what another open file
- * needs. */
-bool exact_is_needed(struct exact *exact, const struct file *mine, unsigned key);
+/* Whether a file of the key other than @mine was changed through a mapping: when that is stored is
+ * for the kernel to say. */
+bool exact_is_mapped(const struct exact *exact, const struct file *mine, unsigned key);
 /* Has the mount find what the name stands for now; what it finds, borrowed, NULL if nothing. */
 struct file *exact_settle(struct exact *exact, unsigned mount, unsigned name);
 /* What fsync(2) of the file must give. */
 long exact_fsync_result(const struct exact *exact, const struct file *file);
+/* Before a close: the mount does not store an empty version at once when its process has another
+ * descriptor of the file. */
+void exact_sync_begun(struct exact *exact, struct open *open);
 /* What was changed through mappings is known to the mount after this. */
 void exact_sync_maps(struct exact *exact, struct file *file);
 /* Its content was changed just now. */

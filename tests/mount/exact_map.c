@@ -68,7 +68,7 @@ void exact_map_change(struct exact *exact)
 	/* One that is not the current version is not stored again through a mapping: when that
 	 * happens is for the kernel to say. */
 	if (!file->deleted && !world_is_temporary(file->name) &&
-	    (!file->linked || exact_is_needed(exact, file, file->name) ||
+	    (!file->linked || exact_is_mapped(exact, file, file->name) ||
 	     (!file_is_local(file) && file->version != exact->world.records[file->name].version)))
 		return;
 	offset = random_below(&exact->random, reach(map));
@@ -119,7 +119,7 @@ void exact_unmap(struct exact *exact)
 		return;
 	file = map->open->file;
 	if (map->open->fd < 0 && map->open->maps == 1 && !world_is_temporary(file->name) &&
-	    exact_is_needed(exact, file, file->name))
+	    exact_is_mapped(exact, file, file->name))
 		return;
 	report_note("%u unmap %s", file->mount, world_names[file->name]);
 	if (map->changed) {

@@ -74,9 +74,9 @@ static bool prepare(struct exact *exact, unsigned mount, unsigned name, struct f
 	struct file *file;
 
 	file = exact_settle(exact, mount, name);
-	if (!world_is_temporary(name) && exact_is_needed(exact, file, name))
+	if (!world_is_temporary(name) && exact_is_mapped(exact, file, name))
 		return false;
-	if (file && file->hides >= 0 && exact_is_needed(exact, NULL, (unsigned)file->hides))
+	if (file && file->hides >= 0 && exact_is_mapped(exact, NULL, (unsigned)file->hides))
 		return false;
 	if (file)
 		exact_sync_maps(exact, file);

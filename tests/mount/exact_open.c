@@ -35,23 +35,6 @@ static int pick_flags(struct exact *exact)
 	return flags;
 }
 
-/* Another mount may replace what we are about to read, or the other way round. */
-static bool clashes(struct exact *exact, unsigned mount, unsigned name, const struct file *found)
-{
-	if (world_is_temporary(name))
-		return false;
-	if (exact_is_needed(exact, found, name))
-		return true;
-	for (size_t i = 0; i < EXACT_OPENS; i++) {
-		const struct open *open = &exact->opens[i];
-
-		if (open->file && open->file->mount != mount && open->file->name == name &&
-		    open->writable && found && found->content.len > VALUE_SMALL_MAX)
-			return true;
-	}
-	return false;
-}
-
 /* What an editor moved aside lends its labels to what it makes anew. */
 static void inherit_labels(const struct world *world, struct file *file)
 {
@@ -99,7 +82,7 @@ void exact_open(struct exact *exact)
 	/* A name that is gone elsewhere may be thought to exist for a second. */
 	file = flags & O_EXCL ? exact_settle(exact, mount, name)
 			      : world_look(&exact->world, mount, name);
-	if (clashes(exact, mount, name, file))
+	if (!world_is_temporary(name) && exact_is_mapped(exact, file, name))
 		return;
 	report_note("%u open %s%s%s%s%s%s", mount, world_names[name],
 		    (flags & O_ACCMODE) == O_RDONLY ? " r" : "",
@@ -135,11 +118,15 @@ void exact_open(struct exact *exact)
 		exact_check_file(exact, open->fd, file, "opened");
 }
 
-/* The mount does not store an empty version when its process has another descriptor of the file. */
-static bool is_only_begun(struct exact *exact, const struct open *open)
+void exact_sync_begun(struct exact *exact, struct open *open)
 {
-	return open->file->unsaved && open->file->content.len == 0 &&
-	       !world_is_temporary(open->file->name) && !open->file->deleted && exact;
+	struct file *file = open->file;
+
+	if (!open->sends || !file->unsaved || file->content.len > 0 ||
+	    world_is_temporary(file->name) || file->deleted)
+		return;
+	exact_expect("fsync", fsync(open->fd) < 0 ? -errno : 0, 0);
+	world_flush(&exact->world, file);
 }
 
 void exact_close(struct exact *exact)
@@ -147,13 +134,10 @@ void exact_close(struct exact *exact)
 	struct open *open = exact_pick_open(exact, false);
 
 	if (!open || (open->sends && !world_is_temporary(open->file->name) &&
-		      exact_is_needed(exact, open->file, open->file->name)))
+		      exact_is_mapped(exact, open->file, open->file->name)))
 		return;
 	report_note("%u close %s", open->file->mount, world_names[open->file->name]);
-	if (open->sends && is_only_begun(exact, open)) {
-		exact_expect("fsync", fsync(open->fd) < 0 ? -errno : 0, 0);
-		world_flush(&exact->world, open->file);
-	}
+	exact_sync_begun(exact, open);
 	exact_expect("close", close(open->fd) < 0 ? -errno : 0, 0);
 	open->fd = -1;
 	if (open->sends)
@@ -202,7 +186,7 @@ static bool may_change(struct exact *exact, const struct open *open, bool *ret_s
 	*ret_sync = false;
 	if (file->deleted || world_is_temporary(file->name))
 		return true;
-	if (exact_is_needed(exact, file, file->name))
+	if (exact_is_mapped(exact, file, file->name))
 		return false;
 	if (file->linked &&
 	    (file_is_local(file) || file->version == exact->world.records[file->name].version))
@@ -335,7 +319,7 @@ void exact_fsync(struct exact *exact)
 		return;
 	file = open->file;
 	if (!file->deleted && !world_is_temporary(file->name) &&
-	    exact_is_needed(exact, file, file->name))
+	    exact_is_mapped(exact, file, file->name))
 		return;
 	report_note("%u fsync %s", file->mount, world_names[file->name]);
 	exact_expect("fsync", fsync(open->fd) < 0 ? -errno : 0, exact_fsync_result(exact, file));

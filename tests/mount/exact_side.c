@@ -88,7 +88,7 @@ void exact_side_put(struct exact *exact)
 	int64_t before_ns = clock_realtime_ns();
 	struct labels labels;
 
-	if (exact_is_needed(exact, NULL, key))
+	if (exact_is_mapped(exact, NULL, key))
 		return;
 	report_note("PUT %s %zu", world_names[key], value.len);
 	random_fill(&exact->random, value.data, value.len);
@@ -109,7 +109,7 @@ void exact_side_delete(struct exact *exact)
 {
 	unsigned key = pick_key(exact);
 
-	if (exact_is_needed(exact, NULL, key))
+	if (exact_is_mapped(exact, NULL, key))
 		return;
 	report_note("DELETE %s", world_names[key]);
 	exact_expect("DELETE", side_delete(exact->options->side, world_names[key]),
@@ -121,7 +121,7 @@ void exact_side_delete(struct exact *exact)
 static bool may_end(struct exact *exact, unsigned mount)
 {
 	for (unsigned key = 0; key < WORLD_KEYS; key++)
-		if (exact_is_needed(exact, exact->world.linked[mount][key], key))
+		if (exact_is_mapped(exact, exact->world.linked[mount][key], key))
 			return false;
 	for (size_t i = 0; i < EXACT_OPENS; i++) {
 		const struct open *open = &exact->opens[i];
@@ -156,6 +156,8 @@ static void close_all(struct exact *exact, unsigned mount, bool clean)
 
 		if (!open->file || open->file->mount != mount)
 			continue;
+		if (clean)
+			exact_sync_begun(exact, open);
 		r = close(open->fd) < 0 ? -errno : 0;
 		if (clean) {
 			exact_expect("close", r, 0);

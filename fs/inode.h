@@ -56,6 +56,7 @@ struct inode {
 	uint64_t known_by; /* the question to the router, or store, that gave this version */
 	uint64_t asked_at_ms; /* the last look-up asked the router: good for the open that follows,
 				 0 = not */
+	pid_t asked_by; /* that look-up's thread; 0: not known */
 
 	struct pin *pin; /* of what is not here of the content; NULL: none */
 	struct keeper_watch *watch; /* fs/keeper: it is open and wants a pin */

@@ -3,8 +3,8 @@
 
 #include "lib/clock.h"
 
-/* The kernel tries again at once. */
-#define AGAIN_WITHIN_MS 100
+/* The kernel tries again at once, but a busy machine may take its time. */
+#define AGAIN_WITHIN_MS 10000
 
 void reopen_note(struct reopen *reopen, pid_t pid, uint64_t st_ino, uint64_t since)
 {
@@ -16,10 +16,11 @@ void reopen_note(struct reopen *reopen, pid_t pid, uint64_t st_ino, uint64_t sin
 	reopen->slots[slot].pid = pid;
 	reopen->slots[slot].st_ino = st_ino;
 	reopen->slots[slot].since = since;
+	reopen->slots[slot].looked = false;
 	reopen->slots[slot].at_ms = clock_monotonic_ms();
 }
 
-bool reopen_expects(const struct reopen *reopen, pid_t pid, uint64_t st_ino)
+static bool expects(const struct reopen *reopen, pid_t pid, uint64_t st_ino)
 {
 	size_t slot = (size_t)pid % REOPEN_SLOTS;
 
@@ -27,10 +28,18 @@ bool reopen_expects(const struct reopen *reopen, pid_t pid, uint64_t st_ino)
 	       clock_monotonic_ms() - reopen->slots[slot].at_ms <= AGAIN_WITHIN_MS;
 }
 
+bool reopen_looks(struct reopen *reopen, pid_t pid, uint64_t st_ino, bool found)
+{
+	if (!expects(reopen, pid, st_ino))
+		return false;
+	reopen->slots[(size_t)pid % REOPEN_SLOTS].looked = found;
+	return true;
+}
+
 bool reopen_take(struct reopen *reopen, pid_t pid, uint64_t st_ino, uint64_t *ret_since)
 {
 	size_t slot = (size_t)pid % REOPEN_SLOTS;
-	bool expected = reopen_expects(reopen, pid, st_ino);
+	bool expected = expects(reopen, pid, st_ino) && reopen->slots[slot].looked;
 
 	if (pid <= 0 || reopen->slots[slot].pid != pid)
 		return false;

@@ -20,12 +20,14 @@ struct reopen {
 		uint64_t st_ino; /* of the name */
 		uint64_t since; /* number of the last question before its first try */
 		uint64_t at_ms;
+		bool looked; /* the name was looked up since, and found */
 	} slots[REOPEN_SLOTS];
 };
 
 /* @pid is about to be told ESTALE. It may lose its slot to another thread, and asks again then. */
 void reopen_note(struct reopen *reopen, pid_t pid, uint64_t st_ino, uint64_t since);
-/* Whether @pid is about to try again. */
-bool reopen_expects(const struct reopen *reopen, pid_t pid, uint64_t st_ino);
+/* Whether @pid may be about to try again: it looks the name up for that, twice if the first look-up
+ * did not find it. Without one that did, what comes is another open. */
+bool reopen_looks(struct reopen *reopen, pid_t pid, uint64_t st_ino, bool found);
 /* Whether @pid now tries again: *ret_since is from its first try, which is forgotten. */
 bool reopen_take(struct reopen *reopen, pid_t pid, uint64_t st_ino, uint64_t *ret_since);

@@ -21,6 +21,7 @@ static void mark_asked_locked(const struct mount *mount, struct inode *inode, ui
 	if (inode->known_by < question)
 		inode->known_by = question;
 	inode->asked_at_ms = clock_monotonic_ms();
+	inode->asked_by = 0;
 	inode->fresh_until_ms = inode->asked_at_ms + mount->options->attr_timeout_ms;
 }
 
@@ -272,40 +273,51 @@ static bool is_being_created(struct mount *mount, const char *name, pid_t pid)
 	return absent && asker_creates_exclusively(pid);
 }
 
-static bool is_tried_again(struct mount *mount, const char *name, pid_t pid)
+static bool is_tried_again(struct mount *mount, const char *name, pid_t pid, uint64_t *ret_since)
 {
 	uint64_t st_ino = inode_name_st_ino(name);
 	bool again;
 
 	mutex_lock(&mount->inodes.lock);
-	again = reopen_expects(&mount->reopen, pid, st_ino);
+	*ret_since = mount->inodes.questions;
+	again = reopen_looks(&mount->reopen, pid, st_ino, true);
 	mutex_unlock(&mount->inodes.lock);
 	return again;
+}
+
+/* What was asked for before the look-up began may be older than the open that follows it. */
+static void mark_asker(struct mount *mount, struct inode *inode, pid_t pid, uint64_t since)
+{
+	mutex_lock(&mount->inodes.lock);
+	if (inode->known_by > since)
+		inode->asked_by = pid;
+	mutex_unlock(&mount->inodes.lock);
 }
 
 int resolve_lookup(struct mount *mount, const char *name, pid_t pid,
 		   const struct interrupt *interrupt, struct inode **ret_inode)
 {
 	uint64_t since;
+	bool again;
 	int r;
 
 	if (is_being_created(mount, name, pid))
 		return -ENOENT;
-	r = resolve_name(mount, name,
-			 is_tried_again(mount, name, pid) ? RESOLVE_NOW : RESOLVE_RECENT, interrupt,
-			 ret_inode);
+	again = is_tried_again(mount, name, pid, &since);
+	r = resolve_name(mount, name, again ? RESOLVE_NOW : RESOLVE_RECENT, interrupt, ret_inode);
+	if (r == 0)
+		mark_asker(mount, *ret_inode, pid, since);
 	if (r == -ENOENT && name_classify(name) == NAME_KEY) {
 		mutex_lock(&mount->inodes.lock);
 		absent_note(&mount->absent, pid, inode_name_st_ino(name));
-		/* An open that was told ESTALE ends here. */
-		(void)reopen_take(&mount->reopen, pid, inode_name_st_ino(name), &since);
+		(void)reopen_looks(&mount->reopen, pid, inode_name_st_ino(name), false);
 		mutex_unlock(&mount->inodes.lock);
 	}
 	return r;
 }
 
 /* Whether the inode will do without asking. */
-static bool is_current_locked(const struct inode *inode, bool again, uint64_t since)
+static bool is_current_locked(const struct inode *inode, pid_t pid, bool again, uint64_t since)
 {
 	if (inode_is_given_up_locked(inode))
 		return false;
@@ -314,7 +326,7 @@ static bool is_current_locked(const struct inode *inode, bool again, uint64_t si
 		return again && inode_is_readable_locked(inode);
 	if (inode_is_local_locked(inode) || (again && inode->known_by > since))
 		return true;
-	return inode->linked && inode->asked_at_ms > 0 &&
+	return inode->linked && inode->asked_at_ms > 0 && pid > 0 && inode->asked_by == pid &&
 	       clock_monotonic_ms() - inode->asked_at_ms < OPEN_FOLLOWS_MS;
 }
 
@@ -351,8 +363,10 @@ int resolve_check_current(struct mount *mount, struct inode *inode, pid_t pid,
 		listed_opened(mount->listed);
 	mutex_lock(&mount->inodes.lock);
 	ret_try->began = mount->inodes.questions;
-	ret_try->again = reopen_take(&mount->reopen, pid, inode->st_ino, &since);
-	done = is_current_locked(inode, ret_try->again, since);
+	/* A file that was renamed to the name brought its own number. */
+	ret_try->again =
+		reopen_take(&mount->reopen, pid, inode_name_st_ino(inode->filename), &since);
+	done = is_current_locked(inode, pid, ret_try->again, since);
 	inode->asked_at_ms = 0;
 	mutex_unlock(&mount->inodes.lock);
 	if (done) {
@@ -368,7 +382,7 @@ void resolve_try_failed(struct mount *mount, struct inode *inode, pid_t pid,
 	if (try->again)
 		return;
 	mutex_lock(&mount->inodes.lock);
-	reopen_note(&mount->reopen, pid, inode->st_ino, try->began);
+	reopen_note(&mount->reopen, pid, inode_name_st_ino(inode->filename), try->began);
 	mutex_unlock(&mount->inodes.lock);
 }
 

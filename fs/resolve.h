@@ -6,7 +6,8 @@
  * Each open must see the current version, and a look-up precedes an open only if the kernel's entry
  * has expired. So a look-up that asked the router leaves a mark (asked_at_ms) that the open which
  * follows at once may use instead of asking again, and its entry is not cached; a look-up answered
- * from memory removes the mark.
+ * from memory removes the mark. It is for the thread that looked up (asked_by): another's open may
+ * have begun after the router had answered.
  */
 #pragma once
 

@@ -19,10 +19,30 @@ static void an_open_that_tries_again_is_recognised_once(void **state)
 
 	(void)state;
 	assert_false(reopen_take(&reopen, 7, NAME, &since));
+	assert_false(reopen_looks(&reopen, 7, NAME, true));
 	reopen_note(&reopen, 7, NAME, 42);
+	assert_true(reopen_looks(&reopen, 7, NAME, true));
 	assert_true(reopen_take(&reopen, 7, NAME, &since));
 	assert_int_equal(since, 42);
 	assert_false(reopen_take(&reopen, 7, NAME, &since));
+}
+
+static void an_open_without_a_look_up_that_found_the_name_is_no_second_try(void **state)
+{
+	struct reopen reopen = { 0 };
+	uint64_t since = 0;
+
+	(void)state;
+	reopen_note(&reopen, 7, NAME, 42);
+	assert_false(reopen_take(&reopen, 7, NAME, &since));
+	reopen_note(&reopen, 7, NAME, 42);
+	assert_true(reopen_looks(&reopen, 7, NAME, false));
+	assert_false(reopen_take(&reopen, 7, NAME, &since));
+	/* The kernel looks up twice if the first finds nothing, and the name may be back then. */
+	reopen_note(&reopen, 7, NAME, 42);
+	assert_true(reopen_looks(&reopen, 7, NAME, false));
+	assert_true(reopen_looks(&reopen, 7, NAME, true));
+	assert_true(reopen_take(&reopen, 7, NAME, &since));
 }
 
 static void the_next_open_of_another_file_is_no_second_try(void **state)
@@ -32,6 +52,8 @@ static void the_next_open_of_another_file_is_no_second_try(void **state)
 
 	(void)state;
 	reopen_note(&reopen, 7, NAME, 42);
+	assert_true(reopen_looks(&reopen, 7, NAME, true));
+	assert_false(reopen_looks(&reopen, 7, OTHER, true));
 	assert_false(reopen_take(&reopen, 7, OTHER, &since));
 	/* Nor is one after it: the kernel tries again at once. */
 	assert_false(reopen_take(&reopen, 7, NAME, &since));
@@ -44,12 +66,15 @@ static void opens_of_other_threads_are_no_second_try(void **state)
 
 	(void)state;
 	reopen_note(&reopen, 7, NAME, 42);
+	assert_true(reopen_looks(&reopen, 7, NAME, true));
 	assert_false(reopen_take(&reopen, 8, NAME, &since));
 	/* One that shares the slot. */
 	assert_false(reopen_take(&reopen, 7 + REOPEN_SLOTS, NAME, &since));
 	assert_true(reopen_take(&reopen, 7, NAME, &since));
 	reopen_note(&reopen, 7, NAME, 42);
 	reopen_note(&reopen, 7 + REOPEN_SLOTS, NAME, 43);
+	assert_false(reopen_looks(&reopen, 7, NAME, true));
+	assert_true(reopen_looks(&reopen, 7 + REOPEN_SLOTS, NAME, true));
 	assert_false(reopen_take(&reopen, 7, NAME, &since));
 	assert_true(reopen_take(&reopen, 7 + REOPEN_SLOTS, NAME, &since));
 	assert_int_equal(since, 43);
@@ -63,6 +88,7 @@ static void threads_without_a_number_are_not_remembered(void **state)
 
 	(void)state;
 	reopen_note(&reopen, 0, NAME, 42);
+	assert_false(reopen_looks(&reopen, 0, NAME, true));
 	assert_false(reopen_take(&reopen, 0, NAME, &since));
 	reopen_note(&reopen, -1, NAME, 42);
 	assert_false(reopen_take(&reopen, -1, NAME, &since));
@@ -81,7 +107,8 @@ static void a_second_try_that_comes_late_is_none(void **state)
 	(void)state;
 	/* As if it had been noted earlier. */
 	reopen_note(&reopen, 7, NAME, 42);
-	reopen.slots[7].at_ms -= 200;
+	reopen.slots[7].at_ms -= 20000;
+	assert_false(reopen_looks(&reopen, 7, NAME, true));
 	assert_false(reopen_take(&reopen, 7, NAME, &since));
 	absent_note(&absent, 7, NAME);
 	absent.slots[7].at_ms -= 1000;
@@ -108,6 +135,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_open_that_tries_again_is_recognised_once),
+		cmocka_unit_test(an_open_without_a_look_up_that_found_the_name_is_no_second_try),
 		cmocka_unit_test(the_next_open_of_another_file_is_no_second_try),
 		cmocka_unit_test(opens_of_other_threads_are_no_second_try),
 		cmocka_unit_test(threads_without_a_number_are_not_remembered),

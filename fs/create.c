@@ -7,7 +7,9 @@
 #include "fs/files.h"
 #include "fs/meta.h"
 #include "fs/resolve.h"
+#include "fs/save.h"
 #include "lib/clock.h"
+#include "lib/log.h"
 
 #include <errno.h>
 
@@ -94,7 +96,7 @@ static int open_existing(struct mount *mount, struct inode *inode,
 	if (r == 0 && create->truncate)
 		r = content_truncate(mount, inode, 0, interrupt);
 	if (r < 0) {
-		files_created(mount, inode);
+		files_created(mount, inode, 0);
 		inode_unref(&mount->inodes, inode);
 		return r;
 	}
@@ -166,10 +168,10 @@ int files_create(struct mount *mount, const struct files_create *create,
 	return r;
 }
 
-void files_created(struct mount *mount, struct inode *inode)
+void files_created(struct mount *mount, struct inode *inode, int result)
 {
-	mutex_lock(&mount->inodes.lock);
-	inode->storing--;
-	mutex_unlock(&mount->inodes.lock);
-	content_release(mount, inode);
+	int r = save_end_unopened(mount, inode, result);
+
+	if (r < 0 && result == 0)
+		log_error("unsaved content is given up with its last open file", "error=%d", -r);
 }

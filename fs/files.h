@@ -17,8 +17,9 @@ struct files_create {
  * files_created(): nobody else's close() stores or drops it. */
 int files_create(struct mount *mount, const struct files_create *create,
 		 const struct interrupt *interrupt, struct inode **ret_inode);
-/* The caller has opened or stored it, or gives up. */
-void files_created(struct mount *mount, struct inode *inode);
+/* The caller has opened or stored it, or gives up: @result. What the last writer left to it
+ * meanwhile is stored then, unless that can't be. */
+void files_created(struct mount *mount, struct inode *inode, int result);
 int files_unlink(struct mount *mount, const char *name, const struct interrupt *interrupt);
 /* For a temporary file that goes away: the record that it was goes with it, unless it has been
  * replaced since. */

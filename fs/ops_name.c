@@ -79,7 +79,7 @@ void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode
 	}
 	/* A file created to be read only is stored as well, when it is closed. */
 	r = handle_open(mount, inode, true, &handle);
-	files_created(mount, inode);
+	files_created(mount, inode, r);
 	if (r < 0) {
 		inode_unref(&mount->inodes, inode);
 		ops_reply_error(req, r);
@@ -135,7 +135,7 @@ static int make_file(struct mount *mount, const char *name, mode_t mode,
 	if (r < 0)
 		return r;
 	r = save_content(mount, *ret_inode, DURABILITY_MEMORY, interrupt);
-	files_created(mount, *ret_inode);
+	files_created(mount, *ret_inode, r);
 	if (r < 0)
 		inode_unref(&mount->inodes, *ret_inode);
 	return r;

@@ -71,7 +71,7 @@ static int create(struct world *world, const char *name, bool exclusive, struct 
 
 static void drop(struct world *world, struct inode *inode)
 {
-	files_created(&world->mount, inode);
+	files_created(&world->mount, inode, -EIO);
 	inode_unref(&world->mount.inodes, inode);
 }
 
@@ -180,7 +180,7 @@ static void a_file_that_was_just_made_outlives_the_reader_of_it(void **state)
 	handle_close(reader);
 	assert_false(inode->deleted);
 	assert_int_equal(handle_open(&world->mount, inode, true, &writer), 0);
-	files_created(&world->mount, inode);
+	files_created(&world->mount, inode, 0);
 	assert_true(inode->linked);
 	handle_close(writer);
 	assert_int_equal(fs_router_requests(&world->router), 1);

@@ -3,6 +3,7 @@
 #include "fs/save.h"
 
 #include "fs/content.h"
+#include "fs/files.h"
 #include "fs/handle.h"
 #include "fs/meta.h"
 #include "lib/clock.h"
@@ -27,6 +28,7 @@ struct world {
 	struct mount mount;
 	struct inode *inode;
 	atomic_bool waits; /* who truncates has to wait for a writer */
+	atomic_bool interrupted;
 	int result;
 };
 
@@ -208,6 +210,50 @@ static void what_is_left_to_who_truncates_is_stored(void **state)
 	assert_false(world->inode->unsaved);
 }
 
+static bool note_wait_until_interrupted(void *state)
+{
+	struct world *world = state;
+
+	atomic_store(&world->waits, true);
+	return atomic_load(&world->interrupted);
+}
+
+static void *create_it(void *state)
+{
+	struct world *world = state;
+	const struct files_create create = { .name = "00ff", .mode = 0600, .truncate = true };
+	const struct interrupt interrupt = { .raised = note_wait_until_interrupted,
+					     .state = world };
+	struct inode *inode;
+
+	world->result = files_create(&world->mount, &create, &interrupt, &inode);
+	return NULL;
+}
+
+static void what_is_left_to_who_gives_up_opening_is_stored(void **state)
+{
+	struct world *world = *state;
+	struct inode_table *table = &world->mount.inodes;
+	struct handle *handle;
+	pthread_t thread;
+
+	assert_int_equal(handle_open(&world->mount, world->inode, true, &handle), 0);
+	assert_int_equal(content_truncate(&world->mount, world->inode, 0, NULL), 0);
+	/* Another opens it anew, and waits, when its last writer closes it. */
+	assert_int_equal(inode_begin_send(table, world->inode, NULL), 0);
+	assert_int_equal(pthread_create(&thread, NULL, create_it, world), 0);
+	wait_for_truncation(world);
+	handle_close(handle);
+	atomic_store(&world->interrupted, true);
+	wait_for_a_sender(world);
+	inode_end_send(table, world->inode);
+	pthread_join(thread, NULL);
+	assert_int_equal(world->result, -EINTR);
+	assert_int_equal(fs_router_requests(&world->router), 1);
+	assert_false(world->inode->deleted);
+	assert_false(world->inode->unsaved);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -215,6 +261,8 @@ int main(void)
 			a_reader_that_closes_takes_nothing_from_who_truncates, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			who_ends_writing_stores_nothing_once_another_has_begun, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_left_to_who_gives_up_opening_is_stored,
+						setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_left_to_who_truncates_is_stored, setup,
 						teardown),
 	};

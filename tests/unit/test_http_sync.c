@@ -4,6 +4,7 @@
 #include "lib/http_client.h"
 #include "lib/http_sync.h"
 #include "tests/unit/fake_server.h"
+#include "tests/unit/sync_user.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -92,80 +93,9 @@ static void answer_own(int fd, unsigned number, void *state)
 	buf_deinit(&request);
 }
 
-/* The user's side of a request. */
-struct user {
-	struct buf body;
-	const char *upload;
-	int body_error;
-	ssize_t upload_error; /* once half was sent */
-	bool upload_short;
-	unsigned from_start; /* how often the upload was asked from 0 */
-	atomic_bool interrupt;
-};
-
-static int on_body(void *state, const void *data, size_t len)
-{
-	struct user *user = state;
-
-	if (user->body_error)
-		return user->body_error;
-	return buf_append(&user->body, data, len);
-}
-
-static ssize_t on_upload(void *state, uint64_t offset, void *data, size_t len)
-{
-	struct user *user = state;
-	size_t size = strlen(user->upload);
-	size_t left = size - offset;
-
-	if (offset == 0)
-		user->from_start++;
-	if (user->upload_error && offset >= size / 2)
-		return user->upload_error;
-	if (user->upload_short && offset >= size / 2)
-		return 0;
-	if (left > len)
-		left = len;
-	if (left > 3)
-		left = 3;
-	memcpy(data, user->upload + offset, left);
-	return (ssize_t)left;
-}
-
-static bool on_interrupted(void *state)
-{
-	struct user *user = state;
-
-	return atomic_load(&user->interrupt);
-}
-
 static struct http_sync *client_new(const char *base, const char *token, unsigned connections)
 {
-	const struct http_sync_options options = { .base = base,
-						   .token = token,
-						   .connections_max = connections,
-						   .connect_timeout_ms = 2000 };
-	struct http_sync *client;
-
-	assert_int_equal(http_sync_new(&options, &client), 0);
-	return client;
-}
-
-static struct http_sync_request request_of(struct user *user, enum method method)
-{
-	struct http_sync_request request = { .method = method,
-					     .target = "/kv/00ff",
-					     .body = on_body,
-					     .interrupted = on_interrupted,
-					     .state = user,
-					     .timeout_ms = 5000 };
-
-	if (user->upload) {
-		request.has_body = true;
-		request.upload = on_upload;
-		request.upload_len = strlen(user->upload);
-	}
-	return request;
+	return sync_client_new(base, token, connections, 2000);
 }
 
 static void assert_contains(struct buf *text, const char *part)
@@ -183,8 +113,8 @@ static void a_ranged_read_delivers_its_bytes(void **state)
 	struct fake_server *server = fake_server_start(answer_all, &script);
 	char base[80];
 	struct http_sync *client;
-	struct user user = { 0 };
-	struct http_sync_request request = request_of(&user, METHOD_GET);
+	struct sync_user user = { 0 };
+	struct http_sync_request request = sync_request_of(&user, METHOD_GET);
 	struct http_sync_answer answer;
 
 	(void)state;
@@ -214,8 +144,8 @@ static void an_upload_is_asked_by_offset(void **state)
 	struct script script = { .answer = "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n" };
 	struct fake_server *server = fake_server_start(answer_all, &script);
 	struct http_sync *client = client_new(fake_server_url(server), NULL, 1);
-	struct user user = { .upload = "hello world" };
-	struct http_sync_request request = request_of(&user, METHOD_PUT);
+	struct sync_user user = { .upload = "hello world" };
+	struct http_sync_request request = sync_request_of(&user, METHOD_PUT);
 	struct http_sync_answer answer;
 
 	(void)state;
@@ -231,9 +161,9 @@ static void an_upload_is_asked_by_offset(void **state)
 
 static ssize_t upload_until_end(void *state, uint64_t offset, void *data, size_t len)
 {
-	struct user *user = state;
+	struct sync_user *user = state;
 
-	return offset == strlen(user->upload) ? 0 : on_upload(state, offset, data, len);
+	return offset == strlen(user->upload) ? 0 : sync_upload(state, offset, data, len);
 }
 
 static void an_upload_of_unknown_length_ends_when_it_says_so(void **state)
@@ -241,8 +171,8 @@ static void an_upload_of_unknown_length_ends_when_it_says_so(void **state)
 	struct script script = { .answer = "HTTP/1.1 204 No Content\r\n\r\n" };
 	struct fake_server *server = fake_server_start(answer_all, &script);
 	struct http_sync *client = client_new(fake_server_url(server), NULL, 1);
-	struct user user = { .upload = "hello" };
-	struct http_sync_request request = request_of(&user, METHOD_PUT);
+	struct sync_user user = { .upload = "hello" };
+	struct http_sync_request request = sync_request_of(&user, METHOD_PUT);
 	struct http_sync_answer answer;
 
 	(void)state;
@@ -269,8 +199,8 @@ static void a_trailer_follows_an_upload_of_unknown_length(void **state)
 	struct script script = { .answer = "HTTP/1.1 204 No Content\r\n\r\n" };
 	struct fake_server *server = fake_server_start(answer_all, &script);
 	struct http_sync *client = client_new(fake_server_url(server), NULL, 1);
-	struct user user = { .upload = "hello" };
-	struct http_sync_request request = request_of(&user, METHOD_PUT);
+	struct sync_user user = { .upload = "hello" };
+	struct http_sync_request request = sync_request_of(&user, METHOD_PUT);
 	struct http_sync_answer answer;
 
 	(void)state;
@@ -301,8 +231,8 @@ static void a_trailer_that_fails_breaks_the_upload_off(void **state)
 	struct script script = { .answer = "HTTP/1.1 204 No Content\r\n\r\n" };
 	struct fake_server *server = fake_server_start(close_at_once, &script);
 	struct http_sync *client = client_new(fake_server_url(server), NULL, 1);
-	struct user user = { .upload = "hello" };
-	struct http_sync_request request = request_of(&user, METHOD_PUT);
+	struct sync_user user = { .upload = "hello" };
+	struct http_sync_request request = sync_request_of(&user, METHOD_PUT);
 	struct http_sync_answer answer;
 
 	(void)state;
@@ -321,9 +251,9 @@ static void upload_on_a_dead_connection(bool is_chunked)
 	struct script script = { 0 };
 	struct fake_server *server = fake_server_start(die_on_reuse, &script);
 	struct http_sync *client = client_new(fake_server_url(server), NULL, 1);
-	struct user warmer = { .upload = "" }, user = { .upload = "hello world" };
-	struct http_sync_request first = request_of(&warmer, METHOD_PUT);
-	struct http_sync_request second = request_of(&user, METHOD_PUT);
+	struct sync_user warmer = { .upload = "" }, user = { .upload = "hello world" };
+	struct http_sync_request first = sync_request_of(&warmer, METHOD_PUT);
+	struct http_sync_request second = sync_request_of(&user, METHOD_PUT);
 	struct http_sync_answer answer;
 
 	if (is_chunked) {
@@ -374,8 +304,8 @@ static void answer_each(int fd, unsigned number, void *state)
 static void get_often(struct http_sync *client, unsigned count, unsigned status)
 {
 	for (unsigned i = 0; i < count; i++) {
-		struct user user = { 0 };
-		struct http_sync_request request = request_of(&user, METHOD_GET);
+		struct sync_user user = { 0 };
+		struct http_sync_request request = sync_request_of(&user, METHOD_GET);
 		struct http_sync_answer answer;
 
 		assert_int_equal(http_sync_perform(client, &request, &answer), 0);
@@ -460,12 +390,12 @@ static void what_the_user_returns_breaks_off(void **state)
 {
 	struct fake_server *server = fake_server_start(answer_own, NULL);
 	struct http_sync *client = client_new(fake_server_url(server), NULL, 1);
-	struct user refusing = { .body_error = -ENOSPC };
-	struct user failing = { .upload = "hello", .upload_error = -EBADF };
-	struct user ending = { .upload = "hello", .upload_short = true };
-	struct http_sync_request get = request_of(&refusing, METHOD_GET);
-	struct http_sync_request put = request_of(&failing, METHOD_PUT);
-	struct http_sync_request short_put = request_of(&ending, METHOD_PUT);
+	struct sync_user refusing = { .body_error = -ENOSPC };
+	struct sync_user failing = { .upload = "hello", .upload_error = -EBADF };
+	struct sync_user ending = { .upload = "hello", .upload_short = true };
+	struct http_sync_request get = sync_request_of(&refusing, METHOD_GET);
+	struct http_sync_request put = sync_request_of(&failing, METHOD_PUT);
+	struct http_sync_request short_put = sync_request_of(&ending, METHOD_PUT);
 	struct http_sync_answer answer;
 
 	(void)state;
@@ -480,8 +410,8 @@ static void faults_of_the_other_side_have_their_own_errors(void **state)
 {
 	const char *const broken[] = { "", "garbage\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Le",
 				       "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort" };
-	struct user user = { 0 };
-	struct http_sync_request request = request_of(&user, METHOD_GET);
+	struct sync_user user = { 0 };
+	struct http_sync_request request = sync_request_of(&user, METHOD_GET);
 	struct http_sync_answer answer;
 	struct http_sync *client;
 	char url[64];
@@ -516,8 +446,8 @@ static void no_progress_ends_with_a_timeout(void **state)
 		struct script script = { .answer = answers[i] };
 		struct fake_server *server = fake_server_start(hang, &script);
 		struct http_sync *client = client_new(fake_server_url(server), NULL, 1);
-		struct user user = { 0 };
-		struct http_sync_request request = request_of(&user, METHOD_GET);
+		struct sync_user user = { 0 };
+		struct http_sync_request request = sync_request_of(&user, METHOD_GET);
 		struct http_sync_answer answer;
 		uint64_t begin = clock_monotonic_ms();
 
@@ -535,8 +465,8 @@ static void a_problem_is_kept_up_to_its_bound_and_not_delivered(void **state)
 {
 	struct buf text = { 0 };
 	struct script script = { 0 };
-	struct user user = { 0 };
-	struct http_sync_request request = request_of(&user, METHOD_GET);
+	struct sync_user user = { 0 };
+	struct http_sync_request request = sync_request_of(&user, METHOD_GET);
 	struct http_sync_answer answer;
 	struct fake_server *server;
 	struct http_sync *client;
@@ -588,9 +518,9 @@ static void a_user_can_interrupt_a_wait(void **state)
 	struct script script = { .answer = "" };
 	struct fake_server *server = fake_server_start(hang, &script);
 	struct http_sync *client = client_new(fake_server_url(server), NULL, 1);
-	struct user user = { 0 }, waiting = { 0 };
-	struct background first = { client, request_of(&user, METHOD_GET), 0 };
-	struct background second = { client, request_of(&waiting, METHOD_GET), 0 };
+	struct sync_user user = { 0 }, waiting = { 0 };
+	struct background first = { client, sync_request_of(&user, METHOD_GET), 0 };
+	struct background second = { client, sync_request_of(&waiting, METHOD_GET), 0 };
 	pthread_t threads[2];
 
 	(void)state;
@@ -615,9 +545,9 @@ static void waiting_for_a_free_connection_is_bounded(void **state)
 	struct script script = { .answer = "" };
 	struct fake_server *server = fake_server_start(hang, &script);
 	struct http_sync *client = client_new(fake_server_url(server), NULL, 1);
-	struct user user = { 0 }, waiting = { 0 };
-	struct background first = { client, request_of(&user, METHOD_GET), 0 };
-	struct http_sync_request request = request_of(&waiting, METHOD_GET);
+	struct sync_user user = { 0 }, waiting = { 0 };
+	struct background first = { client, sync_request_of(&user, METHOD_GET), 0 };
+	struct http_sync_request request = sync_request_of(&waiting, METHOD_GET);
 	struct http_sync_answer answer;
 	pthread_t thread;
 
@@ -648,14 +578,14 @@ static void threads_share_a_bounded_number_of_warm_connections(void **state)
 {
 	struct fake_server *server = fake_server_start(answer_own, NULL);
 	struct http_sync *client = client_new(fake_server_url(server), NULL, 3);
-	struct user users[THREADS] = { 0 };
+	struct sync_user users[THREADS] = { 0 };
 	struct background backgrounds[THREADS];
 	pthread_t threads[THREADS];
 
 	(void)state;
 	for (int i = 0; i < THREADS; i++) {
 		backgrounds[i] =
-			(struct background){ client, request_of(&users[i], METHOD_GET), 0 };
+			(struct background){ client, sync_request_of(&users[i], METHOD_GET), 0 };
 		assert_int_equal(pthread_create(&threads[i], NULL, perform_many, &backgrounds[i]),
 				 0);
 	}

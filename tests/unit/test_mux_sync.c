@@ -7,6 +7,7 @@
 #include "lib/log.h"
 #include "tests/unit/fake_server.h"
 #include "tests/unit/net_fixture.h"
+#include "tests/unit/sync_user.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -238,71 +239,23 @@ static void serve(int fd, unsigned number, void *state)
 
 /* The user's side */
 
-struct user {
-	struct buf body;
-	const char *upload;
-	int body_error;
-	_Atomic bool interrupt;
-};
-
-static int on_body(void *state, const void *data, size_t len)
-{
-	struct user *user = state;
-
-	return user->body_error ? user->body_error : buf_append(&user->body, data, len);
-}
-
-static ssize_t on_upload(void *state, uint64_t offset, void *data, size_t len)
-{
-	const struct user *user = state;
-	size_t left = strlen(user->upload) - (size_t)offset;
-
-	left = left < len ? left : len;
-	memcpy(data, user->upload + offset, left);
-	return (ssize_t)left;
-}
-
-static bool on_interrupted(void *state)
-{
-	struct user *user = state;
-
-	return atomic_load(&user->interrupt);
-}
-
 static struct http_sync *client_new(const char *base, const char *token, unsigned connections)
 {
-	const struct http_sync_options options = { .base = base,
-						   .token = token,
-						   .connections_max = connections,
-						   .connect_timeout_ms = 300 };
-	struct http_sync *client;
-
-	assert_int_equal(http_sync_new(&options, &client), 0);
-	return client;
+	return sync_client_new(base, token, connections, 300);
 }
 
-static struct http_sync_request request_of(struct user *user, enum method method)
+static struct http_sync_request request_of(struct sync_user *user, enum method method)
 {
-	struct http_sync_request request = { .method = method,
-					     .target = "/kv/00ff",
-					     .body = on_body,
-					     .interrupted = on_interrupted,
-					     .state = user,
-					     .small = true,
-					     .timeout_ms = 5000 };
+	struct http_sync_request request = sync_request_of(user, method);
 
-	if (user->upload) {
-		request.has_body = true;
-		request.upload = on_upload;
-		request.upload_len = strlen(user->upload);
-	}
+	request.small = true;
 	return request;
 }
 
 /* A PUT with a request id. What http_sync_perform() said. */
 static int ask(struct http_sync *client, unsigned *ret_status)
 {
-	struct user user = { .upload = "value" };
+	struct sync_user user = { .upload = "value" };
 	struct http_sync_request request = request_of(&user, METHOD_PUT);
 	struct http_sync_answer got = { 0 };
 	int r;
@@ -379,7 +332,7 @@ static void one_connection_carries_one_frame_after_the_other(void **state)
 static void what_is_not_small_goes_by_http(void **state)
 {
 	static char long_value[64 * 1024 + 2];
-	struct user users[] = { { .upload = NULL }, { .upload = long_value } };
+	struct sync_user users[] = { { .upload = NULL }, { .upload = long_value } };
 	struct pair pair;
 
 	(void)state;
@@ -502,7 +455,7 @@ static void who_takes_no_frames_is_asked_by_http_and_not_bothered_again(void **s
 
 static void silence_ends_with_a_timeout(void **state)
 {
-	struct user user = { 0 };
+	struct sync_user user = { 0 };
 	struct http_sync_request request = request_of(&user, METHOD_GET);
 	struct http_sync_answer got = { 0 };
 	struct pair pair;
@@ -521,7 +474,7 @@ static void *interrupt_once_asked(void *arg)
 {
 	void **both = arg;
 	struct script *script = both[0];
-	struct user *user = both[1];
+	struct sync_user *user = both[1];
 
 	while (script->frames == 0)
 		poll(NULL, 0, 1);
@@ -531,7 +484,7 @@ static void *interrupt_once_asked(void *arg)
 
 static void the_answer_to_an_interrupted_request_finds_nobody(void **state)
 {
-	struct user user = { 0 };
+	struct sync_user user = { 0 };
 	struct http_sync_request request = request_of(&user, METHOD_GET);
 	struct http_sync_answer got = { 0 };
 	struct pair pair;
@@ -551,7 +504,7 @@ static void the_answer_to_an_interrupted_request_finds_nobody(void **state)
 
 static void what_the_user_returns_breaks_off(void **state)
 {
-	struct user user = { .body_error = -ENOSPC };
+	struct sync_user user = { .body_error = -ENOSPC };
 	struct http_sync_request request = request_of(&user, METHOD_GET);
 	struct http_sync_answer got = { 0 };
 	struct pair pair;
@@ -590,7 +543,7 @@ static const struct http_server_options of_clients = {
 static void get(struct http_sync *client, enum method method, const char *target, unsigned status,
 		int64_t length)
 {
-	struct user user = { 0 };
+	struct sync_user user = { 0 };
 	struct http_sync_request request = request_of(&user, method);
 	struct http_sync_answer got = { 0 };
 
@@ -628,7 +581,7 @@ static void *ask_often(void *arg)
 {
 	for (unsigned i = 0; i < 200; i++) {
 		char value[200];
-		struct user user = { .upload = value };
+		struct sync_user user = { .upload = value };
 		struct http_sync_request request = request_of(&user, METHOD_PUT);
 		struct http_sync_answer got = { 0 };
 

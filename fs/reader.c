@@ -28,6 +28,7 @@ struct reader {
 
 	/* protected by pool->lock */
 	struct version version; /* of all blocks */
+	char key[KEY_HEX_MAX + 1]; /* and theirs: versions of two keys may be equal */
 	struct sequence sequences[SEQUENCES_MAX];
 };
 
@@ -168,10 +169,12 @@ static void follow_locked(struct reader *reader, const struct reader_want *want)
 {
 	struct sequence *sequence = sequence_find(reader->sequences, want->offset, want->len);
 
-	if (version_compare(reader->version, want->version) != 0) {
+	if (version_compare(reader->version, want->version) != 0 ||
+	    strcmp(reader->key, want->key) != 0) {
 		for (unsigned i = 0; i < SEQUENCES_MAX; i++)
 			forget_locked(reader, &reader->sequences[i]);
 		reader->version = want->version;
+		strncpy(reader->key, want->key, KEY_HEX_MAX);
 		sequence = NULL;
 	}
 	if (!sequence) {

@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#define OTHER_KEY   "00ee" /* has another value */
 #define BLOCK       (1024 * 1024)
 #define VALUE_BYTES (5 * BLOCK + 1000)
 #define READ_BYTES  (128 * 1024)
@@ -26,6 +27,7 @@ struct store {
 	struct prefetch *prefetch;
 	struct reader *reader;
 	uint64_t sequence; /* of the version that is there */
+	bool renamed; /* it is read by the other name */
 	bool comes_short; /* of each range the most is missing */
 	unsigned ranges; /* requests that were served */
 	uint64_t longest;
@@ -42,6 +44,7 @@ static enum fs_answer serve_range(void *state, const char *request, struct buf *
 {
 	struct store *store = state;
 	char etag[64];
+	bool by_other_name = strstr(request, OTHER_KEY) != NULL;
 	uint64_t first, last, len;
 
 	if (store->silent)
@@ -61,7 +64,7 @@ static enum fs_answer serve_range(void *state, const char *request, struct buf *
 	store->ranges++;
 	store->longest = len > store->longest ? len : store->longest;
 	for (uint64_t i = 0; i < len; i++)
-		store->data[i] = pattern(first + i, store->sequence);
+		store->data[i] = pattern(first + i, store->sequence + by_other_name);
 	fs_write_answer(ret_answer, 206, "", store->data, store->comes_short ? len / 4 : len);
 	return FS_ANSWER;
 }
@@ -107,7 +110,7 @@ static int teardown(void **state)
 static int read_at(struct store *store, uint64_t sequence, uint64_t offset, size_t len,
 		   uint8_t *data)
 {
-	const struct reader_want want = { .key = "00ff",
+	const struct reader_want want = { .key = store->renamed ? OTHER_KEY : "00ff",
 					  .version = { .epoch = FS_EPOCH, .sequence = sequence },
 					  .value_bytes = VALUE_BYTES,
 					  .offset = offset,
@@ -209,6 +212,21 @@ static void a_version_that_is_gone_is_not_mixed_with_the_next(void **state)
 	read_all(store);
 	check_read(store, 0, 100);
 	free(data);
+}
+
+/* Leaders of two shards may both give a version. */
+static void the_same_version_of_another_key_is_another_value(void **state)
+{
+	struct store *store = *state;
+	uint8_t data[1000];
+
+	for (uint64_t i = 0; i < 8; i++)
+		check_read(store, i * READ_BYTES, READ_BYTES);
+	store->renamed = true;
+	for (uint64_t i = 8; i < 16; i++) {
+		assert_int_equal(read_at(store, 1, i * READ_BYTES, sizeof(data), data), 0);
+		assert_int_equal(data[0], pattern(i * READ_BYTES, 2));
+	}
 }
 
 static void a_block_that_comes_short_is_an_error_and_not_kept(void **state)
@@ -336,6 +354,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(without_memory_for_blocks_reads_are_still_right,
 						setup_without_memory, teardown),
 		TEST(a_version_that_is_gone_is_not_mixed_with_the_next),
+		TEST(the_same_version_of_another_key_is_another_value),
 		TEST(a_block_that_comes_short_is_an_error_and_not_kept),
 		TEST(an_interrupt_ends_a_read),
 		TEST(closing_gives_up_what_is_on_its_way),

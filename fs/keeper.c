@@ -9,6 +9,7 @@
 #include "fs/content.h"
 #include "fs/mount.h"
 #include "lib/clock.h"
+#include "lib/log.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -27,6 +28,7 @@ struct keeper_watch {
 	uint64_t due_ms;
 	unsigned failures; /* in a row */
 	bool under_way;
+	bool is_away; /* the last question got no answer */
 	struct keeper_watch *next, *previous;
 };
 
@@ -39,6 +41,7 @@ struct keeper {
 	struct condition work;
 	struct keeper_watch ring;
 	unsigned failing; /* threads that try again what failed */
+	unsigned away; /* watched inodes whose leader is */
 
 	unsigned thread_count;
 	pthread_t threads[];
@@ -134,6 +137,29 @@ static uint64_t retry_at(struct keeper_watch *watch, uint64_t now)
 	return now + pause;
 }
 
+enum outage { OUTAGE_SAME, OUTAGE_BEGINS, OUTAGE_ENDS };
+
+static enum outage note_away_locked(struct keeper *keeper, struct keeper_watch *watch, bool away)
+{
+	bool was = keeper->away > 0;
+
+	keeper->away += away;
+	keeper->away -= watch->is_away;
+	watch->is_away = away;
+	if (was == (keeper->away > 0))
+		return OUTAGE_SAME;
+	return was ? OUTAGE_ENDS : OUTAGE_BEGINS;
+}
+
+static void log_outage(enum outage outage, const struct question *question, int error)
+{
+	if (outage == OUTAGE_BEGINS)
+		log_warn("open files are not kept for now", "key=%s error=%d", question->key,
+			 -error);
+	else if (outage == OUTAGE_ENDS)
+		log_info("open files are kept again", "key=%s", question->key);
+}
+
 /* When to ask again. */
 static uint64_t note_answer_locked(struct keeper *keeper, struct keeper_watch *watch,
 				   const struct question *question, int result, struct pin *pin)
@@ -181,6 +207,7 @@ static void serve_locked(struct keeper *keeper, struct keeper_watch *watch)
 	struct inode *inode = inode_ref_locked(watch->inode);
 	struct question question = { .pin = NULL };
 	struct pin *pin = NULL;
+	enum outage outage = OUTAGE_SAME;
 	bool asks = ask_what_locked(inode, &question), failed = watch->failures > 0;
 	int r = 0;
 
@@ -192,6 +219,7 @@ static void serve_locked(struct keeper *keeper, struct keeper_watch *watch)
 			.token = question.pin ? question.pin->token : NULL,
 			.seconds = PIN_SECONDS_MAX,
 			.timeout_ms = keeper->options.attempt_ms,
+			.quiet = true,
 		};
 
 		keeper->failing += failed;
@@ -207,6 +235,7 @@ static void serve_locked(struct keeper *keeper, struct keeper_watch *watch)
 		free(watch);
 		asks = false;
 	} else if (asks) {
+		outage = note_away_locked(keeper, watch, r < 0 && r != -ESTALE && r != -ENOENT);
 		watch->due_ms = note_answer_locked(keeper, watch, &question, r, pin);
 		ring_add(keeper, watch);
 	} else {
@@ -214,6 +243,7 @@ static void serve_locked(struct keeper *keeper, struct keeper_watch *watch)
 		ring_add(keeper, watch);
 	}
 	mutex_unlock(&keeper->table->lock);
+	log_outage(outage, &question, r);
 	pin_unref(question.pin);
 	if (asks && r == 0 && pin)
 		content_release(mount, inode);
@@ -333,11 +363,11 @@ void keeper_unwatch_locked(struct keeper *keeper, struct inode_table *table, str
 {
 	struct keeper_watch *watch = inode->watch;
 
-	(void)keeper;
 	(void)table;
 	inode_set_pin_locked(inode, NULL);
 	if (!watch)
 		return;
+	(void)note_away_locked(keeper, watch, false);
 	inode->watch = NULL;
 	watch->inode = NULL;
 	if (watch->under_way)

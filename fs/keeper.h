@@ -6,7 +6,8 @@
  *
  * One request at most is under way for an inode, however many handles it has. While the cluster is
  * away they go on trying: a pin lasts long enough for that. Those that fail never keep all threads
- * from the others.
+ * from the others. An outage is logged when it begins and when it is over, however many files are
+ * open.
  * Threads: any; the inode table's lock protects all.
  */
 #pragma once

@@ -152,6 +152,7 @@ int remote_pin(struct remote *remote, const struct remote_pinning *pinning,
 	if (r < 0)
 		return r;
 	request.timeout_ms = pinning->timeout_ms;
+	request.quiet = pinning->quiet;
 	r = remote_call(remote, &request, interrupt, &answer);
 	if (r == 0)
 		*ret_pin = pin_of(pinning->key, pinning->version, asked_ms, &answer);

@@ -59,6 +59,7 @@ struct remote_pinning {
 	const char *token; /* NULL: it must be the current version */
 	uint32_t seconds;
 	uint32_t timeout_ms; /* 0: as for all requests */
+	bool quiet; /* that it failed is for the caller to say */
 };
 int remote_pin(struct remote *remote, const struct remote_pinning *pinning,
 	       const struct interrupt *interrupt, struct pin **ret_pin);

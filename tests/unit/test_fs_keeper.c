@@ -9,6 +9,7 @@
 #include "tests/unit/fs_fixture.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -344,6 +346,65 @@ static void ending_does_not_wait_for_what_is_under_way(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+#define OPEN_FILES 20
+
+/* Lines that @file has, and in *ret_has those that hold @text. */
+static unsigned count_lines(FILE *file, const char *text, unsigned *ret_has)
+{
+	char line[1024];
+	unsigned count = 0;
+
+	*ret_has = 0;
+	rewind(file);
+	while (fgets(line, sizeof(line), file)) {
+		count++;
+		*ret_has += strstr(line, text) != NULL;
+	}
+	return count;
+}
+
+static void wait_for_line(FILE *file, const char *text)
+{
+	uint64_t deadline = clock_monotonic_ms() + PATIENCE_MS;
+	unsigned has;
+
+	for (count_lines(file, text, &has); has == 0; count_lines(file, text, &has)) {
+		assert_true(clock_monotonic_ms() < deadline);
+		poll(NULL, 0, 1);
+	}
+}
+
+static void an_outage_is_logged_when_it_begins_and_when_it_ends(void **state)
+{
+	struct test *test = *state;
+	struct handle *handles[OPEN_FILES];
+	int standard_error = dup(STDERR_FILENO);
+	FILE *log = tmpfile();
+	unsigned has;
+	char name[5];
+
+	assert_non_null(log);
+	test->pin_s = 0;
+	for (unsigned i = 0; i < OPEN_FILES; i++) {
+		snprintf(name, sizeof(name), "%04x", i);
+		handles[i] = open_one(test, name);
+	}
+	/* It is read while it is written. */
+	assert_int_equal(fcntl(fileno(log), F_SETFL, O_APPEND), 0);
+	assert_int_equal(dup2(fileno(log), STDERR_FILENO), STDERR_FILENO);
+	set_mood(test, AWAY);
+	wait_for_heads(test, heads(test) + 4 * OPEN_FILES);
+	set_mood(test, GIVES);
+	wait_for_line(log, "open files are kept again");
+	dup2(standard_error, STDERR_FILENO);
+	close(standard_error);
+	for (unsigned i = 0; i < OPEN_FILES; i++)
+		handle_close(handles[i]);
+	assert_int_equal(count_lines(log, "open files are not kept for now", &has), 2);
+	assert_int_equal(has, 1);
+	fclose(log);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -352,6 +413,7 @@ int main(void)
 		TEST(nothing_is_asked_for_small_files),
 		TEST(after_the_last_close_nothing_is_renewed),
 		TEST(while_the_cluster_is_away_it_goes_on_trying),
+		TEST(an_outage_is_logged_when_it_begins_and_when_it_ends),
 		TEST(a_pin_that_was_refused_is_asked_for_again),
 		TEST(a_pin_that_is_gone_is_forgotten),
 		TEST(what_is_removed_here_is_not_downloaded_for_its_readers),

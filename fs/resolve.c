@@ -324,7 +324,12 @@ static bool is_current_locked(const struct inode *inode, pid_t pid, bool again, 
 	/* What was removed or replaced here has no name that would find it, but it may be whole. */
 	if (inode->deleted && inode->handles == 0)
 		return again && inode_is_readable_locked(inode);
-	if (inode_is_local_locked(inode) || (again && inode->known_by > since))
+	if (inode_is_local_locked(inode))
+		return true;
+	/* Those that it was opened with are what a changed file is stored with. */
+	if (!inode->content_type)
+		return false;
+	if (again && inode->known_by > since)
 		return true;
 	return inode->linked && inode->asked_at_ms > 0 && pid > 0 && inode->asked_by == pid &&
 	       clock_monotonic_ms() - inode->asked_at_ms < OPEN_FOLLOWS_MS;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Steps on open files. */
-#include "lib/cleanup.h"
 #include "lib/clock.h"
 #include "tests/mount/exact.h"
 #include "tests/mount/report.h"
@@ -196,28 +195,6 @@ static bool may_change(struct exact *exact, const struct open *open, bool *ret_s
 	return current == file || !current || !file_is_local(current);
 }
 
-/* Labels that were set elsewhere may have been noticed or not. */
-static void flush_replaced(struct exact *exact, struct file *file)
-{
-	_cleanup_(buf_deinit) struct buf value = { 0 };
-	struct record_meta meta;
-	struct record *record;
-	struct labels labels;
-
-	if (file->deleted || world_is_temporary(file->name)) {
-		world_flush(&exact->world, file);
-		return;
-	}
-	record = &exact->world.records[file->name];
-	labels = record->labels;
-	world_flush(&exact->world, file);
-	exact_expect("GET", side_get(exact->options->side, world_names[file->name], &meta, &value),
-		     0);
-	if (strcmp(meta.content_type.text, labels.content_type) == 0 &&
-	    strcmp(meta.encoding.text, labels.encoding) == 0)
-		file->labels = record->labels = labels;
-}
-
 static void after_change(struct exact *exact, struct open *open, int64_t before_ns, bool sync)
 {
 	struct file *file = open->file;
@@ -231,7 +208,7 @@ static void after_change(struct exact *exact, struct open *open, int64_t before_
 	report_note("  and fsync");
 	exact_expect("fsync after a change of what was replaced", fsync(open->fd) < 0 ? -errno : 0,
 		     0);
-	flush_replaced(exact, file);
+	world_flush(&exact->world, file);
 	/* Else the kernel may go on for a second with the file that had the name. */
 	(void)exact_settle(exact, file->mount, file->name);
 }

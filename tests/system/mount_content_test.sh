@@ -99,6 +99,34 @@ an_open_succeeds_under_a_stream_of_changes()
 	rm "$MNT/00ac"
 }
 
+# How the mount came to know the record makes no difference.
+a_changed_file_keeps_the_labels_it_was_opened_with()
+{
+	local learn
+	for learn in "ls -l $MNT" "ls -f $MNT" "stat $MNT/00ad" "getfattr -d $MNT/00ad" true; do
+		put 00ad text -H 'Content-Type: text/opened' -H 'HexKV-Encoding: utf-8'
+		$learn >/dev/null
+		python3 - "$MNT/00ad" "$ROUTER/kv/00ad" <<-'END'
+			import os, sys, urllib.request
+			file = os.open(sys.argv[1], os.O_RDWR)
+			patch = urllib.request.Request(sys.argv[2], b'{"content_type":"text/meanwhile"}',
+			                               method='PATCH')
+			urllib.request.urlopen(patch).close()
+			os.write(file, b'more')
+			os.close(file)
+		END
+		http -I "$ROUTER/kv/00ad"
+		expect_equal text/opened "$(header content-type)" "after '$learn'"
+		# What a file is renamed over keeps those that it has then.
+		put 00ad text -H 'Content-Type: text/now'
+		echo new >"$MNT/00ad~"
+		mv "$MNT/00ad~" "$MNT/00ad"
+		http -I "$ROUTER/kv/00ad"
+		expect_equal text/now "$(header content-type)" "renamed after '$learn'"
+	done
+	rm "$MNT/00ad"
+}
+
 times_that_can_not_be_stored_are_the_nearest_that_can()
 {
 	echo x >"$MNT/00ab"
@@ -117,5 +145,6 @@ run_cases a_large_file_reads_whole_while_it_is_appended_to \
 	removing_what_a_listing_shows_leaves_nothing \
 	a_place_in_the_directory_is_found_again_when_names_have_gone \
 	an_open_succeeds_under_a_stream_of_changes \
+	a_changed_file_keeps_the_labels_it_was_opened_with \
 	times_that_can_not_be_stored_are_the_nearest_that_can
 mount_stop

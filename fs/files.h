@@ -25,6 +25,8 @@ int files_unlink(struct mount *mount, const char *name, const struct interrupt *
  * replaced since. */
 int files_remove_hidden(struct mount *mount, struct inode *inode,
 			const struct interrupt *interrupt);
+/* @key is not stored as far as is known: neither will a write be that is in doubt. */
+int files_remove_doubtful(struct mount *mount, const char *key, const struct interrupt *interrupt);
 /* @only_new: -EEXIST if @to exists. */
 int files_rename(struct mount *mount, const char *from, const char *to, bool only_new,
 		 const struct interrupt *interrupt);

@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MOVE_TRIES 16
+
 static_assert(REMOTE_SIZE_UNKNOWN == HTTP_SYNC_LENGTH_UNKNOWN, "one number for both");
 
 static int set_if_match(struct request *request, const struct version *version)
@@ -378,6 +380,7 @@ int remote_barrier(struct remote *remote, const char *key, const struct version 
 	r = json ? request_init(&request, METHOD_PATCH, "/kv/", key) : -ENOMEM;
 	if (!json)
 		request = (struct request){ 0 };
+	request.changes_nothing = true;
 	if (r == 0)
 		r = set_if_match(&request, of);
 	if (r == 0)
@@ -403,9 +406,9 @@ int remote_delete(struct remote *remote, const char *key, const struct version *
 	return r;
 }
 
-int remote_move(struct remote *remote, const char *from, const char *to, bool overwrite,
-		const struct version *of, const struct interrupt *interrupt,
-		struct remote_stored *ret_stored)
+static int move_version(struct remote *remote, const char *from, const char *to, bool overwrite,
+			const struct version *of, const struct interrupt *interrupt,
+			struct remote_stored *ret_stored)
 {
 	_cleanup_(request_deinit) struct request request;
 	_cleanup_(http_sync_answer_deinit) struct http_sync_answer answer = { 0 };
@@ -426,4 +429,23 @@ int remote_move(struct remote *remote, const char *from, const char *to, bool ov
 	if (r < 0)
 		return r;
 	return parse_stored(&answer, 0, ret_stored);
+}
+
+/* Always names a version: a move that comes late can't move another one. */
+int remote_move(struct remote *remote, const char *from, const char *to, bool overwrite,
+		const struct version *of, const struct interrupt *interrupt,
+		struct remote_stored *ret_stored)
+{
+	struct record_meta meta;
+	int r = -ESTALE;
+
+	if (of)
+		return move_version(remote, from, to, overwrite, of, interrupt, ret_stored);
+	for (int i = 0; i < MOVE_TRIES && r == -ESTALE; i++) {
+		r = remote_head(remote, from, interrupt, &meta);
+		if (r == 0)
+			r = move_version(remote, from, to, overwrite, &meta.version, interrupt,
+					 ret_stored);
+	}
+	return r;
 }

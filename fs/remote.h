@@ -138,6 +138,10 @@ int remote_move(struct remote *remote, const char *from, const char *to, bool ov
 		const struct version *of, const struct interrupt *interrupt,
 		struct remote_stored *ret_stored);
 
+/* Whether a write of @key through here may still be applied: it is under way, or ended without an
+ * answer. The next write settles that first. */
+bool remote_is_in_doubt(struct remote *remote, const char *key);
+
 struct remote_name {
 	const char *key;
 	struct version version;

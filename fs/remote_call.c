@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs/remote_call.h"
 
+#include "fs/fence.h"
 #include "lib/log.h"
 
 #include <errno.h>
@@ -24,9 +25,10 @@ int remote_new(const struct remote_options *options, struct remote **ret_remote)
 	if (!remote)
 		return -ENOMEM;
 	remote->timeout_ms = options->timeout_ms;
+	doubts_init(&remote->doubts);
 	r = http_sync_new(&http, &remote->client);
 	if (r < 0) {
-		free(remote);
+		remote_free(remote);
 		return r;
 	}
 	*ret_remote = remote;
@@ -35,8 +37,10 @@ int remote_new(const struct remote_options *options, struct remote **ret_remote)
 
 struct remote *remote_free(struct remote *remote)
 {
-	if (remote)
-		http_sync_free(remote->client);
+	if (!remote)
+		return NULL;
+	http_sync_free(remote->client);
+	doubts_deinit(&remote->doubts);
 	free(remote);
 	return NULL;
 }
@@ -77,14 +81,11 @@ static void note_changes(struct remote *remote, const struct request *request)
 			changes_note(&remote->changes, names[i] + strlen(path));
 }
 
-int remote_call(struct remote *remote, struct request *request, const struct interrupt *interrupt,
-		struct http_sync_answer *ret_answer)
+int remote_call_plain(struct remote *remote, struct request *request,
+		      struct http_sync_answer *ret_answer)
 {
 	int r;
 
-	request->interrupt = interrupt;
-	if (request->timeout_ms == 0)
-		request->timeout_ms = remote->timeout_ms;
 	note_changes(remote, request);
 	r = request_perform(request, remote->client, ret_answer);
 	note_changes(remote, request);
@@ -94,4 +95,21 @@ int remote_call(struct remote *remote, struct request *request, const struct int
 	if (ret_answer->problem.len > 0 && buf_append_u8(&ret_answer->problem, 0) < 0)
 		buf_clear(&ret_answer->problem);
 	return answer_error(request, ret_answer);
+}
+
+int remote_call(struct remote *remote, struct request *request, const struct interrupt *interrupt,
+		struct http_sync_answer *ret_answer)
+{
+	request->interrupt = interrupt;
+	if (request->timeout_ms == 0)
+		request->timeout_ms = remote->timeout_ms;
+	if (request->changes_nothing || request->method == METHOD_GET ||
+	    request->method == METHOD_HEAD)
+		return remote_call_plain(remote, request, ret_answer);
+	return fence_call(remote, request, ret_answer);
+}
+
+bool remote_is_in_doubt(struct remote *remote, const char *key)
+{
+	return doubts_concern(&remote->doubts, key);
 }

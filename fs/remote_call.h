@@ -3,6 +3,7 @@
  * any number of calls at once. */
 #pragma once
 
+#include "fs/doubt.h"
 #include "fs/remote.h"
 #include "fs/request.h"
 
@@ -10,8 +11,13 @@ struct remote {
 	struct http_sync *client;
 	uint32_t timeout_ms;
 	struct changes changes;
+	struct doubts doubts;
 };
 
-/* Makes the request and turns a refusal into an errno. */
+/* Makes the request and turns a refusal into an errno. What changes a record goes through
+ * fence_call(). */
 int remote_call(struct remote *remote, struct request *request, const struct interrupt *interrupt,
 		struct http_sync_answer *ret_answer);
+/* The same as it is. */
+int remote_call_plain(struct remote *remote, struct request *request,
+		      struct http_sync_answer *ret_answer);

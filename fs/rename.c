@@ -78,6 +78,19 @@ static int move_record(struct rename *rename)
 	return 0;
 }
 
+/* What an earlier try to store it may have left under its name, or may leave there yet. */
+static int remove_doubtful(struct rename *rename)
+{
+	char from[NAME_BYTES_MAX + 1];
+	bool stored;
+
+	mutex_lock(&rename->mount->inodes.lock);
+	inode_name_locked(rename->source, from);
+	stored = rename->source->stored;
+	mutex_unlock(&rename->mount->inodes.lock);
+	return stored ? 0 : files_remove_doubtful(rename->mount, from, rename->interrupt);
+}
+
 static int key_to_key(struct rename *rename)
 {
 	bool unsaved;
@@ -88,8 +101,10 @@ static int key_to_key(struct rename *rename)
 		r = inode_begin_send(&rename->mount->inodes, rename->source, rename->interrupt);
 		if (r < 0)
 			return r;
-		r = save_as(rename->mount, rename->source, rename->to, rename->only_new,
-			    rename->interrupt);
+		r = remove_doubtful(rename);
+		if (r == 0)
+			r = save_as(rename->mount, rename->source, rename->to, rename->only_new,
+				    rename->interrupt);
 		inode_end_send(&rename->mount->inodes, rename->source);
 		return r;
 	}
@@ -144,6 +159,8 @@ static int key_to_temporary(struct rename *rename)
 	if (r < 0)
 		return r;
 	r = content_bring(rename->mount, source, rename->interrupt);
+	if (r == 0)
+		r = remove_doubtful(rename);
 	if (r == 0) {
 		mutex_lock(&table->lock);
 		if (source->stored)

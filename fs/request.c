@@ -8,8 +8,10 @@
 #include "lib/object.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
 
 #define RETRY_FIRST_MS 50
 #define RETRY_MAX_MS   1000
@@ -49,11 +51,29 @@ static void note_moved(struct request *request, uint64_t *furthest, uint64_t end
 	request->moved_at_ms = clock_monotonic_ms();
 }
 
+static int commit(struct request *request)
+{
+	return request->commit ? request->commit(request->commit_state) : 0;
+}
+
+static bool is_whole(const struct request *request, uint64_t offset, ssize_t n)
+{
+	return request->upload_bytes == HTTP_SYNC_LENGTH_UNKNOWN
+		       ? n == 0
+		       : n > 0 && offset + (uint64_t)n >= request->upload_bytes;
+}
+
 static ssize_t request_upload(void *state, uint64_t offset, void *data, size_t len)
 {
 	struct request *request = state;
 	ssize_t n = request->upload(request->state, offset, data, len);
 
+	if (n >= 0 && is_whole(request, offset, n)) {
+		int r = commit(request);
+
+		if (r < 0)
+			return r;
+	}
 	if (n > 0) {
 		note_moved(request, &request->sent_furthest, offset + (uint64_t)n);
 		if (offset > ON_THE_WAY_MAX)
@@ -92,6 +112,31 @@ static bool request_interrupted(void *state)
 	return interrupt_raised(request->interrupt);
 }
 
+static bool says_not_applied(const struct http_sync_answer *answer)
+{
+	json_t *problem =
+		json_loadb((const char *)answer->problem.data, answer->problem.len, 0, NULL);
+	const char *outcome = json_string_value(json_object_get(problem, "outcome"));
+	bool says = outcome ? strcmp(outcome, "not-applied") == 0 : answer->status < 500;
+
+	json_decref(problem);
+	return says;
+}
+
+/* An attempt that ended without an answer stays in doubt until the request succeeds: only a success
+ * is remembered under its id. */
+static void note_outcome(struct request *request, int result, const struct http_sync_answer *answer)
+{
+	if (result == -ECONNREFUSED)
+		return;
+	if (result < 0)
+		request->unsure = true;
+	else if (outcome_is_success(outcome_from_status(answer->status)))
+		request->unsure = false;
+	else if (!says_not_applied(answer))
+		request->unsure = true;
+}
+
 static int perform_once(struct request *request, struct http_sync *client, bool again,
 			struct http_sync_answer *ret_answer)
 {
@@ -111,6 +156,7 @@ static int perform_once(struct request *request, struct http_sync *client, bool 
 		.timeout_ms = request->patience_ms,
 	};
 
+	int r = request->has_body && request->upload_bytes > 0 ? 0 : commit(request);
 	struct stats_attempt attempt = {
 		.method = request->method,
 		.target = request->target,
@@ -120,10 +166,13 @@ static int perform_once(struct request *request, struct http_sync *client, bool 
 
 	request->received = 0;
 	*ret_answer = (struct http_sync_answer){ .content_length = -1 };
+	if (r < 0)
+		return r;
 	attempt.result = http_sync_perform(client, &one, ret_answer);
 	attempt.status = ret_answer->status;
 	attempt.took_ns = clock_monotonic_ns() - began_ns;
 	stats_attempted(&attempt);
+	note_outcome(request, attempt.result, ret_answer);
 	return attempt.result;
 }
 
@@ -195,7 +244,7 @@ int request_perform(struct request *request, struct http_sync *client,
 	if (r == 0)
 		return 0;
 	http_sync_answer_deinit(ret_answer);
-	if (r != -EINTR && !request->quiet)
+	if (r != -EINTR && r != REQUEST_BROKEN_OFF && !request->quiet)
 		log_warn("request failed", "method=%s target=%s error=%d",
 			 method_name(request->method), request->target, -r);
 	return r == -ECONNREFUSED ? -EIO : r;

@@ -53,6 +53,16 @@ static int remove_record(struct mount *mount, const char *name, const struct int
 	return r;
 }
 
+/* Not stored as far as is known; an attempt to store it may come late. */
+int files_remove_doubtful(struct mount *mount, const char *key, const struct interrupt *interrupt)
+{
+	int r = 0;
+
+	if (remote_is_in_doubt(mount->remote, key))
+		r = remove_record(mount, key, interrupt);
+	return r == -ENOENT ? 0 : r;
+}
+
 static int unlink_record(struct mount *mount, struct inode *inode,
 			 const struct interrupt *interrupt)
 {
@@ -71,8 +81,8 @@ static int unlink_record(struct mount *mount, struct inode *inode,
 	stored = inode->stored;
 	unsaved = inode->unsaved;
 	mutex_unlock(&mount->inodes.lock);
-	if (stored)
-		r = remove_record(mount, name, interrupt);
+	r = stored ? remove_record(mount, name, interrupt)
+		   : files_remove_doubtful(mount, name, interrupt);
 	/* What was never stored, or is gone already, is removed all the same. */
 	if (r == 0 || r == -ENOENT)
 		inode_mark_deleted(&mount->inodes, inode);

@@ -43,6 +43,7 @@ static const char *const names[FIELD_COUNT] = {
 	[FIELD_FINAL_TYPE] = "HexKV-Content-Type",
 	[FIELD_PIN] = "HexKV-Pin",
 	[FIELD_PIN_TOKEN] = "HexKV-Pin-Token",
+	[FIELD_REPEATED] = "HexKV-Repeated",
 };
 
 const char *field_name(enum field field)

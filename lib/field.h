@@ -51,6 +51,7 @@ enum field {
 				  allowed */
 	FIELD_PIN = 34, /* HexKV-Pin: seconds */
 	FIELD_PIN_TOKEN = 35, /* HexKV-Pin-Token */
+	FIELD_REPEATED = 36, /* HexKV-Repeated: true, on answers to writes */
 	FIELD_COUNT
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/object.h"
 
+#include "lib/hash.h"
 #include "lib/hex.h"
 
 #include <errno.h>
@@ -30,6 +31,22 @@ void request_id_generate(struct request_id *ret_id)
 void request_id_to_hex(const struct request_id *id, char ret_hex[33])
 {
 	hex_encode(id->bytes, sizeof(id->bytes), ret_hex);
+}
+
+struct request_id request_id_of_copy(const struct request_id *id, const char *etag,
+				     const struct key *destination)
+{
+	uint8_t seed[16 + ETAG_BYTES_MAX + KEY_BYTES_MAX] = { 0 };
+	struct request_id copy_id;
+	struct hash128 hash;
+
+	memcpy(seed, id->bytes, 16);
+	memcpy(seed + 16, etag, strnlen(etag, ETAG_BYTES_MAX));
+	memcpy(seed + 16 + ETAG_BYTES_MAX, destination->bytes, destination->len);
+	hash = hash128(seed, sizeof(seed));
+	memcpy(copy_id.bytes, &hash.high, 8);
+	memcpy(copy_id.bytes + 8, &hash.low, 8);
+	return copy_id;
 }
 
 int object_path_parse(const char *path, struct key *ret_key)

@@ -24,6 +24,10 @@ struct request_id {
 bool request_id_is_set(const struct request_id *id);
 void request_id_generate(struct request_id *ret_id);
 void request_id_to_hex(const struct request_id *id, char ret_hex[33]);
+/* The id of the PUT at @destination by which a MOVE between shards with @id copies the version that
+ * @etag (at most ETAG_BYTES_MAX - 1 bytes) names. */
+struct request_id request_id_of_copy(const struct request_id *id, const char *etag,
+				     const struct key *destination);
 
 /* Everything an object request says besides method, key and body. */
 struct object_request {

@@ -298,6 +298,12 @@ static int add_patch(struct group *group, struct store_write *write)
 	return push_entries(group, &entry, 1);
 }
 
+/* A DELETE that demands that there is no record takes effect all the same: its id is remembered. */
+static bool wants_absence(const struct store_write *write)
+{
+	return write->request.pre.if_none_match_any && !write->request.pre.if_match;
+}
+
 static int add_delete(struct group *group, struct store_write *write)
 {
 	struct current current;
@@ -307,7 +313,7 @@ static int add_delete(struct group *group, struct store_write *write)
 	r = find_current(group, &write->key, &current);
 	if (r < 0 && !(current.unreadable && precondition_is_empty(&write->request.pre)))
 		return r;
-	if (!current.exists && !current.unreadable) {
+	if (!current.exists && !current.unreadable && !wants_absence(write)) {
 		write->outcome = OUTCOME_NOT_FOUND;
 		return 0;
 	}
@@ -411,6 +417,7 @@ static void answer_again(struct group *group, struct store_write *write,
 	struct record_meta *meta = &write->meta;
 	struct current current;
 
+	write->repeated = true;
 	write->outcome =
 		answer->tombstone || answer->replaced ? OUTCOME_NO_CONTENT : OUTCOME_CREATED;
 	if (answer->tombstone)
@@ -482,6 +489,7 @@ int group_add(struct group *group, struct store_write *write)
 			return r;
 	}
 	write->maybe_applied = false;
+	write->repeated = false;
 	if (!is_repeated(group, write, &slot.repeats)) {
 		r = evaluate(group, write);
 		if (r < 0)
@@ -509,6 +517,7 @@ void group_answer_repeats(struct group *group)
 		first = group->writes[slot->repeats - 1].write;
 		slot->write->outcome = first->outcome;
 		slot->write->maybe_applied = first->maybe_applied;
+		slot->write->repeated = true;
 		slot->write->meta = first->meta;
 	}
 }

@@ -22,8 +22,11 @@ static int success_fields(const struct object_write *op, struct answer *answer)
 
 	request_id_to_hex(&write->request.request_id, id);
 	/* Neither a delete nor a barrier leaves a version to speak of. */
-	if (write->kind != WRITE_DELETE && write->kind != WRITE_BARRIER)
+	if (write->kind != WRITE_DELETE && write->kind != WRITE_BARRIER &&
+	    write->meta.version.epoch > 0)
 		r = object_fields_set(&answer->fields, &write->meta);
+	if (r == 0 && write->repeated)
+		r = fields_set(&answer->fields, FIELD_REPEATED, "true", 4);
 	if (r < 0)
 		return r;
 	return fields_set(&answer->fields, FIELD_REQUEST_ID, id, 32);

@@ -101,6 +101,9 @@ struct store_write {
 	 * (closing, or the log can't be written). */
 	enum outcome outcome;
 	bool maybe_applied; /* on a failure */
+	bool repeated; /* what is answered was applied before, perhaps by another write under its
+			  id: this one has changed nothing. @meta is all zero if that was a DELETE
+			*/
 	struct record_meta
 		meta; /* of the record as it is now (PUT, PATCH, MOVE: the destination) */
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "router/copy.h"
 
-#include "lib/hash.h"
-
 #include <string.h>
 
 static void end(struct copy *copy, enum copy_result result)
@@ -27,17 +25,9 @@ static int copy_field(const struct fields *from, enum field field, struct fields
 
 static int set_put_id(struct copy *copy, struct fields *fields)
 {
-	uint8_t seed[16 + ETAG_BYTES_MAX + KEY_BYTES_MAX] = { 0 };
-	struct request_id id;
-	struct hash128 hash;
+	struct request_id id = request_id_of_copy(&copy->id, copy->etag, &copy->destination);
 	char hex[33];
 
-	memcpy(seed, copy->id.bytes, 16);
-	memcpy(seed + 16, copy->etag, strlen(copy->etag));
-	memcpy(seed + 16 + ETAG_BYTES_MAX, copy->destination.bytes, copy->destination.len);
-	hash = hash128(seed, sizeof(seed));
-	memcpy(id.bytes, &hash.high, 8);
-	memcpy(id.bytes + 8, &hash.low, 8);
 	request_id_to_hex(&id, hex);
 	return fields_set(fields, FIELD_REQUEST_ID, hex, 32);
 }

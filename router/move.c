@@ -138,12 +138,15 @@ static void give_up_problem(struct move *move, enum outcome outcome, const char 
 		give_up(move);
 }
 
-static void succeed(struct move *move)
+static void succeed(struct move *move, bool repeated)
 {
 	answer_deinit(&move->answer);
 	move->answer = (struct answer){ .status = move->created ? 201 : 204,
 					.fields = fields_take(&move->copy.put.fields) };
 	fields_unset(&move->answer.fields, FIELD_CONTENT_TYPE);
+	fields_unset(&move->answer.fields, FIELD_REPEATED);
+	if (repeated)
+		fields_set(&move->answer.fields, FIELD_REPEATED, "true", 4);
 	respond(move);
 }
 
@@ -174,9 +177,14 @@ static void delete_done(struct gather *step, enum outcome result)
 	}
 	if (hop_reply_refused(&step->hop, move->ex, step->status))
 		return;
+	/* Whatever the id stands for at the source: the copy is not to be undone. */
+	if (fields_get(&step->fields, FIELD_REPEATED, NULL)) {
+		succeed(move, true);
+		return;
+	}
 	switch (step->status) {
 	case 204:
-		succeed(move);
+		succeed(move, false);
 		break;
 	case 404:
 	case 412:
@@ -205,6 +213,7 @@ static void probe_done(struct gather *step, enum outcome result)
 	if (move->answer.status == 204) {
 		fields_deinit(&move->answer.fields);
 		buf_deinit(&move->answer.bytes);
+		fields_set(&move->answer.fields, FIELD_REPEATED, "true", 4);
 	}
 	respond(move);
 }

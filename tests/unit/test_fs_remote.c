@@ -217,23 +217,23 @@ static void a_move_onto_a_record_says_that_it_exists(void **state)
 	char fields[512];
 	struct steps steps = { .steps = { { .status = 412 }, { .status = 200, .fields = fields } },
 			       .count = 2 };
+	const struct version of = { .epoch = FS_EPOCH, .sequence = 4 };
 	struct fs_router router;
 	struct remote_stored stored;
 
 	(void)state;
 	fs_record_fields(fields, sizeof(fields), 4, 0);
 	fs_router_start(&router, follow_steps, &steps, PATIENCE_MS);
-	assert_int_equal(remote_move(router.remote, "00", "01", false, NULL, NULL, &stored),
+	assert_int_equal(remote_move(router.remote, "00", "01", false, &of, NULL, &stored),
 			 -EEXIST);
 	/* Without one there it was the version that did not fit. */
 	steps.next = 0;
 	steps.steps[1] = (struct step){ .status = 404 };
-	assert_int_equal(remote_move(router.remote, "00", "01", false, NULL, NULL, &stored),
+	assert_int_equal(remote_move(router.remote, "00", "01", false, &of, NULL, &stored),
 			 -ESTALE);
 	/* Who overwrites is not told so. */
 	steps.next = 0;
-	assert_int_equal(remote_move(router.remote, "00", "01", true, NULL, NULL, &stored),
-			 -ESTALE);
+	assert_int_equal(remote_move(router.remote, "00", "01", true, &of, NULL, &stored), -ESTALE);
 	assert_string_equal(fs_request_field(router.last, "Destination"), "/kv/01");
 	assert_string_equal(fs_request_field(router.last, "Overwrite"), "T");
 	fs_router_stop(&router);

@@ -315,6 +315,57 @@ static void a_repeated_id_in_the_group_gets_the_first_answer(void **state)
 	assert_int_equal(version_compare(repeat.meta.version, first.meta.version), 0);
 }
 
+static void whatever_comes_again_under_an_id_changes_nothing_and_says_so(void **state)
+{
+	static const enum write_kind kinds[] = { WRITE_PUT, WRITE_PATCH, WRITE_DELETE };
+	struct fixture *f = *state;
+	struct store_write first = write_of(WRITE_PUT, "new"), again;
+
+	memset(&first.request.request_id, 7, sizeof(first.request.request_id));
+	assert_int_equal(add(f, &first), OUTCOME_CREATED);
+	assert_false(first.repeated);
+	for (int committed = 0; committed < 2; committed++) {
+		for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+			again = write_of(kinds[i], "new");
+			again.value = "other";
+			again.value_len = 5;
+			again.request.request_id = first.request.request_id;
+			add(f, &again);
+			group_answer_repeats(&f->group);
+			assert_int_equal(again.outcome, OUTCOME_CREATED);
+			assert_true(again.repeated);
+			assert_int_equal(version_compare(again.meta.version, first.meta.version),
+					 0);
+		}
+		assert_int_equal(f->group.entry_count, committed ? 0 : 1);
+		if (!committed)
+			commit(f);
+	}
+}
+
+static void a_delete_that_demands_absence_is_remembered(void **state)
+{
+	struct fixture *f = *state;
+	struct store_write delete = write_of(WRITE_DELETE, "new"), put, existing;
+
+	memset(&delete.request.request_id, 7, sizeof(delete.request.request_id));
+	put = write_of(WRITE_PUT, "new");
+	put.request.request_id = delete.request.request_id;
+	existing = write_of(WRITE_DELETE, "inline");
+	assert_int_equal(add(f, &delete), OUTCOME_NOT_FOUND);
+	assert_int_equal(f->group.entry_count, 0);
+	delete.request.pre.if_none_match = delete.request.pre.if_none_match_any = true;
+	existing.request.pre = delete.request.pre;
+	assert_int_equal(add(f, &delete), OUTCOME_NO_CONTENT);
+	assert_int_equal(add(f, &existing), OUTCOME_PRECONDITION_FAILED);
+	assert_int_equal(f->group.entry_count, 1);
+	commit(f);
+	assert_int_equal(add(f, &put), OUTCOME_NO_CONTENT);
+	assert_true(put.repeated);
+	assert_int_equal(put.meta.version.epoch, 0);
+	assert_int_equal(f->group.entry_count, 0);
+}
+
 static void a_remembered_id_gets_the_first_answer_also_on_a_full_disk(void **state)
 {
 	struct fixture *f = *state;
@@ -463,6 +514,8 @@ int main(void)
 		TEST(a_patch_changes_what_it_names_and_keeps_the_rest),
 		TEST(a_second_write_sees_the_first),
 		TEST(a_repeated_id_in_the_group_gets_the_first_answer),
+		TEST(whatever_comes_again_under_an_id_changes_nothing_and_says_so),
+		TEST(a_delete_that_demands_absence_is_remembered),
 		TEST(a_remembered_id_gets_the_first_answer_also_on_a_full_disk),
 		TEST(what_loses_its_record_is_counted_as_dead),
 		TEST(a_sync_is_wanted_by_what_promises_the_disk),

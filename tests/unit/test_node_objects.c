@@ -313,6 +313,37 @@ static void every_answer_to_a_write_names_its_request(void **state)
 	client_deinit(&client);
 }
 
+/* Inline and in a file of its own. */
+static void an_id_that_was_applied_is_repeated_whatever_comes_with_it(void **state)
+{
+	static const char *const ids[] = { "000102030405060708090a0b0c0d0e01",
+					   "000102030405060708090a0b0c0d0e02" };
+	struct test *test = *state;
+	const size_t sizes[] = { 5, test->size };
+	char etag[ETAG_BYTES_MAX];
+	struct client client;
+
+	for (int i = 0; i < 2; i++) {
+		for (int again = 0; again < 2; again++) {
+			client_begin(&client, &test->node, METHOD_PUT, "/kv/0d",
+				     test->value + again, sizes[i] - (size_t)again,
+				     FIELD_REQUEST_ID, ids[i], 0);
+			client_wait(&client);
+			assert_int_equal(client.status, i ? 204 : 201);
+			if (!again) {
+				assert_null(client_field(&client, FIELD_REPEATED));
+				strcpy(etag, client_field(&client, FIELD_ETAG));
+			} else {
+				assert_string_equal(client_field(&client, FIELD_REPEATED), "true");
+				assert_string_equal(client_field(&client, FIELD_ETAG), etag);
+			}
+			client_finish(&client);
+			client_deinit(&client);
+		}
+		assert_value(test, "/kv/0d", test->value, sizes[i]);
+	}
+}
+
 #define CROWD       24
 #define CROWD_STEPS 3000
 
@@ -443,6 +474,7 @@ int main(void)
 		cmocka_unit_test(a_range_of_a_file_is_exactly_that),
 		cmocka_unit_test(a_crowd_that_does_anything_gets_right_answers_and_leaves_nothing),
 		cmocka_unit_test(every_answer_to_a_write_names_its_request),
+		cmocka_unit_test(an_id_that_was_applied_is_repeated_whatever_comes_with_it),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

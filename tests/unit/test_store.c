@@ -249,6 +249,7 @@ static void a_repeated_request_is_applied_once_even_after_a_reopening(void **sta
 		put(fixture, "a", "other", &third);
 		again.answered = false;
 		assert_int_equal(call_run(&again), OUTCOME_CREATED);
+		assert_true(again.write.repeated);
 		assert_value(fixture, "a", "other");
 		reopen(fixture);
 	}

@@ -12,7 +12,7 @@
 #define NEAR_BYTES        ((uint64_t)4 * 1024 * 1024)
 #define BEHIND_BYTES      ((uint64_t)2 * 1024 * 1024)
 #define STRAYS_MAX        4
-#define AHEAD_MIN_BYTES   ((uint64_t)2 * 1024 * 1024)
+#define AHEAD_MIN_BYTES   ((uint64_t)1024 * 1024)
 #define AHEAD_MAX_BYTES   ((uint64_t)16 * 1024 * 1024)
 
 bool sequence_is_established(const struct sequence *sequence)
@@ -93,9 +93,7 @@ void sequence_go_on(struct sequence *sequence, uint64_t offset, size_t len)
 
 uint64_t sequence_ahead_bytes(const struct sequence *sequence)
 {
-	uint64_t bytes = 2 * sequence->bytes;
-
-	if (bytes < AHEAD_MIN_BYTES)
+	if (sequence->bytes < AHEAD_MIN_BYTES)
 		return AHEAD_MIN_BYTES;
-	return bytes < AHEAD_MAX_BYTES ? bytes : AHEAD_MAX_BYTES;
+	return sequence->bytes < AHEAD_MAX_BYTES ? sequence->bytes : AHEAD_MAX_BYTES;
 }

@@ -49,12 +49,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#define OWN_PAGES_BYTES     (256 * 1024)
 #define CONNECTIONS_MAX     80 /* a thread of the session each, and the others */
 #define PREFETCH_THREADS    8
 #define PREFETCH_BLOCKS_MAX 48
@@ -73,6 +75,13 @@ static struct mount mount;
 static void close_inherited(void)
 {
 	close_range(3, ~0U, 0);
+}
+
+/* What is large goes back to the system when it is freed. Many threads have it in turns, and each
+ * would keep some. */
+static void give_large_memory_back(void)
+{
+	mallopt(M_MMAP_THRESHOLD, OWN_PAGES_BYTES);
 }
 
 /* Every file with unsaved content needs a descriptor. */
@@ -254,6 +263,7 @@ static int mount_and_serve(const struct mount_options *options)
 	int r, status;
 
 	close_inherited();
+	give_large_memory_back();
 	raise_file_limit();
 	if (open_log(options->log_file, &log_fd) < 0)
 		return 2;

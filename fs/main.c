@@ -33,6 +33,7 @@
  *   space.c          the cluster's space, for df
  *   remote.c         typed requests to the router; remote_list.c: those about all records;
  *                    remote_call.c, request.c: one request, repeated; patience.c: how long
+ *   fence.c          writes of a name in order; doubt.c: those that may still be applied
  */
 #include "fs/complain.h"
 #include "fs/mount_helper.h"

@@ -8,6 +8,7 @@
 #include "tests/unit/fs_fixture.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,7 +17,7 @@
 
 #include <cmocka.h>
 
-#define TIMEOUT_MS 150
+#define TIMEOUT_MS 700
 #define IDS        32
 #define KEYS       2 /* "00" and "01" */
 
@@ -44,7 +45,7 @@ struct leader {
 	} applied[IDS];
 	unsigned applied_count;
 	char late[4096];
-	unsigned writes, settled;
+	unsigned writes;
 };
 
 static bool is_method(const char *request, const char *method)
@@ -82,7 +83,6 @@ static unsigned apply(struct leader *leader, const char *request, struct record 
 		leader->records[1] = *record;
 		delete = true;
 	}
-	leader->settled += fences || is_method(request, "PATCH");
 	record->exists = !delete;
 	return delete ? 204 : status;
 }
@@ -148,19 +148,35 @@ static enum fs_answer answer(void *state, const char *request, struct buf *ret_a
 	return FS_ANSWER;
 }
 
-/* The node that stood still goes on. */
-static void late_write_comes(struct leader *leader)
-{
-	char fields[128];
-
-	assert_true(*leader->late);
-	(void)take(leader, leader->late, fields, sizeof(fields));
-}
-
 struct world {
 	struct fs_router router;
 	struct leader leader;
 };
+
+static void set_fault(struct world *world, enum fault fault)
+{
+	pthread_mutex_lock(&world->router.lock);
+	world->leader.fault = fault;
+	pthread_mutex_unlock(&world->router.lock);
+}
+
+static void assert_writes(struct world *world, unsigned count)
+{
+	pthread_mutex_lock(&world->router.lock);
+	assert_int_equal(world->leader.writes, count);
+	pthread_mutex_unlock(&world->router.lock);
+}
+
+/* The node that stood still goes on. */
+static void late_write_comes(struct world *world)
+{
+	char fields[128];
+
+	pthread_mutex_lock(&world->router.lock);
+	assert_true(*world->leader.late);
+	(void)take(&world->leader, world->leader.late, fields, sizeof(fields));
+	pthread_mutex_unlock(&world->router.lock);
+}
 
 static int setup(void **state)
 {
@@ -213,18 +229,21 @@ static int delete (struct world *world, const char *key)
 
 static void put_without_answer(struct world *world, const char *value, enum fault fault)
 {
-	world->leader.fault = fault;
+	set_fault(world, fault);
 	assert_int_equal(put(world, "00", value, false), -ETIMEDOUT);
 	assert_true(remote_is_in_doubt(world->router.remote, "00"));
 }
 
-static void assert_record(const struct world *world, int index, const char *value)
+static void assert_record(struct world *world, int index, const char *value)
 {
-	const struct record *record = &world->leader.records[index];
+	struct record record;
 
-	assert_int_equal(record->exists, value != NULL);
+	pthread_mutex_lock(&world->router.lock);
+	record = world->leader.records[index];
+	pthread_mutex_unlock(&world->router.lock);
+	assert_int_equal(record.exists, value != NULL);
 	if (value)
-		assert_string_equal(record->value, value);
+		assert_string_equal(record.value, value);
 }
 
 static void an_older_write_that_comes_late_changes_nothing(void **state)
@@ -234,12 +253,12 @@ static void an_older_write_that_comes_late_changes_nothing(void **state)
 	put_without_answer(world, "first", LATE);
 	assert_int_equal(put(world, "00", "again", false), 0);
 	assert_false(remote_is_in_doubt(world->router.remote, "00"));
-	assert_int_equal(world->leader.writes, 2);
-	late_write_comes(&world->leader);
+	assert_writes(world, 2);
+	late_write_comes(world);
 	assert_record(world, 0, "again");
 	/* And one after it has an id of its own. */
 	assert_int_equal(put(world, "00", "third", false), 0);
-	assert_int_equal(world->leader.writes, 3);
+	assert_writes(world, 3);
 	assert_record(world, 0, "third");
 }
 
@@ -250,7 +269,7 @@ static void an_older_write_that_was_applied_is_replaced(void **state)
 	put_without_answer(world, "first", APPLIED_UNSEEN);
 	assert_record(world, 0, "first");
 	assert_int_equal(put(world, "00", "again", false), 0);
-	assert_int_equal(world->leader.writes, 3);
+	assert_writes(world, 3);
 	assert_record(world, 0, "again");
 	assert_false(remote_is_in_doubt(world->router.remote, "00"));
 }
@@ -260,12 +279,12 @@ static void doubt_outlasts_errors(void **state)
 	struct world *world = *state;
 
 	put_without_answer(world, "first", LATE);
-	world->leader.fault = REFUSED;
+	set_fault(world, REFUSED);
 	assert_int_equal(put(world, "00", "again", false), -ENOSPC);
 	assert_true(remote_is_in_doubt(world->router.remote, "00"));
 	put_without_answer(world, "again", APPLIED_UNSEEN);
 	assert_int_equal(put(world, "00", "third", false), 0);
-	late_write_comes(&world->leader);
+	late_write_comes(world);
 	assert_record(world, 0, "third");
 }
 
@@ -273,7 +292,7 @@ static void what_was_refused_is_not_in_doubt(void **state)
 {
 	struct world *world = *state;
 
-	world->leader.fault = REFUSED;
+	set_fault(world, REFUSED);
 	assert_int_equal(put(world, "00", "first", false), -ENOSPC);
 	assert_false(remote_is_in_doubt(world->router.remote, "00"));
 	assert_int_equal(delete (world, "00"), -ENOENT);
@@ -284,10 +303,10 @@ static void a_claim_never_succeeds_twice(void **state)
 {
 	struct world *world = *state;
 
-	world->leader.fault = LATE;
+	set_fault(world, LATE);
 	assert_int_equal(put(world, "00", "first", true), -ETIMEDOUT);
 	assert_int_equal(put(world, "00", "again", true), 0);
-	late_write_comes(&world->leader);
+	late_write_comes(world);
 	assert_record(world, 0, "again");
 	assert_int_equal(put(world, "00", "third", true), -ESTALE);
 	assert_record(world, 0, "again");
@@ -301,13 +320,13 @@ static void what_was_deleted_does_not_come_back(void **state)
 	put_without_answer(world, "first", LATE);
 	assert_int_equal(delete (world, "00"), -ENOENT);
 	assert_false(remote_is_in_doubt(world->router.remote, "00"));
-	late_write_comes(&world->leader);
+	late_write_comes(world);
 	assert_record(world, 0, NULL);
 	/* There is. */
 	assert_int_equal(put(world, "00", "again", false), 0);
 	put_without_answer(world, "third", LATE);
 	assert_int_equal(delete (world, "00"), 0);
-	late_write_comes(&world->leader);
+	late_write_comes(world);
 	assert_record(world, 0, NULL);
 	/* There was by the time. */
 	put_without_answer(world, "first", APPLIED_UNSEEN);
@@ -320,19 +339,21 @@ static void a_delete_that_comes_late_deletes_nothing_newer(void **state)
 	struct world *world = *state;
 
 	assert_int_equal(put(world, "00", "first", false), 0);
-	world->leader.fault = LATE;
+	set_fault(world, LATE);
 	assert_int_equal(delete (world, "00"), -ETIMEDOUT);
 	assert_int_equal(put(world, "00", "again", false), 0);
-	late_write_comes(&world->leader);
+	late_write_comes(world);
 	assert_record(world, 0, "again");
 }
 
 static int move(struct world *world)
 {
-	struct version version = { .epoch = FS_EPOCH,
-				   .sequence = world->leader.records[0].version };
+	struct version version = { .epoch = FS_EPOCH };
 	struct remote_stored stored;
 
+	pthread_mutex_lock(&world->router.lock);
+	version.sequence = world->leader.records[0].version;
+	pthread_mutex_unlock(&world->router.lock);
 	return remote_move(world->router.remote, "00", "01", true, &version, NULL, &stored);
 }
 
@@ -341,10 +362,10 @@ static void a_move_that_comes_late_replaces_nothing_newer(void **state)
 	struct world *world = *state;
 
 	assert_int_equal(put(world, "00", "first", false), 0);
-	world->leader.fault = LATE;
+	set_fault(world, LATE);
 	assert_int_equal(move(world), -ETIMEDOUT);
 	assert_int_equal(put(world, "01", "again", false), 0);
-	late_write_comes(&world->leader);
+	late_write_comes(world);
 	assert_record(world, 0, "first");
 	assert_record(world, 1, "again");
 	assert_int_equal(move(world), 0);
@@ -361,7 +382,7 @@ static void a_move_waits_until_nothing_is_in_doubt(void **state)
 	/* The version has changed by settling. */
 	assert_int_equal(move(world), -ESTALE);
 	assert_int_equal(move(world), 0);
-	late_write_comes(&world->leader);
+	late_write_comes(world);
 	assert_record(world, 0, NULL);
 	assert_record(world, 1, "first");
 }

@@ -135,10 +135,29 @@ a_staging_directory_that_takes_nothing_is_named()
 	expect_sentence 2 'staging' "$FS_BIN" "$ROUTER" "$TMP/nowhere" -f -o "staging=$TMP/missing"
 }
 
+# Small ones stay in memory.
+a_staging_directory_that_goes_away_fails_what_needs_it()
+{
+	mount_stop
+	mkdir "$TMP/staging"
+	FS_ARGS=(-o "staging=$TMP/staging")
+	mount_start
+	rmdir "$TMP/staging"
+	echo small >"$MNT/10"
+	expect_equal small "$(value_of 10)"
+	expect_exit 1 cp "$TMP/value" "$MNT/11"
+	rm -f "$MNT/11"
+	mkdir "$TMP/staging"
+	cp "$TMP/value" "$MNT/11"
+	value_of 11 | cmp - "$TMP/value" || fail 'the value differs'
+}
+
 need_command python3 prlimit
 cluster_start 2
 mount_start
 run_cases a_staging_directory_that_takes_nothing_is_named a_thousand_files_are_written_at_once \
 	a_thousand_threads_read_at_once labels_are_changed_again_and_again \
-	looking_for_what_is_not_there_takes_no_memory files_that_are_open_outlive_a_lazy_unmount \
+	looking_for_what_is_not_there_takes_no_memory \
+	a_staging_directory_that_goes_away_fails_what_needs_it \
+	files_that_are_open_outlive_a_lazy_unmount \
 	a_mount_that_was_killed_is_mounted_again

@@ -326,8 +326,9 @@ static bool is_current_locked(const struct inode *inode, pid_t pid, bool again, 
 		return again && inode_is_readable_locked(inode);
 	if (inode_is_local_locked(inode))
 		return true;
-	/* Those that it was opened with are what a changed file is stored with. */
-	if (!inode->content_type)
+	/* Those that it was opened with are what a changed file is stored with. A large one that is
+	 * not pinned may go away under its reader. */
+	if (!inode->content_type || !inode_is_readable_locked(inode))
 		return false;
 	if (again && inode->known_by > since)
 		return true;

@@ -65,6 +65,6 @@ void report_fail(const char *format, ...)
 	vfprintf(stderr, format, args);
 	va_end(args);
 	fputc('\n', stderr);
-	mutex_unlock(&report.lock);
+	/* Kept: whatever fails from now on is a consequence. */
 	exit(1);
 }

@@ -129,11 +129,9 @@ static void note_outcome(struct request *request, int result, const struct http_
 {
 	if (result == -ECONNREFUSED)
 		return;
-	if (result < 0)
-		request->unsure = true;
-	else if (outcome_is_success(outcome_from_status(answer->status)))
+	if (result == 0 && outcome_is_success(outcome_from_status(answer->status)))
 		request->unsure = false;
-	else if (!says_not_applied(answer))
+	else if (result < 0 || !says_not_applied(answer))
 		request->unsure = true;
 }
 

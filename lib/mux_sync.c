@@ -77,7 +77,7 @@ bool mux_sync_suits(const struct mux_sync_peer *peer, const struct http_sync_req
 
 static void refused(struct mux_sync_peer *peer)
 {
-	log_info("router takes no frames, it is asked by HTTP", "url=%s", peer->base);
+	log_debug("router takes no frames, it is asked by HTTP", "url=%s", peer->base);
 	atomic_store_explicit(&peer->refused_until_ms, clock_monotonic_ms() + REFUSED_MS,
 			      memory_order_relaxed);
 }

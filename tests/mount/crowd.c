@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define RECOVERS_WITHIN_MS 120000
 
@@ -76,6 +77,12 @@ static void thread_init(struct crowd_thread *thread, struct crowd *crowd, unsign
 		report_fail("out of memory");
 }
 
+static void thread_deinit(struct crowd_thread *thread)
+{
+	close(thread->scratch_fd);
+	free(thread->data);
+}
+
 /* Whatever came, in the end each thread can write and read each key again. */
 static void expect_recovery(struct crowd_thread *thread)
 {
@@ -127,6 +134,12 @@ void crowd_run(const struct crowd_options *options)
 		pthread_join(ids[i], NULL);
 	for (unsigned i = 0; i <= CROWD_MOUNTS; i++)
 		expect_recovery(&threads[i]);
+	for (unsigned i = 0; i < CROWD_THREADS; i++)
+		thread_deinit(&threads[i]);
+	for (unsigned i = 0; i < CROWD_KEYS; i++) {
+		history_deinit(&crowd.keys[i].history);
+		mutex_deinit(&crowd.keys[i].in_place);
+	}
 	printf("seed %" PRIu64 ": %u writes, %u reads, %u errors\n", options->seed, crowd.writes,
 	       crowd.reads, crowd.errors);
 }

@@ -21,6 +21,12 @@ void history_init(struct history *history, const char *key)
 	history_acknowledge(history, history_begin(history, true), true);
 }
 
+void history_deinit(struct history *history)
+{
+	free(history->entries);
+	mutex_deinit(&history->lock);
+}
+
 uint64_t history_begin(struct history *history, bool removes)
 {
 	uint64_t write;

@@ -24,6 +24,7 @@ struct history {
 };
 
 void history_init(struct history *history, const char *key);
+void history_deinit(struct history *history);
 
 /* A write, or with @removes a removal, begins now; its number. */
 uint64_t history_begin(struct history *history, bool removes);

@@ -50,6 +50,10 @@ static ssize_t session_read(int fd, void *data, size_t len, void *userdata)
 	const struct fuse_init_in *init = (const void *)(header + 1);
 
 	(void)userdata;
+	/* A connection that was cut ends the session as an unmount does; what is unsaved is still
+	 * stored. */
+	if (n < 0 && errno == ECONNABORTED)
+		errno = ENODEV;
 	if (n > 0)
 		stats_operation_read(data, (size_t)n);
 	if (init_request.unique == 0 && n >= (ssize_t)(sizeof(*header) + sizeof(*init)) &&

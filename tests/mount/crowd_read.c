@@ -154,17 +154,25 @@ static int read_http(struct crowd_thread *thread, unsigned key)
 	return 0;
 }
 
-int crowd_read(struct crowd_thread *thread, unsigned key)
+static int read_in_place(struct crowd_thread *thread, unsigned key)
 {
-	bool locks = thread->mount == 0 && crowd_is_in_place(key);
 	struct mutex *lock = &thread->crowd->keys[key].in_place;
 	int r;
 
-	if (locks)
-		mutex_lock(lock);
-	r = thread->mount < CROWD_MOUNTS ? read_file(thread, key) : read_http(thread, key);
-	if (locks)
-		mutex_unlock(lock);
+	mutex_lock(lock);
+	r = read_file(thread, key);
+	mutex_unlock(lock);
+	return r;
+}
+
+int crowd_read(struct crowd_thread *thread, unsigned key)
+{
+	int r;
+
+	if (thread->mount == 0 && crowd_is_in_place(key))
+		r = read_in_place(thread, key);
+	else
+		r = thread->mount < CROWD_MOUNTS ? read_file(thread, key) : read_http(thread, key);
 	if (r == 0)
 		atomic_fetch_add(&thread->crowd->reads, 1);
 	return r;

@@ -6,14 +6,16 @@
 # shellcheck source=tests/system/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-# verified NAME ARGUMENTS...: each job writes a record of its own, NAME and its number, and reads back
-# what it wrote. A name that is hex; of its own where reads are mixed in, since fio knows its own blocks.
+# verified NAME BLOCKS ARGUMENTS...: each job writes a record of its own, NAME and its number, in blocks of
+# that size and reads back what it wrote. A name that is hex; of its own where reads are mixed in, since fio
+# knows its own blocks. There it also needs blocks of one size: it mistakes those that overlap on any file
+# system.
 verified()
 {
-	local name=$1 job
-	local arguments=(--directory="$MNT" --size="$SIZE" --bs=4k-64k --verify=crc32c --verify_fatal=1
+	local name=$1 blocks=$2 job
+	local arguments=(--directory="$MNT" --size="$SIZE" --bs="$blocks" --verify=crc32c --verify_fatal=1
 		--verify_state_save=0 --randseed="$RANDOM" --thread --group_reporting)
-	shift
+	shift 2
 	for job in 1 2 3; do
 		arguments+=(--name="job$job" --filename="$name$job" "$@")
 	done
@@ -22,18 +24,18 @@ verified()
 
 random_writes_are_read_back()
 {
-	verified a --rw=randwrite --ioengine=psync --end_fsync=1
-	verified a --rw=randwrite --ioengine=sync
+	verified a 4k-64k --rw=randwrite --ioengine=psync --end_fsync=1
+	verified a 4k-64k --rw=randwrite --ioengine=sync
 }
 
 random_writes_among_reads_are_read_back()
 {
-	verified b --rw=randrw --ioengine=psync --fsync=64
+	verified b 16k --rw=randrw --ioengine=psync --fsync=64
 }
 
 random_writes_through_a_mapping_are_read_back()
 {
-	verified c --rw=randwrite --ioengine=mmap
+	verified c 4k-64k --rw=randwrite --ioengine=mmap
 }
 
 # What fio has written last is what the record holds.

@@ -2,6 +2,7 @@
 #include "fs/ops_stats.h"
 
 #include "fs/stats_text.h"
+#include "lib/cleanup.h"
 #include "lib/clock.h"
 #include "lib/container_of.h"
 
@@ -164,6 +165,7 @@ void ops_stats_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 void ops_stats_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		    struct fuse_file_info *fi)
 {
+	_cleanup_(buf_deinit) struct buf part = { 0 };
 	const struct buf *text;
 	size_t left;
 
@@ -173,8 +175,11 @@ void ops_stats_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 	}
 	text = &handle_of(fi)->text;
 	left = (uint64_t)offset < text->len ? text->len - (size_t)offset : 0;
-	fuse_reply_buf(req, left > 0 ? (const char *)text->data + offset : NULL,
-		       left < size ? left : size);
+	/* A copy: once the program has its answer it may close the file, before we are back. */
+	if (left > 0 && buf_append(&part, text->data + offset, left < size ? left : size) < 0)
+		fuse_reply_err(req, ENOMEM);
+	else
+		fuse_reply_buf(req, (const char *)part.data, part.len);
 }
 
 void ops_stats_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

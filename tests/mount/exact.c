@@ -252,6 +252,7 @@ void exact_run(const struct exact_options *options)
 		if (step == options->until)
 			report_fail("stopped there, as asked");
 	}
+	exact_end(exact);
 	free(exact->data);
 	free(exact->expected);
 	free(exact);

@@ -70,6 +70,9 @@ exact_step exact_stat, exact_truncate, exact_unlink, exact_rename, exact_utimens
 /* exact_side.c */
 exact_step exact_side_get, exact_side_get_all, exact_side_put, exact_side_delete, exact_remount;
 
+/* Closes what is still open and frees the world. */
+void exact_end(struct exact *exact);
+
 /* "MOUNT/NAME", in one of a few static buffers. */
 const char *exact_path(const struct exact *exact, unsigned mount, unsigned name);
 unsigned exact_pick_mount(struct exact *exact);

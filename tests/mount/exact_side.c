@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -222,4 +223,14 @@ void exact_remount(struct exact *exact)
 	forget(exact, mount);
 	close_all(exact, mount, false);
 	site_begin(mount);
+}
+
+void exact_end(struct exact *exact)
+{
+	for (unsigned mount = 0; mount < exact->options->mounts; mount++) {
+		close_all(exact, mount, false);
+		forget(exact, mount);
+	}
+	for (unsigned key = 0; key < WORLD_KEYS; key++)
+		free(exact->world.records[key].value.data);
 }

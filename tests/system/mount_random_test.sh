@@ -16,7 +16,7 @@ random_run()
 	shift
 	mkdir -p "$TMP/$name"
 	"$RANDOM_BIN" --program "$FS_BIN" --url "$ROUTER" --dir "$TMP/$name" --seed "$seed" "$@" ||
-		fail "mount_random $*; $(tail -5 "$TMP/$name"/*.log)"
+		fail "mount_random $*; $(tail -n 5 "$TMP/$name"/*.log)"
 	! grep -l -E 'Sanitizer|runtime error' "$TMP/$name"/*.log || fail "$(cat "$TMP/$name"/*.log)"
 }
 

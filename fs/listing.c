@@ -30,6 +30,14 @@
 struct reading {
 	struct listed_page *page; /* NULL: none */
 	uint64_t number; /* in the trail; 0: it has no names */
+	uint64_t turn; /* rises with each page that is read, also without names */
+};
+
+/* A router whose cursors come round again would be read for ever. The one that is remembered is
+ * replaced at every power of two, so any round is noticed before it was made three times. */
+struct loop_watch {
+	char cursor[NAME_PAGE_CURSOR_MAX + 1];
+	uint64_t pages;
 };
 
 struct listing {
@@ -38,6 +46,8 @@ struct listing {
 	struct mutex lock;
 
 	struct trail *trail;
+	struct loop_watch watch;
+	uint64_t turns;
 	struct reading now, before;
 	struct list_ahead *ahead;
 	struct local_names local;
@@ -128,8 +138,20 @@ static int turn_to(struct listing *listing, const char *from, const struct inter
 		listed_add(mount->listed, page);
 	listed_page_unref(listing->before.page);
 	listing->before = listing->now;
-	listing->now = (struct reading){ .page = page, .number = number };
+	listing->now = (struct reading){ .page = page, .number = number, .turn = ++listing->turns };
 	return 0;
+}
+
+static bool was_there(const struct loop_watch *watch, const char *cursor)
+{
+	return watch->pages > 0 && strcmp(watch->cursor, cursor) == 0;
+}
+
+static void went_there(struct loop_watch *watch, const char *cursor)
+{
+	watch->pages++;
+	if ((watch->pages & (watch->pages - 1)) == 0)
+		strcpy(watch->cursor, cursor);
 }
 
 /* The page behind the one that is read; -ENOENT at the end. */
@@ -137,16 +159,22 @@ static int turn_on(struct listing *listing, const struct interrupt *interrupt)
 {
 	const char *from = listing->now.page->lines.cursor;
 	struct reading swap = listing->before;
+	int r;
 
 	if (!*from)
 		return -ENOENT;
 	/* After a step back it may be the one that was read last. */
-	if (swap.page && swap.page->from && strcmp(swap.page->from, from) == 0) {
+	if (swap.turn > listing->now.turn && swap.page->from &&
+	    strcmp(swap.page->from, from) == 0) {
 		listing->before = listing->now;
 		listing->now = swap;
 		return 0;
 	}
-	return turn_to(listing, from, interrupt);
+	r = was_there(&listing->watch, from) ? -EIO : turn_to(listing, from, interrupt);
+	/* It is still held, by the page that was read before. */
+	if (r == 0)
+		went_there(&listing->watch, from);
+	return r;
 }
 
 /* Makes the page with the entry at @position the one that is read. */
@@ -170,6 +198,7 @@ static int turn_to_position(struct listing *listing, uint64_t position,
 		return seen <= listing->now.page->count ? 0 : -EINVAL;
 	}
 	*ret_item = 0;
+	listing->watch = (struct loop_watch){ 0 };
 	r = trail_cursor(listing->trail, number, seen - 1, cursor);
 	return r < 0 ? r : turn_to(listing, cursor, interrupt);
 }
@@ -235,6 +264,7 @@ static int begin(struct listing *listing, const struct interrupt *interrupt)
 		return r;
 	forget_reading(&listing->now);
 	forget_reading(&listing->before);
+	listing->watch = (struct loop_watch){ 0 };
 	listing->ahead = list_ahead_drop(listing->ahead);
 	return turn_to(listing, NULL, interrupt);
 }

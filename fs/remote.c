@@ -35,6 +35,16 @@ static int set_durable(struct fields *fields, enum durability durability)
 			   durability == DURABILITY_DISK ? "disk" : "memory");
 }
 
+static int parse_meta(const struct http_sync_answer *answer, struct record_meta *ret_meta)
+{
+	int r = object_fields_parse(&answer->fields, ret_meta);
+
+	/* No file is that large. */
+	if (r == 0 && ret_meta->size_bytes > INT64_MAX)
+		r = -EBADMSG;
+	return r == -EBADMSG ? -EIO : r;
+}
+
 int remote_head(struct remote *remote, const char *key, const struct interrupt *interrupt,
 		struct record_meta *ret_meta)
 {
@@ -45,9 +55,7 @@ int remote_head(struct remote *remote, const char *key, const struct interrupt *
 	r = request_init(&request, METHOD_HEAD, "/kv/", key);
 	if (r == 0)
 		r = remote_call(remote, &request, interrupt, &answer);
-	if (r == 0)
-		r = object_fields_parse(&answer.fields, ret_meta);
-	return r == -EBADMSG ? -EIO : r;
+	return r < 0 ? r : parse_meta(&answer, ret_meta);
 }
 
 static int collect_value(void *state, uint64_t offset, const void *data, size_t len)
@@ -121,15 +129,16 @@ int remote_get(struct remote *remote, const char *key, const struct version *kno
 		return r;
 	}
 	if (r < 0)
-		return r;
+		return r == -EPROTO ? -EIO : r;
 	if (answer.status == outcome_info(OUTCOME_NOT_MODIFIED)->status) {
-		if (known)
-			ret_record->pin = pin_of(key, *known, asked_ms, &answer);
+		if (!known)
+			return -EIO;
+		ret_record->pin = pin_of(key, *known, asked_ms, &answer);
 		return REMOTE_SAME;
 	}
-	r = object_fields_parse(&answer.fields, meta);
+	r = parse_meta(&answer, meta);
 	if (r < 0)
-		return r == -EBADMSG ? -EIO : r;
+		return r;
 	ret_record->whole = ret_record->value.len == meta->size_bytes;
 	if (!ret_record->whole)
 		ret_record->pin = pin_of(key, meta->version, asked_ms, &answer);

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <string.h>
 
 #define PARTIAL           206
 #define PROBLEM_BYTES_MAX (64 * 1024)
@@ -69,6 +70,31 @@ static int keep_problem(struct performance *performance, const void *data, size_
 	return buf_append(&performance->problem, data, len < room ? len : room);
 }
 
+/* Whether the answer is the part that was asked for, and of the version that was required. A router
+ * that is right does not send another; one that is not, or a proxy before it, must not make us mix
+ * two. */
+static bool is_wanted_part(const struct performance *performance)
+{
+	static const char asked_unit[] = "bytes=", got_unit[] = "bytes ";
+	const struct fields *asked = &performance->request->fields;
+	const struct fields *got = &performance->head.fields;
+	const char *range = fields_get(asked, FIELD_RANGE, NULL);
+	const char *part = fields_get(got, FIELD_CONTENT_RANGE, NULL);
+	const char *required = fields_get(asked, FIELD_IF_MATCH, NULL);
+	const char *etag = fields_get(got, FIELD_ETAG, NULL);
+	size_t first_len;
+
+	if (required && etag && strcmp(required, etag) != 0)
+		return false;
+	if (performance->head.status != PARTIAL || !range || !part ||
+	    strncmp(range, asked_unit, strlen(asked_unit)) != 0)
+		return !performance->request->partial || performance->head.status == PARTIAL;
+	range += strlen(asked_unit);
+	first_len = strcspn(range, "-") + 1;
+	return strncmp(part, got_unit, strlen(got_unit)) == 0 &&
+	       strncmp(part + strlen(got_unit), range, first_len) == 0;
+}
+
 int performance_body(struct performance *performance, const void *data, size_t len)
 {
 	const struct http_sync_request *request = performance->request;
@@ -76,7 +102,7 @@ int performance_body(struct performance *performance, const void *data, size_t l
 
 	if (performance->head.status >= 300)
 		r = keep_problem(performance, data, len);
-	else if (request->partial && performance->head.status != PARTIAL)
+	else if (request->method == METHOD_GET && !is_wanted_part(performance))
 		r = -EPROTO;
 	else if (request->body)
 		r = request->body(request->state, data, len);

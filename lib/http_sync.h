@@ -40,7 +40,8 @@ struct http_sync_request {
 	 * discard. */
 	int (*body)(void *state, const void *data, size_t len);
 	/* Only a part of a value may come (206): the body of any other successful answer is
-	 * -EPROTO before a byte of it is given to body(). */
+	 * -EPROTO before a byte of it is given to body(). So is in any case a part that begins
+	 * elsewhere than Range, and another version than that of If-Match. */
 	bool partial;
 	/* Asked several times a second; true breaks off with -EINTR. May be NULL. */
 	bool (*interrupted)(void *state);

@@ -212,10 +212,13 @@ static int make_connection(struct mux_sync *mux, const struct mux_sync_peer *pee
 static int shake_hands(struct mux_sync *mux, const struct mux_sync_peer *peer,
 		       struct performance *performance)
 {
+	uint64_t began_ms = performance->moved_ms;
 	size_t used;
 	int r = send_bytes(mux, performance, peer->handshake, strlen(peer->handshake));
 
 	while (r == 0) {
+		/* A head is short: it may come in pieces, but not for ever. */
+		performance->moved_ms = began_ms;
 		r = receive(mux, performance);
 		if (r != 0)
 			break;
@@ -363,8 +366,10 @@ static int take_frame(struct mux_sync *mux, struct performance *performance, str
 	return -EBADMSG;
 }
 
+/* Frames about something else, however many, do not bring the answer nearer. */
 static int receive_answer(struct mux_sync *mux, struct performance *performance, bool *ret_done)
 {
+	uint64_t moved_ms = performance->moved_ms;
 	int r = 0;
 
 	*ret_done = false;
@@ -382,6 +387,8 @@ static int receive_answer(struct mux_sync *mux, struct performance *performance,
 		r = take_frame(mux, performance, &frame, ret_done);
 		frame_deinit(&frame);
 		buf_consume(&mux->in, used);
+		if (!*ret_done)
+			performance->moved_ms = moved_ms;
 	}
 	return r;
 }

@@ -23,6 +23,7 @@ struct directory {
 	struct mount mount;
 	bool there[NAMES_MAX]; /* names are their numbers in hex */
 	bool broken;
+	unsigned again_from, again_at; /* behind this name, not 0, it goes on from that one */
 };
 
 static void write_page(struct directory *directory, unsigned first, struct buf *page)
@@ -44,6 +45,8 @@ static void write_page(struct directory *directory, unsigned first, struct buf *
 				    });
 		count++;
 	}
+	if (directory->again_at && i > directory->again_at)
+		i = directory->again_from;
 	snprintf(cursor, sizeof(cursor), "s.%02x", i - 1);
 	name_page_end(page, i < NAMES_MAX ? cursor : NULL);
 }
@@ -468,6 +471,48 @@ static void an_error_of_the_router_ends_the_listing_and_not_the_directory(void *
 	listing_free(listing);
 }
 
+/* The kernel does, and what it asked before may have been a page without names. */
+static void the_end_can_be_asked_for_again(void **state)
+{
+	struct directory *directory = *state;
+	struct listing *listing = open_listing(directory);
+	uint64_t position = read_names(directory, listing, 16);
+	struct listing_entry entry;
+
+	for (unsigned i = 0; i < 5; i++)
+		assert_int_equal(listing_next(listing, position, NULL, &entry), 0);
+	listing_free(listing);
+}
+
+/* How a walk that goes on until there is no next name ends. */
+static int walk_all(struct directory *directory)
+{
+	struct listing *listing = open_listing(directory);
+	uint64_t position = LISTING_START;
+	char name[NAME_BYTES_MAX + 1];
+	int r = 1;
+
+	for (unsigned i = 0; r == 1 && i < 10000; i++)
+		r = next_name(directory, listing, &position, name);
+	listing_free(listing);
+	return r;
+}
+
+static void cursors_that_come_round_again_are_an_error(void **state)
+{
+	struct directory *directory = *state;
+
+	assert_int_equal(walk_all(directory), 0);
+	directory->again_at = 0x2c;
+	/* To the page itself, to the one before it, and to one earlier. */
+	for (directory->again_from = 0x21; directory->again_from > 1; directory->again_from -= 0x10)
+		assert_int_equal(walk_all(directory), -EIO);
+	/* Without any names, too. */
+	memset(directory->there, 0, sizeof(directory->there));
+	directory->again_from = 0x30;
+	assert_int_equal(walk_all(directory), -EIO);
+}
+
 static void a_position_that_was_never_given_out_is_refused(void **state)
 {
 	struct directory *directory = *state;
@@ -510,6 +555,8 @@ int main(void)
 		TEST(a_file_that_is_stored_while_it_is_listed_comes_once),
 		TEST(a_file_that_is_stored_is_still_found_from_a_place_of_before),
 		TEST(an_error_of_the_router_ends_the_listing_and_not_the_directory),
+		TEST(the_end_can_be_asked_for_again),
+		TEST(cursors_that_come_round_again_are_an_error),
 		TEST(a_position_that_was_never_given_out_is_refused),
 		TEST(an_open_listing_is_freed_with_its_mount),
 	};

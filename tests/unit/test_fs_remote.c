@@ -300,6 +300,40 @@ static void an_empty_value_is_whole(void **state)
 	buf_deinit(&value);
 }
 
+static void what_was_not_known_is_not_the_same(void **state)
+{
+	struct steps steps = { .steps = { { .status = 304 } }, .count = 1 };
+	struct fs_router router;
+	struct record_meta meta;
+	struct buf value = { 0 };
+	bool whole;
+
+	(void)state;
+	fs_router_start(&router, follow_steps, &steps, PATIENCE_MS);
+	assert_int_equal(get(&router, NULL, &meta, &value, &whole), -EIO);
+	fs_router_stop(&router);
+	buf_deinit(&value);
+}
+
+static void a_size_that_no_file_has_is_an_error(void **state)
+{
+	struct steps steps = {
+		.steps = { { .status = 200,
+			     .fields = "ETag: \"10001-4\"\r\nContent-Type: text/plain\r\n"
+				       "HexKV-Encoding: utf-8\r\nHexKV-Utf8: true\r\n"
+				       "HexKV-Mtime: 5\r\nHexKV-Size: 9223372036854775808\r\n"
+				       "HexKV-Hash: 00000000000000000000000000000000\r\n" } },
+		.count = 1
+	};
+	struct fs_router router;
+	struct record_meta meta;
+
+	(void)state;
+	fs_router_start(&router, follow_steps, &steps, PATIENCE_MS);
+	assert_int_equal(remote_head(router.remote, "00ff", NULL, &meta), -EIO);
+	fs_router_stop(&router);
+}
+
 static void metadata_that_is_not_whole_is_an_error(void **state)
 {
 	struct steps steps = { .steps = { { .status = 200, .fields = "ETag: \"10001-4\"\r\n" } },
@@ -374,6 +408,9 @@ static void a_range_that_is_not_what_was_asked_for_is_an_error(void **state)
 		{ .status = 206, .body = "hell" }, /* short */
 		{ .status = 206, .body = "hello!" }, /* long */
 		{ .status = 200, .body = "hello" }, /* the beginning */
+		{ .status = 206, .body = "hello", .fields = "Content-Range: bytes 10-14/200\r\n" },
+		{ .status = 206, .body = "hello", .fields = "Content-Range: bytes -/200\r\n" },
+		{ .status = 206, .body = "hello", .fields = "ETag: \"10001-5\"\r\n" },
 		{ .raw = "HTTP/1.1 206 Partial\r\nContent-Length: 5\r\n\r\nhel",
 		  .kind = FS_HANG_UP },
 		{ .raw = "no HTTP at all\r\n\r\n", .kind = FS_HANG_UP },
@@ -390,8 +427,9 @@ static void a_range_that_is_not_what_was_asked_for_is_an_error(void **state)
 
 		steps.steps[0] = broken[i];
 		assert_int_equal(read_five(&router, 100, &received), -EIO);
-		/* What comes is used as it comes. */
-		if (broken[i].status == 200)
+		/* What comes is used as it comes, unless its head says that it is something else.
+		 */
+		if (broken[i].status == 200 || broken[i].fields)
 			assert_int_equal(received.len, 0);
 	}
 	fs_router_stop(&router);
@@ -431,6 +469,8 @@ int main(void)
 		cmocka_unit_test(a_small_value_comes_with_its_metadata),
 		cmocka_unit_test(an_empty_value_is_whole),
 		cmocka_unit_test(metadata_that_is_not_whole_is_an_error),
+		cmocka_unit_test(what_was_not_known_is_not_the_same),
+		cmocka_unit_test(a_size_that_no_file_has_is_an_error),
 		cmocka_unit_test(a_range_is_read_of_one_version),
 		cmocka_unit_test(a_range_that_is_not_what_was_asked_for_is_an_error),
 		cmocka_unit_test(a_page_of_names_is_asked_for_by_its_cursor),

@@ -37,9 +37,11 @@ enum trick {
 	ASK_BY_HTTP,
 	SAY_UNAVAILABLE,
 	FALL_SILENT,
+	TALK_OF_OTHERS, /* for as long as anybody listens */
 	LATE, /* the first answer comes after the second request */
 	REFUSE, /* the handshake, and answer by HTTP */
 	SWALLOW, /* the handshake; answers HTTP on other connections */
+	DRIP, /* so, with a head that does not end */
 	GARBLE, /* the handshake's answer */
 };
 
@@ -130,6 +132,15 @@ static bool next_request(int fd, struct buf *in, struct script *script, uint32_t
 	}
 }
 
+/* Looked for until a moment has passed. What came is dropped. */
+static bool other_side_closed(int fd)
+{
+	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+	char bytes[256];
+
+	return poll(&poll_fd, 1, 10) > 0 && recv(fd, bytes, sizeof(bytes), 0) <= 0;
+}
+
 /* False: the connection is to end. */
 static bool play(int fd, enum trick trick, unsigned count, uint32_t id, struct script *script)
 {
@@ -175,6 +186,12 @@ static bool play(int fd, enum trick trick, unsigned count, uint32_t id, struct s
 		return true;
 	case FALL_SILENT:
 		return true;
+	case TALK_OF_OTHERS:
+		while (!other_side_closed(fd)) {
+			answer(fd, id + 1, 200, "wrong", false);
+			write_frame(fd, (struct frame){ .type = FRAME_PING, .id = 99 }, false);
+		}
+		return false;
 	case LATE:
 		if (count > 0) {
 			answer(fd, id - 1, 200, "stale", false);
@@ -185,6 +202,7 @@ static bool play(int fd, enum trick trick, unsigned count, uint32_t id, struct s
 	case ANSWER_ONCE_THEN_CLOSE:
 	case REFUSE:
 	case SWALLOW:
+	case DRIP:
 	case GARBLE:
 		break;
 	}
@@ -222,7 +240,10 @@ static void serve(int fd, unsigned number, void *state)
 		buf_clear(&script->head);
 		buf_append(&script->head, request.data, request.len);
 		pthread_mutex_unlock(&script->lock);
-		if (trick == SWALLOW) {
+		if (trick == DRIP) {
+			while (!other_side_closed(fd))
+				fake_write(fd, "X");
+		} else if (trick == SWALLOW) {
 			fake_drain(fd, &request);
 		} else if (trick == REFUSE) {
 			fake_write(fd, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
@@ -438,7 +459,7 @@ static void who_is_unavailable_is_asked_over_a_new_connection(void **state)
 
 static void who_takes_no_frames_is_asked_by_http_and_not_bothered_again(void **state)
 {
-	static const enum trick tricks[] = { REFUSE, SWALLOW, GARBLE };
+	static const enum trick tricks[] = { REFUSE, SWALLOW, DRIP, GARBLE };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(tricks) / sizeof(*tricks); i++) {
@@ -465,6 +486,22 @@ static void silence_ends_with_a_timeout(void **state)
 	request.timeout_ms = 100;
 	assert_int_equal(http_sync_perform(pair.client, &request, &got), -ETIMEDOUT);
 	/* Who has fallen silent is not trusted with another. */
+	expect(pair.client, 0, 200);
+	assert_int_equal(fake_server_connections(pair.server), 2);
+	pair_stop(&pair);
+}
+
+static void talk_of_others_ends_with_a_timeout_too(void **state)
+{
+	struct sync_user user = { 0 };
+	struct http_sync_request request = request_of(&user, METHOD_GET);
+	struct http_sync_answer got = { 0 };
+	struct pair pair;
+
+	(void)state;
+	pair_start(&pair, TALK_OF_OTHERS, ANSWER, ANSWER);
+	request.timeout_ms = 200;
+	assert_int_equal(http_sync_perform(pair.client, &request, &got), -ETIMEDOUT);
 	expect(pair.client, 0, 200);
 	assert_int_equal(fake_server_connections(pair.server), 2);
 	pair_stop(&pair);
@@ -731,6 +768,7 @@ int main(void)
 		cmocka_unit_test(who_is_unavailable_is_asked_over_a_new_connection),
 		cmocka_unit_test(who_takes_no_frames_is_asked_by_http_and_not_bothered_again),
 		cmocka_unit_test(silence_ends_with_a_timeout),
+		cmocka_unit_test(talk_of_others_ends_with_a_timeout_too),
 		cmocka_unit_test(the_answer_to_an_interrupted_request_finds_nobody),
 		cmocka_unit_test(what_the_user_returns_breaks_off),
 		cmocka_unit_test(a_port_at_which_nobody_listens_refuses),

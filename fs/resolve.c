@@ -291,6 +291,10 @@ static void mark_asker(struct mount *mount, struct inode *inode, pid_t pid, uint
 	mutex_lock(&mount->inodes.lock);
 	if (inode->known_by > since)
 		inode->asked_by = pid;
+	/* What is local needs no grace, and the kernel may keep its entry: the open that uses this
+	 * look-up need not be the next one. */
+	if (inode_is_local_locked(inode))
+		(void)reopen_looks(&mount->reopen, pid, inode_name_st_ino(inode->filename), false);
 	mutex_unlock(&mount->inodes.lock);
 }
 

@@ -33,6 +33,8 @@ one_mount_agrees_with_the_model()
 one_file_agrees_with_the_model()
 {
 	random_run file --mounts 1 --keys 1 --steps $((STEPS * 2))
+	# An open took the answer to a look-up that another open had left behind.
+	HEXKV_SEED=964743552 random_run left --mounts 1 --keys 1 --steps 1000
 }
 
 STEPS=400

@@ -10,12 +10,12 @@
  */
 #include "tests/mount/crowd.h"
 #include "tests/mount/report.h"
+#include "tests/mount/site.h"
 
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 static const char usage[] =
@@ -30,7 +30,8 @@ static const char usage[] =
 
 struct arguments {
 	struct crowd_options crowd;
-	const char *program, *url, *dir, *options;
+	struct site site; /* what all are made after */
+	const char *dir;
 	int trace, trouble;
 };
 
@@ -54,10 +55,10 @@ static bool parse(int argc, char **argv, struct arguments *ret)
 		case 0:
 			break;
 		case 'p':
-			ret->program = optarg;
+			ret->site.program = optarg;
 			break;
 		case 'u':
-			ret->url = optarg;
+			ret->site.url = optarg;
 			break;
 		case 'd':
 			ret->dir = optarg;
@@ -69,14 +70,14 @@ static bool parse(int argc, char **argv, struct arguments *ret)
 			ret->crowd.seconds = strtoull(optarg, NULL, 10);
 			break;
 		case 'o':
-			ret->options = optarg;
+			ret->site.options = optarg;
 			break;
 		default:
 			return false;
 		}
 	}
 	ret->crowd.trouble = ret->trouble;
-	return optind == argc && ret->program && ret->url && ret->dir;
+	return optind == argc && ret->site.program && ret->site.url && ret->dir;
 }
 
 int main(int argc, char **argv)
@@ -89,26 +90,12 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	report_init(arguments.crowd.seed, arguments.trace);
-	for (unsigned i = 0; i < CROWD_MOUNTS; i++) {
-		struct site *site = &sites[i];
-
-		site->program = arguments.program;
-		site->url = arguments.url;
-		site->options = arguments.options;
-		snprintf(site->path, sizeof(site->path), "%s/crowd-%u", arguments.dir, i);
-		snprintf(site->log, sizeof(site->log), "%s/crowd-%u.log", arguments.dir, i);
-		mkdir(site->path, 0700);
-	}
-	sites_keep(sites, CROWD_MOUNTS);
-	for (unsigned i = 0; i < CROWD_MOUNTS; i++)
-		site_begin(i);
+	sites_begin(sites, CROWD_MOUNTS, &arguments.site, arguments.dir, "crowd");
 	arguments.crowd.sites = sites;
-	if (side_new(arguments.url, &arguments.crowd.side) < 0)
+	if (side_new(arguments.site.url, &arguments.crowd.side) < 0)
 		report_fail("no memory for a client");
 	crowd_run(&arguments.crowd);
-	for (unsigned i = 0; i < CROWD_MOUNTS; i++)
-		if (site_end(i, SITE_TERMINATE) != 0)
-			report_fail("the mount did not end well: %s", sites[i].log);
+	sites_end(sites, CROWD_MOUNTS);
 	side_free(arguments.crowd.side);
 	return 0;
 }

@@ -11,13 +11,13 @@
  */
 #include "tests/mount/exact.h"
 #include "tests/mount/report.h"
+#include "tests/mount/site.h"
 
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 static const char usage[] =
@@ -34,7 +34,8 @@ enum { OPTION_TRACE = 256, OPTION_NO_REMOUNTS, OPTION_CHECKS };
 
 struct arguments {
 	struct exact_options exact;
-	const char *program, *url, *dir, *options;
+	struct site site; /* what all are made after */
+	const char *dir;
 	bool trace;
 };
 
@@ -60,10 +61,10 @@ static bool set_option(int option, struct arguments *ret)
 {
 	switch (option) {
 	case 'p':
-		ret->program = optarg;
+		ret->site.program = optarg;
 		break;
 	case 'u':
-		ret->url = optarg;
+		ret->site.url = optarg;
 		break;
 	case 'd':
 		ret->dir = optarg;
@@ -87,7 +88,7 @@ static bool set_option(int option, struct arguments *ret)
 		ret->exact.keys = (unsigned)strtoul(optarg, NULL, 10);
 		break;
 	case 'o':
-		ret->options = optarg;
+		ret->site.options = optarg;
 		break;
 	case OPTION_NO_REMOUNTS:
 		ret->exact.remounts = false;
@@ -111,9 +112,9 @@ static bool parse(int argc, char **argv, struct arguments *ret)
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
 		if (!set_option(option, ret))
 			return false;
-	return optind == argc && ret->program && ret->url && ret->dir && ret->exact.mounts >= 1 &&
-	       ret->exact.mounts <= WORLD_MOUNTS && ret->exact.keys >= 1 &&
-	       ret->exact.keys <= WORLD_KEYS;
+	return optind == argc && ret->site.program && ret->site.url && ret->dir &&
+	       ret->exact.mounts >= 1 && ret->exact.mounts <= WORLD_MOUNTS &&
+	       ret->exact.keys >= 1 && ret->exact.keys <= WORLD_KEYS;
 }
 
 int main(int argc, char **argv)
@@ -134,26 +135,12 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	report_init(arguments.exact.seed, arguments.trace);
-	for (unsigned i = 0; i < arguments.exact.mounts; i++) {
-		struct site *site = &sites[i];
-
-		site->program = arguments.program;
-		site->url = arguments.url;
-		site->options = arguments.options;
-		snprintf(site->path, sizeof(site->path), "%s/random-%u", arguments.dir, i);
-		snprintf(site->log, sizeof(site->log), "%s/random-%u.log", arguments.dir, i);
-		mkdir(site->path, 0700);
-	}
-	sites_keep(sites, arguments.exact.mounts);
-	for (unsigned i = 0; i < arguments.exact.mounts; i++)
-		site_begin(i);
+	sites_begin(sites, arguments.exact.mounts, &arguments.site, arguments.dir, "random");
 	arguments.exact.sites = sites;
-	if (side_new(arguments.url, &arguments.exact.side) < 0)
+	if (side_new(arguments.site.url, &arguments.exact.side) < 0)
 		report_fail("no memory for a client");
 	exact_run(&arguments.exact);
-	for (unsigned i = 0; i < arguments.exact.mounts; i++)
-		if (site_end(i, SITE_TERMINATE) != 0)
-			report_fail("the mount did not end well: %s", sites[i].log);
+	sites_end(sites, arguments.exact.mounts);
 	side_free(arguments.exact.side);
 	printf("seed %" PRIu64 ": no difference\n", arguments.exact.seed);
 	return 0;

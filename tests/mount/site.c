@@ -178,3 +178,24 @@ int site_end(unsigned site, enum site_end how)
 {
 	return give_order(site, (int)how);
 }
+
+void sites_begin(struct site *sites, unsigned count, const struct site *like, const char *dir,
+		 const char *name)
+{
+	for (unsigned i = 0; i < count; i++) {
+		sites[i] = *like;
+		snprintf(sites[i].path, sizeof(sites[i].path), "%s/%s-%u", dir, name, i);
+		snprintf(sites[i].log, sizeof(sites[i].log), "%s/%s-%u.log", dir, name, i);
+		mkdir(sites[i].path, 0700);
+	}
+	sites_keep(sites, count);
+	for (unsigned i = 0; i < count; i++)
+		site_begin(i);
+}
+
+void sites_end(const struct site *sites, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (site_end(i, SITE_TERMINATE) != 0)
+			report_fail("the mount did not end well: %s", sites[i].log);
+}

@@ -27,5 +27,11 @@ enum site_end { SITE_UNMOUNT, SITE_TERMINATE, SITE_KILL };
 void sites_keep(struct site *sites, unsigned count);
 /* Failures end the test. */
 void site_begin(unsigned site);
+/* Keeps and begins @count of them, made after @like: NAME-0, NAME-1 and so on in @dir, logs beside
+ * them. */
+void sites_begin(struct site *sites, unsigned count, const struct site *like, const char *dir,
+		 const char *name);
+/* Ends each with SIGTERM; fails the test if one does not exit with 0. */
+void sites_end(const struct site *sites, unsigned count);
 /* Returns the exit status of hexkv-fs, 128 and the signal if one ended it. */
 int site_end(unsigned site, enum site_end how);

@@ -85,16 +85,21 @@ static int show_token(struct request *request, const char *token)
 	return token ? fields_setf(&request->fields, FIELD_PIN_TOKEN, "%s", token) : 0;
 }
 
-/* A pin lasts from the request on at least; without memory there is none. */
+/* A pin lasts from the request on at least, and not longer than any may, whatever the answer says;
+ * without memory there is none. */
 static struct pin *pin_of(const char *key, struct version version, uint64_t asked_ms,
 			  const struct http_sync_answer *answer)
 {
 	const char *seconds = fields_get(&answer->fields, FIELD_PIN, NULL);
 	const char *token = fields_get(&answer->fields, FIELD_PIN_TOKEN, NULL);
+	uint64_t lasts_s;
 
 	if (!seconds || !token)
 		return NULL;
-	return pin_new(key, version, token, asked_ms + strtoul(seconds, NULL, 10) * 1000);
+	lasts_s = strtoul(seconds, NULL, 10);
+	if (lasts_s > PIN_SECONDS_MAX)
+		lasts_s = PIN_SECONDS_MAX;
+	return pin_new(key, version, token, asked_ms + lasts_s * 1000);
 }
 
 int remote_get(struct remote *remote, const char *key, const struct version *known, uint32_t pin_s,

@@ -33,7 +33,7 @@ struct test {
 	struct mount_options options;
 	/* the router's */
 	enum mood mood;
-	unsigned pin_s;
+	uint64_t pin_s;
 	uint64_t size_bytes;
 	unsigned heads; /* questions that are none of a look-up or open */
 	unsigned with_token;
@@ -71,7 +71,7 @@ static enum fs_answer serve(void *state, const char *request, struct buf *ret_an
 	len = strlen(fields);
 	if (pins)
 		snprintf(fields + len, sizeof(fields) - len,
-			 "HexKV-Pin: %u\r\nHexKV-Pin-Token: 10001-4.ab\r\n", test->pin_s);
+			 "HexKV-Pin: %" PRIu64 "\r\nHexKV-Pin-Token: 10001-4.ab\r\n", test->pin_s);
 	if (is_head)
 		fs_write_answer(ret_answer, 200, fields, NULL, 0);
 	else
@@ -190,6 +190,25 @@ static void opening_pins_with_the_request_that_it_makes_anyway(void **state)
 	handle_close(handle);
 	assert_int_equal(heads(test), 0);
 	assert_int_equal(atomic_load(&stats.gauges[STATS_PINS]), 0);
+}
+
+/* What renews them goes by it. */
+static void no_answer_makes_a_pin_last_longer_than_any_may(void **state)
+{
+	static const uint64_t promises[] = { 61, UINT64_MAX / 1000 + 1, UINT64_MAX };
+	struct test *test = *state;
+
+	for (size_t i = 0; i < sizeof(promises) / sizeof(promises[0]); i++) {
+		struct handle *handle;
+		uint64_t now;
+
+		test->pin_s = promises[i];
+		handle = open_one(test, "00ff");
+		now = clock_monotonic_ms();
+		assert_true(is_pinned(test, handle->inode));
+		assert_in_range(handle->inode->pin->until_ms, now, now + 60000);
+		handle_close(handle);
+	}
 }
 
 static void an_open_file_is_renewed_once_for_all_its_handles(void **state)
@@ -409,6 +428,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(opening_pins_with_the_request_that_it_makes_anyway),
+		TEST(no_answer_makes_a_pin_last_longer_than_any_may),
 		TEST(an_open_file_is_renewed_once_for_all_its_handles),
 		TEST(nothing_is_asked_for_small_files),
 		TEST(after_the_last_close_nothing_is_renewed),

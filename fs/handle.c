@@ -5,7 +5,6 @@
 #include "fs/keeper.h"
 #include "fs/save.h"
 #include "fs/stats.h"
-#include "lib/cleanup.h"
 #include "lib/container_of.h"
 #include "lib/log.h"
 
@@ -45,9 +44,21 @@ static void handle_abandon(struct opened *opened)
 	handle_free(container_of(opened, struct handle, opened));
 }
 
-/* -ESTALE: what it was is given up, or was replaced or removed here before anybody kept it.
- * *@reader is taken if the inode has none yet. */
-static int attach(struct handle *handle, struct reader **reader)
+/* Only the first who opens a file makes its reader: that reads nothing yet. */
+static int need_reader_locked(struct mount *mount, struct handle *handle)
+	REQUIRES(&mount->inodes.lock)
+{
+	struct inode *inode = handle->inode;
+	int r = 0;
+
+	if (!inode->reader)
+		r = reader_new(mount->remote, mount->prefetch, &inode->reader);
+	handle->reader = inode->reader;
+	return r;
+}
+
+/* -ESTALE: what it was is given up, or was replaced or removed here before anybody kept it. */
+static int attach(struct handle *handle)
 {
 	struct mount *mount = handle->mount;
 	struct inode *inode = handle->inode;
@@ -58,16 +69,13 @@ static int attach(struct handle *handle, struct reader **reader)
 	    (inode->deleted && inode->handles == 0 && !inode_is_readable_locked(inode)))
 		r = -ESTALE;
 	else
-		r = 0;
+		r = need_reader_locked(mount, handle);
 	if (r == 0) {
 		inode_ref_locked(inode);
 		inode->handles++;
 		inode->writers += handle->writable;
 		stats_gauge_add(STATS_OPEN_FILES, 1);
 		opens_add(&mount->opens, &handle->opened);
-		if (!inode->reader)
-			inode->reader = take_ptr(*reader);
-		handle->reader = inode->reader;
 		keeper_watch_locked(mount->keeper, &mount->inodes, inode);
 	}
 	mutex_unlock(&mount->inodes.lock);
@@ -77,7 +85,6 @@ static int attach(struct handle *handle, struct reader **reader)
 int handle_open(struct mount *mount, struct inode *inode, bool writable, struct handle **ret_handle)
 {
 	struct handle *handle = calloc(1, sizeof(*handle));
-	struct reader *reader = NULL;
 	int r;
 
 	if (!handle)
@@ -86,10 +93,7 @@ int handle_open(struct mount *mount, struct inode *inode, bool writable, struct 
 	handle->inode = inode;
 	handle->writable = writable;
 	handle->opened.free = handle_abandon;
-	r = reader_new(mount->remote, mount->prefetch, &reader);
-	if (r == 0)
-		r = attach(handle, &reader);
-	reader_free(reader);
+	r = attach(handle);
 	if (r < 0) {
 		free(handle);
 		return r;

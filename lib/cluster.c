@@ -19,8 +19,8 @@
 #define CLUSTER_FILE_MAX (64u * 1024 * 1024)
 #define NAME_BYTES_MAX   63
 #define URL_BYTES_MAX    300
-/* The node index is the low 16 bits of an epoch, and 0 is nobody. */
-#define NODES_MAX 65535
+/* The node id is the low 16 bits of an epoch, and 0 is nobody. */
+#define NODE_IDS 65535
 
 struct loader {
 	struct cluster *cluster;
@@ -29,6 +29,7 @@ struct loader {
 	json_t *node_names; /* sets: objects whose values are null */
 	json_t *urls;
 	json_t *shard_names;
+	const char **name_by_id; /* NODE_IDS + 1 names of nodes */
 	char *why;
 };
 
@@ -62,9 +63,10 @@ static bool is_name(const char *text)
 	       len;
 }
 
-/* @what is "node s0a" or the like: where in the file a person has to look. */
+/* @what is "node s0a" or the like: where in the file a person has to look. @optional: the last of
+ * @known may be missing. */
 static int take_members(struct loader *loader, json_t *object, const char *what,
-			const char *const *known)
+			const char *const *known, bool optional)
 {
 	const char *member;
 	json_t *value;
@@ -72,7 +74,7 @@ static int take_members(struct loader *loader, json_t *object, const char *what,
 	if (!json_is_object(object))
 		return complain(loader, "%s must be a JSON object; write {...}", what);
 	for (const char *const *name = known; *name; name++) {
-		if (!json_object_get(object, *name))
+		if (!json_object_get(object, *name) && !(optional && !name[1]))
 			return complain(loader, "%s has no member \"%s\"; add it", what, *name);
 	}
 	json_object_foreach(object, member, value)
@@ -183,6 +185,27 @@ static int take_url(struct loader *loader, json_t *object, struct cluster_node *
 	return r;
 }
 
+uint16_t cluster_node_id(const char *name)
+{
+	return (uint16_t)(1 + hash64(name, strlen(name), 0) % NODE_IDS);
+}
+
+/* One cluster of ten nodes in 1500 has such a pair, and a person renames one of it. */
+static int take_id(struct loader *loader, struct cluster_node *node)
+{
+	const char *other;
+
+	node->id = cluster_node_id(node->name);
+	other = loader->name_by_id[node->id];
+	if (other)
+		return complain(loader,
+				"the names of node %s and node %s have the same hash; rename one "
+				"of them",
+				other, node->name);
+	loader->name_by_id[node->id] = node->name;
+	return 0;
+}
+
 static int take_node(struct loader *loader, json_t *object, unsigned shard_index,
 		     struct cluster_node *node)
 {
@@ -192,7 +215,7 @@ static int take_node(struct loader *loader, json_t *object, unsigned shard_index
 	int r;
 
 	snprintf(what, sizeof(what), "a node of shard %s", shard);
-	r = take_members(loader, object, what, known);
+	r = take_members(loader, object, what, known, false);
 	if (r < 0)
 		return r;
 	r = take_name(loader, object, "name", what, &node->name);
@@ -204,9 +227,9 @@ static int take_node(struct loader *loader, json_t *object, unsigned shard_index
 	if (r > 0)
 		return complain(loader, "node %s is named twice; give each node its own name",
 				node->name);
-	if (loader->node_count == NODES_MAX)
-		return complain(loader, "the cluster has more than %d nodes; remove some",
-				NODES_MAX);
+	r = take_id(loader, node);
+	if (r < 0)
+		return r;
 	node->index = ++loader->node_count;
 	node->shard = shard_index;
 	return take_url(loader, object, node);
@@ -221,9 +244,9 @@ static int take_nodes(struct loader *loader, json_t *array, unsigned shard_index
 	if (!json_is_array(array) || json_array_size(array) == 0)
 		return complain(loader, "the nodes of shard %s must be a list of at least one node",
 				shard->name);
-	if (json_array_size(array) > NODES_MAX)
+	if (json_array_size(array) > NODE_IDS)
 		return complain(loader, "the cluster has more than %d nodes; remove some",
-				NODES_MAX);
+				NODE_IDS);
 	shard->nodes = calloc(json_array_size(array), sizeof(*shard->nodes));
 	if (!shard->nodes)
 		return -ENOMEM;
@@ -315,7 +338,7 @@ static int take_shard(struct loader *loader, json_t *object, unsigned shard_inde
 	int r;
 
 	snprintf(what, sizeof(what), "shard number %u", shard_index + 1);
-	r = take_members(loader, object, what, known);
+	r = take_members(loader, object, what, known, false);
 	if (r < 0)
 		return r;
 	r = take_name(loader, object, "name", what, &shard->name);
@@ -348,18 +371,36 @@ static int check_every_slot_owned(struct loader *loader)
 	return 0;
 }
 
+static int take_ack(struct loader *loader, json_t *value)
+{
+	if (!value)
+		return 0;
+	for (int ack = 0; ack < ACK_COUNT; ack++) {
+		if (json_is_string(value) &&
+		    strcmp(json_string_value(value), ack_name((enum ack)ack)) == 0) {
+			loader->cluster->ack = (enum ack)ack;
+			return 0;
+		}
+	}
+	return complain(loader,
+			"\"ack\" must be \"leader\", \"quorum\" or \"all\"; write one of them");
+}
+
 static int take_cluster(struct loader *loader, json_t *root)
 {
-	static const char *const known[] = { "cluster", "shards", NULL };
+	static const char *const known[] = { "cluster", "shards", "ack", NULL };
 	struct cluster *cluster = loader->cluster;
 	json_t *shards, *object;
 	size_t i;
 	int r;
 
-	r = take_members(loader, root, "the cluster file", known);
+	r = take_members(loader, root, "the cluster file", known, true);
 	if (r < 0)
 		return r;
 	r = take_name(loader, root, "cluster", "the cluster file", &cluster->name);
+	if (r < 0)
+		return r;
+	r = take_ack(loader, json_object_get(root, "ack"));
 	if (r < 0)
 		return r;
 	shards = json_object_get(root, "shards");
@@ -402,7 +443,8 @@ static int loader_run(struct loader *loader, const char *text, size_t len)
 	_cleanup_(json_decrefp) json_t *root = NULL;
 	int r;
 
-	if (!loader->cluster || !loader->node_names || !loader->urls || !loader->shard_names)
+	if (!loader->cluster || !loader->node_names || !loader->urls || !loader->shard_names ||
+	    !loader->name_by_id)
 		return -ENOMEM;
 	r = load_json(loader, text, len, &root);
 	if (r < 0)
@@ -416,6 +458,7 @@ static void loader_deinit(struct loader *loader)
 	json_decref(loader->urls);
 	json_decref(loader->shard_names);
 	cluster_free(loader->cluster);
+	free(loader->name_by_id);
 	free(loader->why);
 }
 
@@ -426,6 +469,7 @@ int cluster_parse(const char *text, size_t len, struct cluster **ret_cluster, ch
 		.node_names = json_object(),
 		.urls = json_object(),
 		.shard_names = json_object(),
+		.name_by_id = calloc(NODE_IDS + 1, sizeof(char *)),
 	};
 	int r;
 
@@ -515,6 +559,15 @@ const struct cluster_node *cluster_find_node(const struct cluster *cluster, cons
 	return NULL;
 }
 
+const struct cluster_node *cluster_shard_node(const struct cluster_shard *shard, uint16_t id)
+{
+	for (unsigned i = 0; i < shard->node_count; i++) {
+		if (shard->nodes[i].id == id)
+			return &shard->nodes[i];
+	}
+	return NULL;
+}
+
 static json_t *slots_to_json(const struct cluster *cluster, unsigned shard_index)
 {
 	json_t *slots = json_array();
@@ -566,5 +619,6 @@ json_t *cluster_to_json(const struct cluster *cluster)
 		if (json_array_append_new(shards, json) < 0)
 			return NULL;
 	}
-	return json_pack("{s:s, s:O}", "cluster", cluster->name, "shards", shards);
+	return json_pack("{s:s, s:s, s:O}", "cluster", cluster->name, "ack", ack_name(cluster->ack),
+			 "shards", shards);
 }

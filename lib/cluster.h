@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "lib/ack.h"
 #include "lib/hash.h"
 
 #include <jansson.h>
@@ -12,7 +13,9 @@
 struct cluster_node {
 	char *name; /* [A-Za-z0-9._-], 1 to 63 */
 	char *url; /* "http://host:port", no path */
-	unsigned index; /* unique in the cluster, in file order from 1: the node index of epochs */
+	unsigned index; /* unique in the cluster, in file order from 1 */
+	uint16_t id; /* unique in the cluster, from 1, and the name's for ever: it stands in epochs,
+			so that a change of the file must not change it */
 	unsigned shard;
 };
 
@@ -28,6 +31,7 @@ struct cluster {
 	char *name;
 	struct cluster_shard *shards;
 	unsigned shard_count;
+	enum ack ack; /* of writes that don't say */
 	uint16_t slot_to_shard[SLOT_COUNT];
 };
 
@@ -37,6 +41,10 @@ int cluster_load(const char *path, struct cluster **ret_cluster, char **ret_why)
 int cluster_parse(const char *text, size_t len, struct cluster **ret_cluster, char **ret_why);
 struct cluster *cluster_free(struct cluster *cluster);
 const struct cluster_node *cluster_find_node(const struct cluster *cluster, const char *name);
+/* NULL if the shard has no node of that id. */
+const struct cluster_node *cluster_shard_node(const struct cluster_shard *shard, uint16_t id);
+/* The id that a node of this name has. */
+uint16_t cluster_node_id(const char *name);
 static inline unsigned cluster_shard_of(const struct cluster *cluster, const void *key, size_t len)
 {
 	return cluster->slot_to_shard[hash_slot(key, len)];

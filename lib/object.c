@@ -129,7 +129,8 @@ static int parse_words(const struct fields *fields, struct object_request *reque
 		       const char **ret_why)
 {
 	static const char *const durabilities[] = { "disk", "memory" };
-	static const char *const acks[] = { "leader", "quorum", "all" };
+	const char *const acks[] = { ack_name(ACK_LEADER), ack_name(ACK_QUORUM),
+				     ack_name(ACK_ALL) };
 	static const char *const reads[] = { "", "leader", "any" };
 	const char *text = fields_get(fields, FIELD_DURABILITY, NULL);
 	int word;
@@ -144,7 +145,7 @@ static int parse_words(const struct fields *fields, struct object_request *reque
 	}
 	text = fields_get(fields, FIELD_ACK, NULL);
 	if (text) {
-		word = parse_word(text, acks, 3);
+		word = parse_word(text, acks, ACK_COUNT);
 		if (word < 0) {
 			*ret_why = "HexKV-Ack is leader, quorum or all";
 			return word;

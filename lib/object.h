@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "lib/ack.h"
 #include "lib/field.h"
 #include "lib/http_date.h"
 #include "lib/outcome.h"
@@ -14,7 +15,6 @@
 #include "lib/record.h"
 
 enum durability { DURABILITY_DISK, DURABILITY_MEMORY };
-enum ack { ACK_LEADER, ACK_QUORUM, ACK_ALL };
 enum read_from { READ_DEFAULT, READ_LEADER, READ_ANY };
 
 struct request_id {

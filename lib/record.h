@@ -31,7 +31,7 @@ void key_to_hex(const struct key *key, char *ret_hex);
 /* memcmp order, the shorter first when one is a prefix. */
 int key_compare(const struct key *a, const struct key *b);
 
-/* An epoch is (term, node index), so that no two nodes ever share one: term << 16 | index. */
+/* An epoch names the node that leads in it, so that no two nodes ever share one (node/epoch.h). */
 struct version {
 	uint64_t epoch;
 	uint64_t sequence;

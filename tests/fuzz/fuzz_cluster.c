@@ -22,6 +22,7 @@ static void check_consistent(const struct cluster *cluster)
 
 			assert(node->index == ++nodes && node->shard == s);
 			assert(cluster_find_node(cluster, node->name) == node);
+			assert(cluster_shard_node(shard, node->id) == node);
 			assert(strncmp(node->url, "http://", 7) == 0);
 		}
 	}

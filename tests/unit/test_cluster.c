@@ -48,6 +48,7 @@ static void a_good_file_is_loaded(void **state)
 	assert_int_equal(cluster->shards[0].nodes[1].index, 2);
 	assert_int_equal(cluster->shards[1].nodes[0].index, 3);
 	assert_int_equal(cluster->shards[1].nodes[0].shard, 1);
+	assert_int_equal(cluster->ack, ACK_LEADER);
 	assert_string_equal(cluster->shards[1].nodes[0].url, "http://127.0.0.1:8083");
 	assert_ptr_equal(cluster_find_node(cluster, "s1a"), &cluster->shards[1].nodes[0]);
 	assert_null(cluster_find_node(cluster, "s1b"));
@@ -131,6 +132,11 @@ static void every_inconsistency_has_its_sentence(void **state)
 		{ CLUSTER(SHARD("s0", "[[0, 1]]", "a", NODE("a", "1")) "," SHARD(
 			  "s1", "[[2, 4095]]", "a", NODE("a", "2"))),
 		  "node a is named twice" },
+		{ ONE(ALL, "s15b", NODE("s15b", "1") "," NODE("s126c", "2")),
+		  "node s15b and node s126c have the same hash; rename one of them" },
+		{ "{\"ack\": \"two\", \"cluster\": \"demo\", \"shards\": []}",
+		  "\"ack\" must be \"leader\", \"quorum\" or \"all\"" },
+		{ "{\"ack\": 1, \"cluster\": \"demo\", \"shards\": []}", "\"ack\" must be" },
 		{ ONE(ALL, "a", NODE("a", "1") "," NODE("b", "1")), "at node b and at another" },
 		{ ONE(ALL, "a",
 		      "{\"name\": \"a\", \"url\": \"http://Host:1\"},{\"name\": \"b\", \"url\": "
@@ -187,19 +193,56 @@ static void more_nodes_than_an_epoch_can_name_are_refused(void **state)
 	(void)state;
 	buf_printf(&text, "{\"cluster\": \"big\", \"shards\": [{\"name\": \"s\", \"slots\": [[0, "
 			  "4095]], \"leader\": \"n0\", \"nodes\": [");
-	for (int i = 0; i < 65535; i++)
+	for (int i = 0; i < 65536; i++)
 		buf_printf(&text, "%s{\"name\": \"n%d\", \"url\": \"http://h%d:1\"}", i ? "," : "",
 			   i, i);
 	buf_printf(&text, "]}]}");
-	assert_int_equal(cluster_parse((char *)text.data, text.len, &cluster, &why), 0);
-	assert_int_equal(cluster->shards[0].nodes[65534].index, 65535);
-	cluster_free(cluster);
-	text.len -= 4;
-	buf_printf(&text, ",{\"name\": \"more\", \"url\": \"http://more:1\"}]}]}");
 	assert_int_equal(cluster_parse((char *)text.data, text.len, &cluster, &why), -EINVAL);
 	assert_non_null(strstr(why, "more than 65535 nodes"));
 	free(why);
 	buf_deinit(&text);
+}
+
+/* Epochs on disk name nodes: an id that changed would name another. */
+static void the_id_of_a_node_is_its_names_for_ever(void **state)
+{
+	struct cluster *cluster;
+	char *why = NULL;
+
+	(void)state;
+	assert_int_equal(cluster_node_id("s0a"), 49308);
+	assert_int_equal(cluster_node_id("n1"), 59883);
+	assert_int_equal(cluster_parse(TWO_SHARDS, strlen(TWO_SHARDS), &cluster, &why), 0);
+	assert_int_equal(cluster->shards[0].nodes[0].id, 49308);
+	assert_int_equal(cluster->shards[0].nodes[1].id, 11543);
+	assert_int_equal(cluster->shards[1].nodes[0].id, 9182);
+	assert_ptr_equal(cluster_shard_node(&cluster->shards[0], 11543),
+			 &cluster->shards[0].nodes[1]);
+	assert_null(cluster_shard_node(&cluster->shards[0], 9182));
+	cluster_free(cluster);
+}
+
+static void a_cluster_says_how_many_copies_writes_wait_for(void **state)
+{
+	static const char *const words[ACK_COUNT] = { "leader", "quorum", "all" };
+
+	(void)state;
+	for (int ack = 0; ack < ACK_COUNT; ack++) {
+		struct cluster *cluster;
+		struct buf text = { 0 };
+		char *why = NULL;
+		json_t *json;
+
+		buf_printf(&text, "{\"ack\": \"%s\", %s", words[ack],
+			   ONE(ALL, "a", NODE("a", "1")) + 1);
+		assert_int_equal(cluster_parse((char *)text.data, text.len, &cluster, &why), 0);
+		assert_int_equal(cluster->ack, ack);
+		json = cluster_to_json(cluster);
+		assert_string_equal(json_string_value(json_object_get(json, "ack")), words[ack]);
+		json_decref(json);
+		cluster_free(cluster);
+		buf_deinit(&text);
+	}
 }
 
 static void a_cluster_survives_its_json(void **state)
@@ -260,6 +303,8 @@ int main(void)
 		cmocka_unit_test(other_good_files_are_loaded),
 		cmocka_unit_test(every_inconsistency_has_its_sentence),
 		cmocka_unit_test(more_nodes_than_an_epoch_can_name_are_refused),
+		cmocka_unit_test(the_id_of_a_node_is_its_names_for_ever),
+		cmocka_unit_test(a_cluster_says_how_many_copies_writes_wait_for),
 		cmocka_unit_test(a_cluster_survives_its_json),
 		cmocka_unit_test(a_file_is_named_in_the_complaint),
 	};

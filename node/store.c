@@ -15,7 +15,7 @@
 #include "node/commit.h"
 #include "node/pin.h"
 #include "node/pin_token.h"
-#include "node/store_files.h"
+#include "node/store_private.h"
 #include "node/wal_recovery.h"
 
 #include <errno.h>
@@ -30,28 +30,6 @@
 #define LOG_FILE_BYTES_MIN (64 * 1024)
 #define LOG_FILE_BYTES_MAX (16 * 1024 * 1024)
 #define BALLAST_BYTES_MAX  (64 * 1024 * 1024)
-
-struct store {
-	/* immutable after open */
-	struct store_options options; /* its strings are not kept */
-	char *dir;
-	struct store_files files;
-	struct value_files *values;
-	struct lsm *lsm;
-	struct wal *wal;
-	struct value_refs *refs;
-	uint64_t epoch;
-	uint64_t log_value_bytes; /* in value files that the log named when it was opened */
-
-	struct request_ids *ids; /* changed by the commit thread only */
-	struct commit *_Atomic commit; /* set last: until then the flush thread has no log */
-	_Atomic uint64_t flushed_position;
-
-	struct mutex lock;
-	/* protected by lock */
-	uint64_t space_at_ms; /* when it was asked for */
-	uint64_t space_free, space_total;
-};
 
 static int sync_log(void *state, uint64_t position)
 {

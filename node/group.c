@@ -399,6 +399,12 @@ static uint32_t find_repeated(struct group *group, const struct store_write *wri
 	return 0;
 }
 
+/* Of the group as far as it goes, or of what came before it. */
+static uint64_t last_sequence(const struct group *group)
+{
+	return group->base.next.sequence + group->entry_count - 1;
+}
+
 static void label_default(struct label *label, bool has, const struct label *given,
 			  const char *fallback)
 {
@@ -418,6 +424,10 @@ static void answer_again(struct group *group, struct store_write *write,
 	struct current current;
 
 	write->repeated = true;
+	write->point.sequence = answer->version.sequence;
+	/* The tombstone comes behind what it moved. */
+	if (write->kind == WRITE_MOVE && answer->version.sequence < last_sequence(group))
+		write->point.sequence++;
 	write->outcome =
 		answer->tombstone || answer->replaced ? OUTCOME_NO_CONTENT : OUTCOME_CREATED;
 	if (answer->tombstone)
@@ -478,6 +488,12 @@ static int evaluate(struct group *group, struct store_write *write)
 	return -EINVAL;
 }
 
+/* What other nodes are to have is on the leader's own disk first. */
+static bool wants_disk(const struct store_write *write)
+{
+	return write->request.durability == DURABILITY_DISK || write->request.ack != ACK_LEADER;
+}
+
 int group_add(struct group *group, struct store_write *write)
 {
 	struct group_write slot = { .write = write, .first_entry = (uint32_t)group->entry_count };
@@ -494,12 +510,14 @@ int group_add(struct group *group, struct store_write *write)
 		r = evaluate(group, write);
 		if (r < 0)
 			write->outcome = outcome_from_error(r);
+		write->point.sequence = last_sequence(group);
 	}
+	write->point.epoch = group->base.next.epoch;
 	slot.entry_count = (uint32_t)group->entry_count - slot.first_entry;
 	if (slot.entry_count > 0 && group->entries[slot.first_entry].kind != ENTRY_TOMBSTONE)
 		entry_to_meta(&group->entries[slot.first_entry], &write->meta);
 	if (write->kind == WRITE_BARRIER ||
-	    (write->request.durability == DURABILITY_DISK &&
+	    (wants_disk(write) &&
 	     (slot.entry_count > 0 || slot.repeats > 0 || outcome_is_success(write->outcome))))
 		group->wants_sync = true;
 	group->writes[group->write_count++] = slot;
@@ -519,6 +537,7 @@ void group_answer_repeats(struct group *group)
 		slot->write->maybe_applied = first->maybe_applied;
 		slot->write->repeated = true;
 		slot->write->meta = first->meta;
+		slot->write->point = first->point;
 	}
 }
 
@@ -544,7 +563,7 @@ void group_fail(struct group *group, enum outcome failure, bool maybe)
 		enum outcome outcome = slot->write->outcome;
 
 		if (group->entry_count == 0 && slot->write->kind != WRITE_BARRIER &&
-		    slot->write->request.durability != DURABILITY_DISK)
+		    !wants_disk(slot->write))
 			continue;
 		if (!outcome_is_success(outcome) && outcome != OUTCOME_NOT_FOUND &&
 		    outcome != OUTCOME_PRECONDITION_FAILED)

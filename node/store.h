@@ -106,6 +106,9 @@ struct store_write {
 			*/
 	struct record_meta
 		meta; /* of the record as it is now (PUT, PATCH, MOVE: the destination) */
+	struct version point; /* on a success, and of every barrier: whoever has passed this
+				 sequence in this epoch's log has what the answer speaks of, also
+				 where it was applied by an earlier write */
 
 	/* In the commit thread: must not block. */
 	void (*done)(struct store_write *);

@@ -425,6 +425,60 @@ static void a_sync_is_wanted_by_what_promises_the_disk(void **state)
 	assert_true(f->group.wants_sync);
 }
 
+static void what_other_nodes_are_to_have_is_on_the_disk_first(void **state)
+{
+	struct fixture *f = *state;
+	struct store_write put = write_of(WRITE_PUT, "new");
+
+	put.request.durability = DURABILITY_MEMORY;
+	put.request.ack = ACK_QUORUM;
+	add(f, &put);
+	assert_true(f->group.wants_sync);
+}
+
+static void expect_point(const struct store_write *write, uint64_t sequence)
+{
+	assert_int_equal(write->point.epoch, EPOCH);
+	assert_int_equal(write->point.sequence, sequence);
+}
+
+static void each_answer_names_the_point_of_the_log_behind_it(void **state)
+{
+	struct fixture *f = *state;
+	struct store_write before = write_of(WRITE_BARRIER, "inline"), put, move, delete, again[3];
+	struct store_write behind = write_of(WRITE_BARRIER, "no");
+
+	put = write_of(WRITE_PUT, "new");
+	move = move_of("inline", "moved");
+	delete = write_of(WRITE_DELETE, "file");
+	memset(&put.request.request_id, 1, sizeof(put.request.request_id));
+	memset(&move.request.request_id, 2, sizeof(move.request.request_id));
+	memset(&delete.request.request_id, 3, sizeof(delete.request.request_id));
+	again[0] = put;
+	again[1] = move;
+	again[2] = delete;
+	add(f, &before);
+	add(f, &put);
+	add(f, &move);
+	add(f, &delete);
+	add(f, &behind);
+	expect_point(&before, 19);
+	expect_point(&put, 20);
+	expect_point(&move, 22);
+	expect_point(&delete, 23);
+	expect_point(&behind, 23);
+	/* In the group that holds the first, and after it. */
+	for (int committed = 0; committed < 2; committed++) {
+		for (size_t i = 0; i < 3; i++)
+			add(f, &again[i]);
+		group_answer_repeats(&f->group);
+		expect_point(&again[0], 20);
+		expect_point(&again[1], 22);
+		expect_point(&again[2], 23);
+		commit(f);
+	}
+}
+
 static void after_a_failure_no_answer_rests_on_the_group(void **state)
 {
 	struct fixture *f = *state;
@@ -519,6 +573,8 @@ int main(void)
 		TEST(a_remembered_id_gets_the_first_answer_also_on_a_full_disk),
 		TEST(what_loses_its_record_is_counted_as_dead),
 		TEST(a_sync_is_wanted_by_what_promises_the_disk),
+		TEST(what_other_nodes_are_to_have_is_on_the_disk_first),
+		TEST(each_answer_names_the_point_of_the_log_behind_it),
 		TEST(after_a_failure_no_answer_rests_on_the_group),
 		TEST(each_entry_that_names_a_file_gets_a_reference_of_the_log),
 		TEST(a_damaged_record_can_be_replaced_and_deleted_but_not_judged),

@@ -49,7 +49,10 @@ struct vfs_ops {
 
 	int (*rename)(struct vfs *, const char *from, const char *to);
 	int (*link)(struct vfs *, const char *from, const char *to);
+	/* -EISDIR if it is a directory. */
 	int (*unlink)(struct vfs *, const char *path);
+	/* -ENOTEMPTY if it holds anything. */
+	int (*rmdir)(struct vfs *, const char *path);
 	/* -EEXIST if it exists. */
 	int (*mkdir)(struct vfs *, const char *path);
 	int (*sync_dir)(struct vfs *, const char *path);
@@ -83,6 +86,7 @@ struct vfs *vfs_posix(void);
 #define vfs_rename(vfs, from, to) ((vfs)->ops->rename((vfs), (from), (to)))
 #define vfs_link(vfs, from, to)   ((vfs)->ops->link((vfs), (from), (to)))
 #define vfs_unlink(vfs, path)     ((vfs)->ops->unlink((vfs), (path)))
+#define vfs_rmdir(vfs, path)      ((vfs)->ops->rmdir((vfs), (path)))
 #define vfs_mkdir(vfs, path)      ((vfs)->ops->mkdir((vfs), (path)))
 #define vfs_sync_dir(vfs, path)   ((vfs)->ops->sync_dir((vfs), (path)))
 #define vfs_list(vfs, ...)        ((vfs)->ops->list((vfs), __VA_ARGS__))

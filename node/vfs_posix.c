@@ -200,6 +200,12 @@ static int posix_unlink(struct vfs *vfs, const char *path)
 	return unlink(path) < 0 ? -errno : 0;
 }
 
+static int posix_rmdir(struct vfs *vfs, const char *path)
+{
+	(void)vfs;
+	return rmdir(path) < 0 ? -errno : 0;
+}
+
 static int posix_mkdir(struct vfs *vfs, const char *path)
 {
 	(void)vfs;
@@ -269,6 +275,7 @@ struct vfs *vfs_posix(void)
 		.rename = posix_rename,
 		.link = posix_link,
 		.unlink = posix_unlink,
+		.rmdir = posix_rmdir,
 		.mkdir = posix_mkdir,
 		.sync_dir = posix_sync_dir,
 		.list = posix_list,

@@ -76,7 +76,7 @@ static void set_name(struct crash_disk *disk, struct crash_names *names, const c
 
 static void apply_op(struct crash_disk *disk, struct crash_names *names, const struct crash_op *op)
 {
-	for (int i = 0; i < op->count; i++) {
+	for (size_t i = 0; i < op->count; i++) {
 		if (op->effects[i].inode)
 			set_name(disk, names, op->effects[i].path, op->effects[i].inode);
 		else
@@ -86,27 +86,31 @@ static void apply_op(struct crash_disk *disk, struct crash_names *names, const s
 
 static void free_op(struct crash_disk *disk, struct crash_op *op)
 {
-	for (int i = 0; i < op->count; i++) {
+	for (size_t i = 0; i < op->count; i++) {
 		free(op->effects[i].path);
 		if (op->effects[i].inode)
 			crash_inode_unref(disk, op->effects[i].inode);
 	}
+	free(op->effects);
 }
 
-/* Shows at once, durable with the next sync of its directory. */
+static void add_effect(struct crash_op *op, const char *path, struct crash_inode *inode)
+{
+	op->effects = must(realloc(op->effects, (op->count + 1) * sizeof(*op->effects)));
+	op->effects[op->count++] =
+		(struct crash_name){ .path = must(strdup(path)), .inode = inode };
+	if (inode)
+		inode->refs++;
+}
+
+/* Durable with the next sync of its directory. */
 static void add_op(struct crash_disk *disk, struct crash_op op)
 {
-	for (int i = 0; i < op.count; i++) {
-		op.effects[i].path = must(strdup(op.effects[i].path));
-		if (op.effects[i].inode)
-			op.effects[i].inode->refs++;
-	}
 	if (disk->op_count == disk->op_cap) {
 		disk->op_cap = disk->op_cap ? disk->op_cap * 2 : 16;
 		disk->ops = must(realloc(disk->ops, disk->op_cap * sizeof(*disk->ops)));
 	}
 	disk->ops[disk->op_count++] = op;
-	apply_op(disk, &disk->names, &op);
 }
 
 void crash_disk_init(struct crash_disk *disk, uint64_t seed)
@@ -179,29 +183,102 @@ struct crash_inode *crash_disk_create(struct crash_disk *disk, const char *path,
 	return inode;
 }
 
+/* Shows at once. */
+static void change_name(struct crash_disk *disk, const char *path, struct crash_inode *inode)
+{
+	struct crash_op op = { 0 };
+
+	add_effect(&op, path, inode);
+	apply_op(disk, &disk->names, &op);
+	add_op(disk, op);
+}
+
 void crash_disk_link(struct crash_disk *disk, struct crash_inode *inode, const char *to)
 {
-	add_op(disk,
-	       (struct crash_op){ .effects = { { (char *)(uintptr_t)to, inode } }, .count = 1 });
+	change_name(disk, to, inode);
 }
 
 void crash_disk_unlink(struct crash_disk *disk, const char *path)
 {
-	add_op(disk,
-	       (struct crash_op){ .effects = { { (char *)(uintptr_t)path, NULL } }, .count = 1 });
+	change_name(disk, path, NULL);
+}
+
+static bool is_below(const char *path, const char *dir)
+{
+	size_t len = strlen(dir);
+
+	return strncmp(path, dir, len) == 0 && path[len] == '/';
+}
+
+bool crash_disk_is_empty(struct crash_disk *disk, const char *dir)
+{
+	for (size_t i = 0; i < disk->names.count; i++)
+		if (is_below(disk->names.items[i].path, dir))
+			return false;
+	return true;
+}
+
+/* @path with its beginning @from replaced by @to. */
+static char *moved(const char *path, const char *from, const char *to)
+{
+	size_t tail = strlen(path) - strlen(from), len = strlen(to);
+	char *result = must(malloc(len + tail + 1));
+
+	memcpy(result, to, len);
+	memcpy(result + len, path + strlen(from), tail + 1);
+	return result;
+}
+
+static void move_path(struct crash_name *name, const char *from, const char *to)
+{
+	char *path;
+
+	if (!is_below(name->path, from))
+		return;
+	path = moved(name->path, from, to);
+	free(name->path);
+	name->path = path;
+}
+
+/* What is durable below @from moves when the operation is; what is still to become so will become
+ * so at its new place. */
+static void move_content(struct crash_disk *disk, struct crash_op *op, const char *from,
+			 const char *to)
+{
+	for (size_t i = 0; i < disk->durable_names.count; i++) {
+		const struct crash_name *name = &disk->durable_names.items[i];
+		char *path;
+
+		if (!is_below(name->path, from))
+			continue;
+		path = moved(name->path, from, to);
+		add_effect(op, path, name->inode);
+		add_effect(op, name->path, NULL);
+		free(path);
+	}
+	for (size_t i = 0; i < disk->op_count; i++)
+		for (size_t j = 0; j < disk->ops[i].count; j++)
+			move_path(&disk->ops[i].effects[j], from, to);
+	for (size_t i = 0; i < disk->names.count; i++)
+		move_path(&disk->names.items[i], from, to);
 }
 
 void crash_disk_rename(struct crash_disk *disk, const char *from, const char *to)
 {
-	add_op(disk, (struct crash_op){
-			     .effects = { { (char *)(uintptr_t)to, crash_disk_find(disk, from) },
-					  { (char *)(uintptr_t)from, NULL } },
-			     .count = 2 });
+	struct crash_inode *inode = crash_disk_find(disk, from);
+	struct crash_op op = { 0 };
+
+	add_effect(&op, to, inode);
+	add_effect(&op, from, NULL);
+	apply_op(disk, &disk->names, &op);
+	if (inode->is_dir)
+		move_content(disk, &op, from, to);
+	add_op(disk, op);
 }
 
 static bool op_is_in(const struct crash_op *op, const char *dir)
 {
-	for (int i = 0; i < op->count; i++)
+	for (size_t i = 0; i < op->count && i < 2; i++)
 		if (crash_disk_is_in(op->effects[i].path, dir))
 			return true;
 	return false;

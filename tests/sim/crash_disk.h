@@ -35,11 +35,12 @@ struct crash_names {
 	size_t count, cap;
 };
 
-/* One operation on names that no directory sync has made durable yet: up to two names change
- * together. */
+/* One operation on names that no directory sync has made durable yet: its effects come together.
+ * The first two are in the directories whose sync makes it durable; those behind them are what a
+ * renamed directory takes along. */
 struct crash_op {
-	struct crash_name effects[2]; /* inode NULL: the name goes away */
-	int count;
+	struct crash_name *effects; /* inode NULL: the name goes away */
+	size_t count;
 };
 
 struct crash_disk {
@@ -61,8 +62,11 @@ bool crash_disk_has_parent(struct crash_disk *disk, const char *path);
 struct crash_inode *crash_disk_create(struct crash_disk *disk, const char *path, bool is_dir);
 void crash_disk_link(struct crash_disk *disk, struct crash_inode *inode, const char *to);
 void crash_disk_unlink(struct crash_disk *disk, const char *path);
+/* A directory takes along what is in it, the part that is durable there and the part that is not.
+ */
 void crash_disk_rename(struct crash_disk *disk, const char *from, const char *to);
 void crash_disk_sync_dir(struct crash_disk *disk, const char *path);
+bool crash_disk_is_empty(struct crash_disk *disk, const char *dir);
 /* Whether @path names something directly in @dir. */
 bool crash_disk_is_in(const char *path, const char *dir);
 

@@ -292,14 +292,18 @@ static int crash_lock(struct vfs_file *base)
 static int crash_rename(struct vfs *base, const char *from, const char *to)
 {
 	struct crash_vfs *vfs = of(base);
+	struct crash_inode *target;
 	bool happens;
 	int r;
 
 	mutex_lock(&vfs->lock);
 	r = enter(vfs, CHANGES, &happens);
+	target = crash_disk_find(&vfs->disk, to);
 	if (happens &&
 	    (!crash_disk_find(&vfs->disk, from) || !crash_disk_has_parent(&vfs->disk, to)))
 		r = r < 0 ? r : -ENOENT;
+	else if (target && target->is_dir && !crash_disk_is_empty(&vfs->disk, to))
+		r = r < 0 ? r : -ENOTEMPTY;
 	else if (happens)
 		crash_disk_rename(&vfs->disk, from, to);
 	mutex_unlock(&vfs->lock);
@@ -329,13 +333,39 @@ static int crash_link(struct vfs *base, const char *from, const char *to)
 static int crash_unlink(struct vfs *base, const char *path)
 {
 	struct crash_vfs *vfs = of(base);
+	struct crash_inode *inode;
 	bool happens;
 	int r, r2 = 0;
 
 	mutex_lock(&vfs->lock);
 	r = enter(vfs, CHANGES, &happens);
-	if (!crash_disk_find(&vfs->disk, path))
+	inode = crash_disk_find(&vfs->disk, path);
+	if (!inode)
 		r2 = -ENOENT;
+	else if (inode->is_dir)
+		r2 = -EISDIR;
+	else if (happens)
+		crash_disk_unlink(&vfs->disk, path);
+	mutex_unlock(&vfs->lock);
+	return r < 0 ? r : r2;
+}
+
+static int crash_rmdir(struct vfs *base, const char *path)
+{
+	struct crash_vfs *vfs = of(base);
+	struct crash_inode *inode;
+	bool happens;
+	int r, r2 = 0;
+
+	mutex_lock(&vfs->lock);
+	r = enter(vfs, CHANGES, &happens);
+	inode = crash_disk_find(&vfs->disk, path);
+	if (!inode)
+		r2 = -ENOENT;
+	else if (!inode->is_dir)
+		r2 = -ENOTDIR;
+	else if (!crash_disk_is_empty(&vfs->disk, path))
+		r2 = -ENOTEMPTY;
 	else if (happens)
 		crash_disk_unlink(&vfs->disk, path);
 	mutex_unlock(&vfs->lock);
@@ -379,6 +409,7 @@ static int crash_list(struct vfs *base, const char *path, int (*found)(const cha
 		      void *state)
 {
 	struct crash_vfs *vfs = of(base);
+	struct crash_inode *dir;
 	char **names = NULL;
 	size_t count = 0;
 	bool happens;
@@ -386,6 +417,11 @@ static int crash_list(struct vfs *base, const char *path, int (*found)(const cha
 
 	mutex_lock(&vfs->lock);
 	r = enter(vfs, READS, &happens);
+	dir = r == 0 ? crash_disk_find(&vfs->disk, path) : NULL;
+	if (r == 0 && strcmp(path, "/") != 0 && !dir)
+		r = -ENOENT;
+	else if (dir && !dir->is_dir)
+		r = -ENOTDIR;
 	if (r == 0) {
 		names = calloc(vfs->disk.names.count + 1, sizeof(*names));
 		for (size_t i = 0; names && i < vfs->disk.names.count; i++) {
@@ -438,6 +474,7 @@ static const struct vfs_ops crash_ops = {
 	.rename = crash_rename,
 	.link = crash_link,
 	.unlink = crash_unlink,
+	.rmdir = crash_rmdir,
 	.mkdir = crash_mkdir,
 	.sync_dir = crash_sync_dir,
 	.list = crash_list,

@@ -122,6 +122,70 @@ static void an_unsynced_rename_leaves_the_old_or_the_new_file(void **state)
 	assert_true(was_old && was_new);
 }
 
+static bool exists(struct vfs *vfs, const char *path)
+{
+	struct vfs_file *file;
+	int r = vfs_open(vfs, path, VFS_READ, &file);
+
+	if (r == 0)
+		vfs_close(file);
+	return r == 0;
+}
+
+static void a_renamed_directory_takes_its_content_along(void **state)
+{
+	bool was_old = false, was_new = false, lost_unsynced = false;
+
+	(void)state;
+	for (uint64_t seed = 0; seed < 100; seed++) {
+		struct crash_vfs *crash = crash_vfs_new(seed);
+		struct vfs *vfs = crash_vfs_base(crash);
+		bool old, new;
+
+		assert_int_equal(vfs_mkdir(vfs, "/a"), 0);
+		assert_int_equal(vfs_mkdir(vfs, "/a/sub"), 0);
+		vfs_close(create(vfs, "/a/sub/synced"));
+		assert_int_equal(vfs_sync_dir(vfs, "/a/sub"), 0);
+		assert_int_equal(vfs_sync_dir(vfs, "/a"), 0);
+		assert_int_equal(vfs_sync_dir(vfs, "/"), 0);
+		vfs_close(create(vfs, "/a/not-synced"));
+		assert_int_equal(vfs_rename(vfs, "/a", "/b"), 0);
+		assert_false(exists(vfs, "/a/sub/synced"));
+		assert_true(exists(vfs, "/b/sub/synced"));
+		assert_true(exists(vfs, "/b/not-synced"));
+		if (seed % 2)
+			assert_int_equal(vfs_sync_dir(vfs, "/"), 0);
+		restart(crash);
+		old = exists(vfs, "/a/sub/synced");
+		new = exists(vfs, "/b/sub/synced");
+		assert_true(old != new);
+		if (seed % 2)
+			assert_true(new);
+		was_old |= old;
+		was_new |= new;
+		lost_unsynced |= new && !exists(vfs, "/b/not-synced");
+		crash_vfs_free(crash);
+	}
+	assert_true(was_old && was_new && lost_unsynced);
+}
+
+static void only_an_empty_directory_is_removed(void **state)
+{
+	struct crash_vfs *crash = crash_vfs_new(1);
+	struct vfs *vfs = crash_vfs_base(crash);
+
+	(void)state;
+	assert_int_equal(vfs_mkdir(vfs, "/a"), 0);
+	vfs_close(create(vfs, "/a/f"));
+	assert_int_equal(vfs_unlink(vfs, "/a"), -EISDIR);
+	assert_int_equal(vfs_rmdir(vfs, "/a"), -ENOTEMPTY);
+	assert_int_equal(vfs_rmdir(vfs, "/a/f"), -ENOTDIR);
+	assert_int_equal(vfs_unlink(vfs, "/a/f"), 0);
+	assert_int_equal(vfs_rmdir(vfs, "/a"), 0);
+	assert_int_equal(vfs_rmdir(vfs, "/a"), -ENOENT);
+	crash_vfs_free(crash);
+}
+
 static void the_power_goes_at_the_named_call(void **state)
 {
 	struct crash_vfs *crash = crash_vfs_new(1);
@@ -232,6 +296,8 @@ int main(void)
 		cmocka_unit_test(what_was_synced_survives_every_cut),
 		cmocka_unit_test(what_was_not_synced_meets_every_fate),
 		cmocka_unit_test(an_unsynced_rename_leaves_the_old_or_the_new_file),
+		cmocka_unit_test(a_renamed_directory_takes_its_content_along),
+		cmocka_unit_test(only_an_empty_directory_is_removed),
 		cmocka_unit_test(the_power_goes_at_the_named_call),
 		cmocka_unit_test(the_named_call_fails_and_the_next_works),
 		cmocka_unit_test(a_failed_sync_is_not_mended_by_the_next),

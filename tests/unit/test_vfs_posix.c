@@ -146,6 +146,10 @@ static void names_are_linked_renamed_listed_and_removed(void **state)
 	assert_int_equal(vfs_rename(vfs, dir->b, dir->a), 0);
 	assert_int_equal(vfs_unlink(vfs, dir->b), -ENOENT);
 	assert_int_equal(vfs_mkdir(vfs, dir->path), -EEXIST);
+	assert_int_equal(vfs_unlink(vfs, dir->path), -EISDIR);
+	assert_int_equal(vfs_rmdir(vfs, dir->path), -ENOTEMPTY);
+	assert_int_equal(vfs_mkdir(vfs, dir->b), 0);
+	assert_int_equal(vfs_rmdir(vfs, dir->b), 0);
 	assert_int_equal(vfs_sync_dir(vfs, dir->path), 0);
 	assert_int_equal(vfs_space(vfs, dir->path, &space, &total), 0);
 	assert_true(space <= total && total > 0);

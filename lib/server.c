@@ -21,6 +21,8 @@
 #include <string.h>
 
 #define DRAIN_POLL_MS 5
+/* By which server_restart() wakes the main thread; from elsewhere it means nothing. */
+#define RESTART_SIGNAL SIGUSR1
 
 enum server_phase { SERVER_STARTING, SERVER_SERVING, SERVER_FAILED };
 
@@ -43,6 +45,7 @@ struct server {
 	void *program;
 	unsigned worker_count;
 	struct server_worker *workers;
+	pthread_t main;
 
 	struct mutex lock;
 	struct condition changed;
@@ -54,6 +57,7 @@ struct server {
 	int error; /* the first that a worker met */
 
 	_Atomic bool ready;
+	_Atomic bool restart;
 };
 
 static void set_error_locked(struct server *server, int error) REQUIRES(server->lock)
@@ -86,9 +90,12 @@ static void drain_step(struct loop_timer *timer)
 static void begin_drain(struct loop_task *task)
 {
 	struct server_worker *w = container_of(task, struct server_worker, drain);
+	const struct server_service *service = w->worker.server->service;
 
 	if (w->http)
 		http_server_drain(w->http);
+	if (service->drain)
+		service->drain(&w->worker);
 	w->drain_deadline_ms = clock_monotonic_ms() + w->worker.server->options->drain_ms;
 	drain_step(&w->drain_timer);
 }
@@ -277,7 +284,21 @@ static unsigned busy_count(const struct server *server)
 	return busy;
 }
 
-static int run(struct server *server, const sigset_t *signals)
+/* Returns what ended it: a signal, or RESTART_SIGNAL. */
+static int wait_for_end(const struct server *server, const sigset_t *signals)
+{
+	sigset_t all = *signals;
+	int signal_number;
+
+	sigaddset(&all, RESTART_SIGNAL);
+	do
+		sigwait(&all, &signal_number);
+	while (signal_number == RESTART_SIGNAL && !atomic_load(&server->restart));
+	return signal_number;
+}
+
+/* *ret_again: whether a restart ended it. */
+static int run(struct server *server, const sigset_t *signals, bool *ret_again)
 {
 	uint16_t port = 0;
 	int signal_number;
@@ -295,9 +316,14 @@ static int run(struct server *server, const sigset_t *signals)
 		log_info("serving", "listen=%s port=%u workers=%u", server->options->listen, port,
 			 server->worker_count);
 		atomic_store(&server->ready, true);
-		sigwait(signals, &signal_number);
+		signal_number = wait_for_end(server, signals);
 		atomic_store(&server->ready, false);
-		log_info("draining", "signal=%d busy=%u", signal_number, busy_count(server));
+		*ret_again = signal_number == RESTART_SIGNAL;
+		if (*ret_again)
+			log_info("draining", "reason=restart busy=%u", busy_count(server));
+		else
+			log_info("draining", "signal=%d busy=%u", signal_number,
+				 busy_count(server));
 	}
 	drain_workers(server, signals);
 	for (unsigned i = 0; i < server->worker_count; i++) {
@@ -315,9 +341,10 @@ void server_block_signals(sigset_t *ret_signals)
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
-	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	if (ret_signals)
 		*ret_signals = signals;
+	sigaddset(&signals, RESTART_SIGNAL);
+	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 }
 
 /* Streams take and give back buffers of up to a MiB all the time. Handed back to the kernel each
@@ -336,8 +363,10 @@ int server_run(const struct server_options *options, const struct server_service
 		.service = service,
 		.program = program,
 		.worker_count = options->workers ? options->workers : 1,
+		.main = pthread_self(),
 	};
 	sigset_t signals;
+	bool again = false;
 	int r;
 
 	keep_memory();
@@ -351,7 +380,7 @@ int server_run(const struct server_options *options, const struct server_service
 		server.workers[i].listen_fd = -1;
 	mutex_init(&server.lock);
 	condition_init(&server.changed);
-	r = run(&server, &signals);
+	r = run(&server, &signals, &again);
 	for (unsigned i = 0; i < server.worker_count; i++)
 		closep(&server.workers[i].listen_fd);
 	condition_deinit(&server.changed);
@@ -359,12 +388,20 @@ int server_run(const struct server_options *options, const struct server_service
 	free(server.workers);
 	if (r < 0)
 		log_error("stopped", "error=%d reason=\"%s\"", -r, strerror(-r));
-	else
+	else if (!again)
 		log_info("stopped", "%s", "status=0");
-	return r < 0 ? 1 : 0;
+	if (r < 0)
+		return 1;
+	return again ? SERVER_RESTART : 0;
 }
 
 bool server_is_ready(const struct server *server)
 {
 	return atomic_load(&server->ready);
+}
+
+void server_restart(struct server *server)
+{
+	if (!atomic_exchange(&server->restart, true))
+		pthread_kill(server->main, RESTART_SIGNAL);
 }

@@ -31,6 +31,9 @@ struct server_service {
 	 * loop (a write in the commit thread, a read in a pool). The drain waits for it before
 	 * stop(), also beyond drain_ms. In the worker's thread. */
 	bool (*busy)(struct worker *worker);
+	/* NULL, or: the drain begins. In the worker's thread, before it waits for what is under
+	 * way: for what would otherwise wait longer than the drain. */
+	void (*drain)(struct worker *worker);
 	void (*begin)(struct exchange *ex, struct worker *worker);
 };
 
@@ -47,10 +50,17 @@ struct server_options {
  * that only the server takes SIGTERM and SIGINT. @ret_signals may be NULL. */
 void server_block_signals(sigset_t *ret_signals);
 
+/* What server_run() returns if server_restart() ended it. */
+#define SERVER_RESTART (-1)
+
 /* Blocks the signals, binds, runs the workers and returns after a drain: the program's exit status
- * (0; 1 if the address is taken or a start failed, after a log line that names what to mend).
- * @program is handed to start(). */
+ * (0; 1 if the address is taken or a start failed, after a log line that names what to mend), or
+ * SERVER_RESTART. @program is handed to start(). */
 int server_run(const struct server_options *options, const struct server_service *service,
 	       void *program);
 /* From any thread. A server is ready once all workers have started, until it drains. */
 bool server_is_ready(const struct server *server);
+/* Ends server_run() as SIGTERM does, for a program that closes what it serves from, opens it again
+ * and calls server_run() anew. From any thread, until the last stop() has returned. SIGTERM wins.
+ */
+void server_restart(struct server *server);

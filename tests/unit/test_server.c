@@ -26,7 +26,8 @@
 struct program {
 	bool fail_start; /* of worker 1 */
 	bool linger; /* busy() for 200 ms after the last exchange */
-	int report_fd; /* a byte for every stop() */
+	int report_fd; /* a byte for every stop(), and between two runs */
+	_Atomic unsigned drained; /* workers */
 };
 
 struct program_worker {
@@ -71,6 +72,13 @@ static bool busy(struct worker *worker)
 	return own->linger_until_ms > clock_monotonic_ms();
 }
 
+static void drain(struct worker *worker)
+{
+	struct program_worker *own = worker->state;
+
+	own->program->drained++;
+}
+
 static void answer(struct exchange *ex, const char *text)
 {
 	struct answer out = { .status = 200 };
@@ -105,6 +113,8 @@ static void begin(struct exchange *ex, struct worker *worker)
 	request->timer.expired = expired;
 	ex->state = request;
 	ex->handler = &handler;
+	if (strcmp(ex->path, "/restart") == 0)
+		server_restart(worker->server);
 	if (own->program->linger)
 		own->linger_until_ms = clock_monotonic_ms() + 200;
 	if (exchange_query(ex, "ms", ms, sizeof(ms)) == 1)
@@ -115,7 +125,7 @@ static void begin(struct exchange *ex, struct worker *worker)
 }
 
 static const struct server_service service = {
-	.start = start, .stop = stop, .busy = busy, .begin = begin
+	.start = start, .stop = stop, .busy = busy, .drain = drain, .begin = begin
 };
 
 struct child {
@@ -135,10 +145,21 @@ static void run_child(const struct child *child, const char *listen, struct prog
 		.drain_ms = drain_ms,
 		.http = { .connection_limit = 100, .idle_timeout_ms = 10000, .offer_mux = true },
 	};
+	int status;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	log_init("test_server", LOG_LEVEL_ERROR);
-	exit(server_run(&options, &service, program));
+	do {
+		program->drained = 0;
+		status = server_run(&options, &service, program);
+		if (status != 1 && program->drained != 2)
+			abort();
+		/* Once it is there again the second run listens. */
+		if (status == SERVER_RESTART &&
+		    (unlink(child->port_file) != 0 || write(program->report_fd, "-", 1) != 1))
+			abort();
+	} while (status == SERVER_RESTART);
+	exit(status);
 }
 
 static void spawn(struct child *child, const char *listen, struct program program,
@@ -291,6 +312,42 @@ static void a_second_signal_ends_it_at_once(void **state)
 	net_client_deinit(&client);
 }
 
+static void a_restart_serves_anew_once_what_was_under_way_is_answered(void **state)
+{
+	struct child child;
+	struct net_client client;
+	struct net_response response;
+	struct pollfd report;
+	char reports[8];
+
+	(void)state;
+	spawn(&child, "127.0.0.1:0", (struct program){ 0 }, 5000);
+	wait_until_it_listens(&child);
+	/* A signal of that number alone restarts nothing. */
+	kill(child.pid, SIGUSR1);
+	client = (struct net_client){ .fd = net_connect(&child.address) };
+	net_send_text(client.fd, "GET /restart?ms=100 HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_true(net_receive(&client, false, &response));
+	assert_memory_equal(response.body.data, "late", 4);
+	net_response_deinit(&response);
+	net_client_deinit(&client);
+	/* Two that stop, then the sign that it begins again. */
+	memset(reports, 0, sizeof(reports));
+	for (int i = 0; i < 3; i++) {
+		report = (struct pollfd){ .fd = child.report_fd, .events = POLLIN };
+		assert_int_equal(poll(&report, 1, 10000), 1);
+		assert_int_equal(read(child.report_fd, reports + i, 1), 1);
+	}
+	assert_string_equal(reports, "ss-");
+	wait_until_it_listens(&child);
+	assert_int_equal(net_ask(&child.address, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", &response),
+			 200);
+	net_response_deinit(&response);
+	kill(child.pid, SIGTERM);
+	assert_int_equal(wait_for_end(&child, reports), 0);
+	assert_string_equal(reports, "ss");
+}
+
 static void a_taken_port_is_refused(void **state)
 {
 	struct child child, second;
@@ -353,6 +410,7 @@ int main(void)
 		cmocka_unit_test(a_drain_is_bounded),
 		cmocka_unit_test(the_service_is_stopped_only_when_it_is_no_longer_busy),
 		cmocka_unit_test(a_second_signal_ends_it_at_once),
+		cmocka_unit_test(a_restart_serves_anew_once_what_was_under_way_is_answered),
 		cmocka_unit_test(a_taken_port_is_refused),
 		cmocka_unit_test(a_worker_that_can_not_start_ends_the_program),
 		cmocka_unit_test(both_workers_get_connections),

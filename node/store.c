@@ -197,7 +197,7 @@ static int replay_log(struct store *store, struct open_replay *open, char **ret_
 	for (size_t i = 0; i < open->count; i++)
 		add_weight(store, &open->weights[i]);
 	return store_files_check_end(&store->files, store->dir, wal_last(store->wal),
-				     open->replay.last_epoch, options.flushed_position, ret_why);
+				     options.flushed_position, ret_why);
 }
 
 static int begin_epoch(struct store *store)

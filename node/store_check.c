@@ -160,8 +160,7 @@ static int check_log(struct check *check, uint64_t flushed)
 	check->replay.values = check->values;
 	r = wal_verify(&options, see_record, check, &end, &why);
 	if (r == 0)
-		r = store_files_check_end(&check->files, check->dir, end, check->replay.last_epoch,
-					  flushed, &why);
+		r = store_files_check_end(&check->files, check->dir, end, flushed, &why);
 	if (r < 0 && r != -ENOMEM) {
 		report_why(check, &why, "the log can't be read", r);
 		r = 0;

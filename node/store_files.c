@@ -108,7 +108,7 @@ void store_files_close(struct store_files *files)
 }
 
 int store_files_check_end(const struct store_files *files, const char *dir, struct wal_mark end,
-			  uint64_t log_epoch, uint64_t flushed_position, char **ret_why)
+			  uint64_t flushed_position, char **ret_why)
 {
 	const struct history *history = &files->history;
 	const char *what = NULL;
@@ -116,7 +116,7 @@ int store_files_check_end(const struct store_files *files, const char *dir, stru
 	/* It is durable before the first write, and begins each epoch behind what is durable. */
 	if (history->count == 0 && end.position > 0)
 		what = "the file HISTORY is missing";
-	else if (history_last_epoch(history) < log_epoch)
+	else if (history_last_epoch(history) < end.epoch)
 		what = "the log knows a later epoch than HISTORY";
 	else if (flushed_position > end.position)
 		what = "the newest log file is missing: segments hold more than the log";
@@ -197,13 +197,12 @@ int store_replay_record(const struct wal_record *record, void *state)
 	r = decode_record(record, replay);
 	if (r < 0)
 		return r;
-	if (record->epoch > replay->last_epoch)
-		replay->last_epoch = record->epoch;
 	for (uint32_t i = 0; i < record->count && r == 0; i++) {
 		skip += replay->entries[i].position <= replay->flushed_position;
 		r = replay_ref(replay, &replay->entries[i]);
 	}
-	if (r == 0 && replay->ids)
+	/* What a repair installs was answered under a version that is in the history elsewhere. */
+	if (r == 0 && replay->ids && !(record->flags & WAL_REPAIR))
 		r = replay_ids(replay, record);
 	if (r == 0 && replay->lsm && skip < record->count)
 		r = lsm_apply(replay->lsm, replay->entries + skip, record->count - skip);

@@ -22,7 +22,7 @@ void store_files_close(struct store_files *files);
 /* Whether the log, as it was replayed, ends where segments and history say that it must. @ret_why
  * as for store_open(). */
 int store_files_check_end(const struct store_files *files, const char *dir, struct wal_mark end,
-			  uint64_t log_epoch, uint64_t flushed_position, char **ret_why);
+			  uint64_t flushed_position, char **ret_why);
 
 struct request_ids;
 struct value_refs;
@@ -34,7 +34,6 @@ struct store_replay {
 	struct value_files *values;
 	struct value_refs *refs;
 	struct request_ids *ids;
-	uint64_t last_epoch; /* highest seen */
 	struct entry *entries; /* of one record */
 	size_t entry_cap;
 };

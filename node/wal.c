@@ -10,132 +10,12 @@
  * predecessor: recovery would end the predecessor where that header says. That is why a start that
  * failed late breaks the log, and why ids are never used twice.
  */
-#include "node/wal.h"
-
 #include "lib/cleanup.h"
-#include "lib/mutex.h"
-#include "node/wal_reader.h"
-#include "node/wal_recovery.h"
+#include "node/wal_private.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-struct window_record {
-	struct wal_record record; /* payload is an offset into bytes until it is used */
-	size_t payload_offset;
-};
-
-/* A log file that is written. */
-struct wal_writer {
-	struct vfs_file *file;
-	uint64_t id;
-	uint64_t capacity; /* preallocated */
-	uint64_t end;
-};
-
-struct wal {
-	/* immutable after open */
-	struct vfs *vfs;
-	char *dir;
-	uint8_t store_id[16];
-	uint64_t file_bytes;
-
-	/* owned by the appending thread */
-	struct wal_writer writer;
-	uint64_t synced; /* of writer */
-	struct wal_mark synced_mark, last;
-	uint64_t last_id;
-	bool broken;
-	struct window_record *window; /* records behind synced */
-	size_t window_count, window_cap;
-	struct buf window_bytes;
-
-	struct mutex lock;
-	/* protected by lock */
-	struct wal_file_info *files; /* oldest first; the last one is the writer's */
-	size_t file_count, file_cap;
-};
-
-static int add_file(struct wal *wal, const struct wal_file_info *info)
-{
-	int r = 0;
-
-	mutex_lock(&wal->lock);
-	if (wal->file_count == wal->file_cap) {
-		size_t cap = wal->file_cap ? wal->file_cap * 2 : 16;
-		struct wal_file_info *files = realloc(wal->files, cap * sizeof(*files));
-
-		if (files) {
-			wal->files = files;
-			wal->file_cap = cap;
-		} else {
-			r = -ENOMEM;
-		}
-	}
-	if (r == 0)
-		wal->files[wal->file_count++] = *info;
-	mutex_unlock(&wal->lock);
-	return r;
-}
-
-/* What the list says of the file that is written. */
-static void update_current(struct wal *wal, int64_t time_ns)
-{
-	struct wal_file_info *info;
-
-	mutex_lock(&wal->lock);
-	info = &wal->files[wal->file_count - 1];
-	info->bytes = wal->writer.end;
-	info->last_position = wal->last.position;
-	if (time_ns > info->last_time_ns)
-		info->last_time_ns = time_ns;
-	mutex_unlock(&wal->lock);
-}
-
-static int window_add(struct wal *wal, const struct wal_record *record)
-{
-	struct window_record *slot;
-	int r;
-
-	if (wal->window_count == wal->window_cap) {
-		size_t cap = wal->window_cap ? wal->window_cap * 2 : 64;
-		struct window_record *window = realloc(wal->window, cap * sizeof(*window));
-
-		if (!window)
-			return -ENOMEM;
-		wal->window = window;
-		wal->window_cap = cap;
-	}
-	slot = &wal->window[wal->window_count];
-	slot->record = *record;
-	slot->payload_offset = wal->window_bytes.len;
-	r = buf_append(&wal->window_bytes, record->payload, record->payload_len);
-	if (r == 0)
-		wal->window_count++;
-	return r;
-}
-
-static void window_clear(struct wal *wal)
-{
-	wal->window_count = 0;
-	buf_clear(&wal->window_bytes);
-}
-
-/* Drops the records that begin behind @position. */
-static void window_cut(struct wal *wal, uint64_t position)
-{
-	while (wal->window_count > 0) {
-		struct window_record *last = &wal->window[wal->window_count - 1];
-
-		if (last->record.first_position <= position)
-			break;
-		wal->window_bytes.len = last->payload_offset;
-		wal->window_count--;
-	}
-}
 
 static int write_header(struct vfs_file *file, const struct wal_file_header *header)
 {
@@ -161,17 +41,6 @@ static int allocate(struct wal *wal, struct vfs_file *file, uint64_t need, uint6
 	return r;
 }
 
-static int sync_log_dir(struct wal *wal)
-{
-	_cleanup_(freep) char *path = NULL;
-
-	if (asprintf(&path, "%s/log", wal->dir) < 0) {
-		path = NULL;
-		return -ENOMEM;
-	}
-	return vfs_sync_dir(wal->vfs, path);
-}
-
 /* Removes a file that was started in vain. */
 static void give_up(struct wal *wal, struct wal_writer *writer)
 {
@@ -183,12 +52,12 @@ static void give_up(struct wal *wal, struct wal_writer *writer)
 }
 
 static int write_record(struct wal *wal, struct wal_writer *writer, uint64_t synced,
-			const struct wal_record *record, uint16_t flags)
+			const struct wal_record *record)
 {
 	static const uint8_t padding[WAL_ALIGN];
 	struct wal_record_header header = {
 		.payload_len = (uint32_t)record->payload_len,
-		.flags = flags,
+		.flags = record->flags,
 		.count = record->count,
 		.epoch = record->epoch,
 		.first_sequence = record->first_sequence,
@@ -220,13 +89,12 @@ static int write_window(struct wal *wal, struct wal_writer *writer)
 {
 	int r = 0;
 
-	for (size_t i = 0; i < wal->window_count && r == 0; i++) {
-		struct wal_record record = wal->window[i].record;
+	for (size_t i = 0; i < wal->window.count && r == 0; i++) {
+		struct wal_record record = wal_window_get(&wal->window, i);
 
-		record.payload = wal->window_bytes.data + wal->window[i].payload_offset;
-		r = write_record(wal, writer, 0, &record, 0);
+		r = write_record(wal, writer, 0, &record);
 	}
-	if (r == 0 && wal->window_count > 0)
+	if (r == 0 && wal->window.count > 0)
 		r = vfs_sync(writer->file);
 	return r;
 }
@@ -262,7 +130,7 @@ static int start_file(struct wal *wal, const struct wal_file_header *header, uin
 	if (r == 0)
 		r = vfs_sync(writer.file);
 	if (r == 0)
-		r = sync_log_dir(wal);
+		r = wal_sync_dir(wal);
 	if (r < 0) {
 		give_up(wal, &writer);
 		return r;
@@ -271,16 +139,18 @@ static int start_file(struct wal *wal, const struct wal_file_header *header, uin
 	return 0;
 }
 
-/* From now on @writer is the file that is written. */
-static int install(struct wal *wal, const struct wal_writer *writer, int64_t time_ns)
+/* From now on @writer is the file that is written; all of it is on stable storage. */
+static int install(struct wal *wal, const struct wal_writer *writer, struct wal_mark base,
+		   int64_t time_ns)
 {
 	struct wal_file_info info = {
 		.id = writer->id,
 		.bytes = writer->end,
+		.base = base,
 		.last_position = wal->last.position,
 		.last_time_ns = time_ns,
 	};
-	int r = add_file(wal, &info);
+	int r = wal_files_add(&wal->files, &info, wal->last);
 
 	if (r < 0)
 		return r;
@@ -290,6 +160,8 @@ static int install(struct wal *wal, const struct wal_writer *writer, int64_t tim
 		vfs_close(wal->writer.file);
 	}
 	wal->writer = *writer;
+	wal->synced = writer->end;
+	wal->synced_mark = wal->last;
 	return 0;
 }
 
@@ -301,6 +173,7 @@ static struct wal_file_header next_header(struct wal *wal, uint64_t predecessor_
 		.predecessor_id = wal->writer.id,
 		.predecessor_bytes = wal->writer.id > 0 ? predecessor_bytes : 0,
 		.base_position = base.position,
+		.base_epoch = base.epoch,
 		.base_sequence = base.sequence,
 		.time_ns = now_ns,
 	};
@@ -321,16 +194,13 @@ static int rotate(struct wal *wal, uint64_t need, int64_t now_ns)
 	header = next_header(wal, wal->writer.end, wal->last, now_ns);
 	r = start_file(wal, &header, need, &writer, &touched);
 	if (r == 0) {
-		r = install(wal, &writer, now_ns);
+		r = install(wal, &writer, wal->last, now_ns);
 		if (r < 0)
 			give_up(wal, &writer);
 	}
-	if (r < 0) {
+	if (r < 0)
 		wal->broken |= touched;
-		return r;
-	}
-	wal->synced = wal->writer.end;
-	return 0;
+	return r;
 }
 
 int wal_rotate(struct wal *wal, int64_t now_ns)
@@ -340,21 +210,49 @@ int wal_rotate(struct wal *wal, int64_t now_ns)
 	return wal->writer.end > WAL_FILE_HEADER_BYTES ? rotate(wal, 0, now_ns) : 0;
 }
 
-static struct wal_mark mark_behind(const struct wal_record *record)
+bool wal_mark_advance(struct wal_mark *mark, const struct wal_record *record)
 {
-	return (struct wal_mark){
-		.position = record->first_position + record->count - 1,
-		.sequence = record->first_sequence + record->count - 1,
-	};
+	uint64_t next = mark->sequence + 1;
+
+	if (record->first_position != mark->position + 1)
+		return false;
+	switch (record->flags) {
+	case WAL_RESET:
+		if (record->count > 0 || record->payload_len > 0 || record->first_sequence == 0 ||
+		    record->first_sequence > next || record->epoch > mark->epoch)
+			return false;
+		mark->epoch = record->epoch;
+		mark->sequence = record->first_sequence - 1;
+		return true;
+	case WAL_REPAIR:
+		if (record->count == 0 || record->first_sequence != next ||
+		    record->epoch != mark->epoch)
+			return false;
+		break;
+	case 0:
+		if (record->count == 0 || record->first_sequence != next ||
+		    record->epoch < mark->epoch)
+			return false;
+		mark->epoch = record->epoch;
+		mark->sequence += record->count;
+		break;
+	default:
+		return false;
+	}
+	mark->position += record->count;
+	return record->payload_len > 0;
 }
 
 int wal_append(struct wal *wal, const struct wal_record *record)
 {
 	uint64_t need = wal_record_bytes(record->payload_len);
+	struct wal_mark mark = wal->last;
+	bool continues = wal_mark_advance(&mark, record);
 	int r;
 
 	assert(record->payload_len <= WAL_RECORD_BYTES_MAX);
-	assert(record->count > 0 && record->first_position == wal->last.position + 1);
+	assert(continues);
+	(void)continues;
 	if (wal->broken)
 		return -EIO;
 	if (wal->writer.end + need + wal_record_bytes(0) > wal->writer.capacity) {
@@ -362,17 +260,17 @@ int wal_append(struct wal *wal, const struct wal_record *record)
 		if (r < 0)
 			return r;
 	}
-	r = window_add(wal, record);
+	r = wal_window_add(&wal->window, record);
 	if (r < 0)
 		return r;
-	r = write_record(wal, &wal->writer, wal->synced, record, 0);
+	r = write_record(wal, &wal->writer, wal->synced, record);
 	if (r < 0) {
-		window_cut(wal, wal->last.position);
+		wal_window_cut(&wal->window, wal->last.position);
 		wal->broken = true;
 		return r;
 	}
-	wal->last = mark_behind(record);
-	update_current(wal, record->time_ns);
+	wal->last = mark;
+	wal_files_note_grown(&wal->files, wal->writer.end, mark.position, record->time_ns);
 	return 0;
 }
 
@@ -391,13 +289,14 @@ int wal_sync(struct wal *wal)
 	}
 	wal->synced = wal->writer.end;
 	wal->synced_mark = wal->last;
-	window_clear(wal);
+	wal_window_clear(&wal->window);
+	wal_files_note_synced(&wal->files, wal->synced, wal->last);
 	return 0;
 }
 
 size_t wal_unsynced(const struct wal *wal)
 {
-	return wal->window_bytes.len;
+	return wal->window.bytes.len;
 }
 
 bool wal_is_broken(const struct wal *wal)
@@ -407,279 +306,68 @@ bool wal_is_broken(const struct wal *wal)
 
 int wal_reopen(struct wal *wal, uint64_t position, int64_t now_ns)
 {
+	struct wal_mark base = wal->synced_mark, last = base;
 	struct wal_file_header header;
 	struct wal_writer writer;
-	struct wal_mark last = wal->synced_mark;
 	uint64_t need = 0;
 	bool touched;
 	int r;
 
-	window_cut(wal, position);
-	for (size_t i = 0; i < wal->window_count; i++) {
-		need += wal_record_bytes(wal->window[i].record.payload_len);
-		last = mark_behind(&wal->window[i].record);
+	wal_window_cut(&wal->window, position);
+	for (size_t i = 0; i < wal->window.count; i++) {
+		struct wal_record record = wal_window_get(&wal->window, i);
+		bool continues = wal_mark_advance(&last, &record);
+
+		assert(continues);
+		(void)continues;
+		need += wal_record_bytes(record.payload_len);
 	}
 	wal->broken = true; /* until the end */
-	header = next_header(wal, wal->synced, wal->synced_mark, now_ns);
+	header = next_header(wal, wal->synced, base, now_ns);
 	r = start_file(wal, &header, need, &writer, &touched);
 	if (r < 0)
 		return r;
 	wal->writer.end = wal->synced;
-	wal->last = wal->synced_mark;
-	if (wal->writer.file)
-		update_current(wal, 0);
+	wal_files_cut_last(&wal->files, base.position);
 	wal->last = last;
-	r = install(wal, &writer, now_ns);
+	r = install(wal, &writer, base, now_ns);
 	if (r < 0) {
 		give_up(wal, &writer);
 		return r;
 	}
-	wal->synced = wal->writer.end;
-	wal->synced_mark = wal->last;
 	wal->broken = false;
-	window_clear(wal);
+	wal_window_clear(&wal->window);
 	return 0;
 }
 
-void wal_add_weight(struct wal *wal, uint64_t file_id, uint64_t bytes)
+int wal_begin_at(struct wal *wal, struct wal_mark base, int64_t now_ns)
 {
-	mutex_lock(&wal->lock);
-	for (size_t i = wal->file_count; i > 0; i--) {
-		if (wal->files[i - 1].id != file_id)
-			continue;
-		wal->files[i - 1].weight += bytes;
-		break;
-	}
-	mutex_unlock(&wal->lock);
-}
-
-/* Takes the oldest file off the list if it may go. */
-static bool take_victim(struct wal *wal, uint64_t position, uint64_t keep_bytes,
-			int64_t keep_after_ns, struct wal_file_info *ret_victim)
-{
-	uint64_t total = 0;
-	bool taken = false;
-
-	mutex_lock(&wal->lock);
-	for (size_t i = 0; i < wal->file_count; i++)
-		total += wal->files[i].bytes + wal->files[i].weight;
-	if (wal->file_count > 1 && wal->files[0].last_position <= position &&
-	    (total > keep_bytes || wal->files[0].last_time_ns < keep_after_ns)) {
-		*ret_victim = wal->files[0];
-		wal->file_count--;
-		memmove(wal->files, wal->files + 1, wal->file_count * sizeof(*wal->files));
-		taken = true;
-	}
-	mutex_unlock(&wal->lock);
-	return taken;
-}
-
-int wal_trim(struct wal *wal, uint64_t position, uint64_t keep_bytes, int64_t keep_after_ns,
-	     void (*dropped)(uint64_t position, void *state), void *state)
-{
-	struct wal_file_info victim = { 0 };
-	uint64_t up_to = 0;
-	int r = 0;
-
-	while (r == 0 && take_victim(wal, position, keep_bytes, keep_after_ns, &victim)) {
-		_cleanup_(freep) char *path = wal_file_path(wal->dir, victim.id);
-
-		r = path ? vfs_unlink(wal->vfs, path) : -ENOMEM;
-		if (r == -ENOENT)
-			r = 0;
-		if (r == 0)
-			up_to = victim.last_position;
-	}
-	if (up_to == 0)
-		return r;
-	/* Only a file that can't come back releases what its entries refer to. */
-	if (sync_log_dir(wal) == 0)
-		dropped(up_to, state);
-	return r;
-}
-
-/* The part of the last file that nobody promised. */
-static int load_window(struct wal *wal, const struct wal_recovery *recovery)
-{
-	const struct wal_file_info *last = &recovery->files[recovery->file_count - 1];
-	struct wal_reader reader;
-	struct wal_reader_record from;
+	struct wal_file_header header = next_header(wal, 0, base, now_ns);
+	struct wal_writer writer;
+	bool touched;
 	int r;
 
-	r = wal_reader_open(&reader, wal->vfs, wal->dir, wal->store_id, last->id);
+	r = start_file(wal, &header, 0, &writer, &touched);
 	if (r < 0)
 		return r;
-	reader.offset = recovery->synced;
-	while (r == 0 && reader.offset < recovery->end) {
-		struct wal_record record;
-
-		r = wal_reader_next(&reader, &from);
-		if (r <= 0) {
-			r = r < 0 ? r : -EBADMSG;
-			break;
-		}
-		record = (struct wal_record){
-			.epoch = from.header.epoch,
-			.first_sequence = from.header.first_sequence,
-			.first_position = from.header.first_position,
-			.count = from.header.count,
-			.time_ns = from.header.time_ns,
-			.payload = from.payload,
-			.payload_len = from.header.payload_len,
-		};
-		r = window_add(wal, &record);
-	}
-	wal_reader_close(&reader);
-	return r;
-}
-
-static int adopt(struct wal *wal, const struct wal_recovery *recovery)
-{
-	int r = 0;
-
-	wal->last_id = recovery->last_id;
-	wal->last = wal->synced_mark = recovery->end_mark;
-	for (size_t i = 0; i < recovery->file_count && r == 0; i++)
-		r = add_file(wal, &recovery->files[i]);
-	if (r < 0 || recovery->file_count == 0)
-		return r;
-	wal->writer.id = recovery->files[recovery->file_count - 1].id;
-	wal->writer.end = recovery->end;
-	wal->synced = recovery->synced;
-	r = load_window(wal, recovery);
+	wal->last = base;
+	r = install(wal, &writer, base, now_ns);
 	if (r < 0)
-		return r;
-	if (wal->window_count > 0) {
-		wal->synced_mark.position = wal->window[0].record.first_position - 1;
-		wal->synced_mark.sequence = wal->window[0].record.first_sequence - 1;
-	}
-	wal->files[wal->file_count - 1].bytes = wal->synced;
-	wal->files[wal->file_count - 1].last_position = wal->synced_mark.position;
-	return 0;
-}
-
-/* Space only, so that failures don't matter. */
-static void tidy(struct wal *wal, const struct wal_recovery *recovery)
-{
-	for (size_t i = 0; i < recovery->stray_count; i++) {
-		_cleanup_(freep) char *path = wal_file_path(wal->dir, recovery->strays[i]);
-
-		if (path)
-			vfs_unlink(wal->vfs, path);
-	}
-	if (recovery->file_count > 0) {
-		uint64_t id = recovery->files[recovery->file_count - 1].id;
-		_cleanup_(freep) char *path = wal_file_path(wal->dir, id);
-		_cleanup_(vfs_closep) struct vfs_file *file = NULL;
-
-		if (path && vfs_open(wal->vfs, path, VFS_WRITE, &file) == 0)
-			vfs_truncate(file, recovery->synced);
-	}
-}
-
-static int make_log_dir(const struct wal_options *options)
-{
-	_cleanup_(freep) char *path = NULL;
-	int r;
-
-	if (asprintf(&path, "%s/log", options->dir) < 0) {
-		path = NULL;
-		return -ENOMEM;
-	}
-	r = vfs_mkdir(options->vfs, path);
-	if (r < 0 && r != -EEXIST)
-		return r;
-	return vfs_sync_dir(options->vfs, options->dir);
-}
-
-static int wal_new(const struct wal_options *options, struct wal **ret_wal)
-{
-	struct wal *wal = calloc(1, sizeof(*wal));
-
-	if (!wal)
-		return -ENOMEM;
-	mutex_init(&wal->lock);
-	wal->vfs = options->vfs;
-	wal->file_bytes = options->file_bytes;
-	memcpy(wal->store_id, options->store_id, 16);
-	wal->dir = strdup(options->dir);
-	if (!wal->dir) {
-		wal_abandon(wal);
-		return -ENOMEM;
-	}
-	*ret_wal = wal;
-	return 0;
-}
-
-/* Makes the log ready to be appended to. */
-static int begin(const struct wal_options *options, struct wal **ret_wal, char **ret_why)
-{
-	struct wal_recovery recovery = { 0 };
-	struct wal *wal = NULL;
-	int r;
-
-	r = make_log_dir(options);
-	if (r == 0)
-		r = wal_recover(options, NULL, NULL, &recovery, ret_why);
-	if (r == 0)
-		r = wal_new(options, &wal);
-	if (r == 0)
-		r = adopt(wal, &recovery);
-	if (r == 0)
-		r = wal_reopen(wal, UINT64_MAX, options->now_ns);
-	if (r == 0)
-		tidy(wal, &recovery);
-	wal_recovery_deinit(&recovery);
-	if (r < 0)
-		wal_abandon(wal);
-	else
-		*ret_wal = wal;
-	return r;
-}
-
-/* Reads everything twice: the first time to find the end and make it durable, so that what @replay
- * is given may be acted on at once. */
-int wal_open(const struct wal_options *options, wal_replay_fn replay, void *state,
-	     struct wal **ret_wal, char **ret_why)
-{
-	struct wal_recovery recovery = { 0 };
-	struct wal *wal = NULL;
-	int r;
-
-	*ret_why = NULL;
-	r = begin(options, &wal, ret_why);
-	if (r == 0)
-		r = wal_recover(options, replay, state, &recovery, ret_why);
-	wal_recovery_deinit(&recovery);
-	if (r != 0) {
-		wal_abandon(wal);
-		if (r < 0 && !*ret_why)
-			wal_say(ret_why, "the log can't be opened: %s", strerror(-r));
-		return r;
-	}
-	*ret_wal = wal;
-	return 0;
-}
-
-int wal_verify(const struct wal_options *options, wal_replay_fn replay, void *state,
-	       struct wal_mark *ret_end, char **ret_why)
-{
-	struct wal_recovery recovery = { 0 };
-	int r = wal_recover(options, replay, state, &recovery, ret_why);
-
-	*ret_end = recovery.end_mark;
-	wal_recovery_deinit(&recovery);
+		give_up(wal, &writer);
 	return r;
 }
 
 /* The mark is synced too: then any damage to the file is known as such. */
 static void close_cleanly(struct wal *wal)
 {
-	struct wal_record mark = { .first_position = wal->last.position + 1 };
+	struct wal_record mark = {
+		.flags = WAL_CLEAN_CLOSE,
+		.first_position = wal->last.position + 1,
+	};
 
 	if (wal_sync(wal) < 0)
 		return;
-	if (write_record(wal, &wal->writer, wal->synced, &mark, WAL_CLEAN_CLOSE) < 0)
+	if (write_record(wal, &wal->writer, wal->synced, &mark) < 0)
 		return;
 	if (vfs_truncate(wal->writer.file, wal->writer.end) < 0)
 		return;
@@ -698,44 +386,11 @@ struct wal *wal_abandon(struct wal *wal)
 	if (!wal)
 		return NULL;
 	vfs_close(wal->writer.file);
-	mutex_deinit(&wal->lock);
-	free(wal->files);
-	free(wal->window);
-	buf_deinit(&wal->window_bytes);
+	wal_files_deinit(&wal->files);
+	wal_window_deinit(&wal->window);
 	free(wal->dir);
 	free(wal);
 	return NULL;
-}
-
-uint64_t wal_bytes(struct wal *wal)
-{
-	uint64_t bytes = 0;
-
-	mutex_lock(&wal->lock);
-	for (size_t i = 0; i < wal->file_count; i++)
-		bytes += wal->files[i].bytes;
-	mutex_unlock(&wal->lock);
-	return bytes;
-}
-
-unsigned wal_files(struct wal *wal)
-{
-	size_t count;
-
-	mutex_lock(&wal->lock);
-	count = wal->file_count;
-	mutex_unlock(&wal->lock);
-	return (unsigned)count;
-}
-
-uint64_t wal_current_file(struct wal *wal)
-{
-	uint64_t id;
-
-	mutex_lock(&wal->lock);
-	id = wal->file_count > 0 ? wal->files[wal->file_count - 1].id : 0;
-	mutex_unlock(&wal->lock);
-	return id;
 }
 
 struct wal_mark wal_last(const struct wal *wal)

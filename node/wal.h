@@ -5,8 +5,13 @@
  * offset its file was synced when it was written, so that recovery can tell damage (below it:
  * refuse) from a torn tail (above it: cut to a prefix).
  *
- * Threads: one thread at a time appends, syncs and reopens; trimming, sizes and counts from any
- * thread.
+ * Every record is of one of three kinds. An ordinary one holds entries whose versions follow the
+ * log's last one. A repair (WAL_REPAIR) holds entries with versions of their own and leaves epoch
+ * and sequence of the log as they are. A reset (WAL_RESET) holds none and takes the log back to an
+ * earlier version: what was logged behind that one counts no longer as this store's history.
+ *
+ * Threads: one thread at a time appends, syncs and reopens; trimming, pins, sizes, counts and what
+ * is synced from any thread.
  */
 #pragma once
 
@@ -29,10 +34,12 @@ struct wal_options {
 };
 
 struct wal_record {
+	uint16_t flags; /* 0, WAL_REPAIR or WAL_RESET */
 	uint64_t epoch;
-	uint64_t first_sequence;
+	uint64_t first_sequence; /* WAL_REPAIR: the next one; WAL_RESET: behind the one it goes back
+				    to */
 	uint64_t first_position;
-	uint32_t count;
+	uint32_t count; /* WAL_RESET: 0 */
 	int64_t time_ns;
 	const uint8_t *payload; /* count encoded entries; borrowed */
 	size_t payload_len;
@@ -40,11 +47,15 @@ struct wal_record {
 	uint64_t offset;
 };
 
-/* The end of a record. */
+/* Where the log stands behind a record. */
 struct wal_mark {
 	uint64_t position;
+	uint64_t epoch; /* with sequence: version of the last entry that is this store's history */
 	uint64_t sequence;
 };
+
+/* Moves @mark behind @record, if it continues the log there. */
+bool wal_mark_advance(struct wal_mark *mark, const struct wal_record *record);
 
 typedef int (*wal_replay_fn)(const struct wal_record *record, void *state);
 
@@ -57,6 +68,10 @@ int wal_open(const struct wal_options *options, wal_replay_fn replay, void *stat
 /* As wal_open() without the new file: changes nothing. */
 int wal_verify(const struct wal_options *options, wal_replay_fn replay, void *state,
 	       struct wal_mark *ret_end, char **ret_why);
+
+/* Makes the log of a directory that has none: it is empty and stands at @base, as if all before it
+ * had been trimmed. Durable when it returns 0, but for the name log/ in the directory. */
+int wal_create(const struct wal_options *options, struct wal_mark base);
 
 /* Appends one record; not durable before wal_sync(). After a failure it is as if it had not been
  * called, or wal_is_broken(). */
@@ -82,6 +97,29 @@ void wal_add_weight(struct wal *wal, uint64_t file_id, uint64_t bytes);
 int wal_trim(struct wal *wal, uint64_t position, uint64_t keep_bytes, int64_t keep_after_ns,
 	     void (*dropped)(uint64_t position, void *state), void *state);
 
+struct wal_pin;
+/* Entries behind @position are not trimmed until wal_unpin(). 0, WAL_TRIMMED (some are gone) or
+ * -ENOMEM. */
+int wal_pin(struct wal *wal, uint64_t position, struct wal_pin **ret_pin);
+/* Returns NULL; NULL-safe. */
+struct wal_pin *wal_unpin(struct wal *wal, struct wal_pin *pin);
+
+enum wal_result { WAL_TRIMMED = 1 };
+
+/* What of one file is on stable storage. */
+struct wal_extent {
+	uint64_t file_id;
+	struct wal_mark base; /* of the last record before it */
+	uint64_t bytes;
+};
+
+/* The files as they are now, oldest first (to be freed), and where the log stands behind the last
+ * record in them. 0 or -ENOMEM. What they hold does not change any more, but a file may be
+ * trimmed at any time. */
+int wal_extents(struct wal *wal, struct wal_extent **ret_extents, size_t *ret_count,
+		struct wal_mark *ret_synced);
+struct wal_mark wal_synced(struct wal *wal);
+
 /* Syncs, writes the clean-close mark and frees. */
 struct wal *wal_close(struct wal *wal);
 /* As after a crash: frees, writes nothing. */
@@ -89,5 +127,5 @@ struct wal *wal_abandon(struct wal *wal);
 uint64_t wal_bytes(struct wal *wal);
 unsigned wal_files(struct wal *wal);
 uint64_t wal_current_file(struct wal *wal);
-/* Of the last record. */
+/* Behind the last record. */
 struct wal_mark wal_last(const struct wal *wal);

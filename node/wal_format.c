@@ -11,7 +11,7 @@
 static const uint8_t file_magic[8] = { 'H', 'E', 'X', 'K', 'V', 'W', 'A', 'L' };
 #define RECORD_MAGIC     0x43455257u /* "WREC" */
 #define FEATURES_KNOWN   0u
-#define RECORD_FLAGS     WAL_CLEAN_CLOSE
+#define RECORD_FLAGS     (WAL_CLEAN_CLOSE | WAL_REPAIR | WAL_RESET)
 #define FILE_HASH_OFFSET (WAL_FILE_HEADER_BYTES - 8)
 #define HASH_OFFSET      72
 
@@ -39,6 +39,7 @@ void wal_file_header_encode(const struct wal_file_header *header,
 	put_u64(out + 64, header->base_position);
 	put_u64(out + 72, header->base_sequence);
 	put_u64(out + 80, (uint64_t)header->time_ns);
+	put_u64(out + 88, header->base_epoch);
 	put_u64(out + FILE_HASH_OFFSET, hash64(out, FILE_HASH_OFFSET, header->file_id));
 }
 
@@ -59,6 +60,7 @@ int wal_file_header_decode(const uint8_t in[WAL_FILE_HEADER_BYTES], uint64_t fil
 	header.base_position = get_u64(in + 64);
 	header.base_sequence = get_u64(in + 72);
 	header.time_ns = (int64_t)get_u64(in + 80);
+	header.base_epoch = get_u64(in + 88);
 	if (header.file_id != file_id || header.predecessor_id >= file_id)
 		return -EBADMSG;
 	*ret_header = header;

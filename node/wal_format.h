@@ -21,13 +21,16 @@ struct wal_file_header {
 	uint64_t file_id;
 	uint64_t predecessor_id; /* 0: the first file */
 	uint64_t predecessor_bytes; /* so far it holds; what stands behind does not count */
-	uint64_t base_position; /* last apply position before this file */
+	uint64_t base_position; /* of the last record before this file */
+	uint64_t base_epoch;
 	uint64_t base_sequence;
 	int64_t time_ns;
 };
 
 enum wal_record_flag {
 	WAL_CLEAN_CLOSE = 1, /* no payload: all before it is synced and nothing follows */
+	WAL_REPAIR = 2, /* entries with versions of their own: epoch and sequence stay */
+	WAL_RESET = 4, /* no payload: the log stands at (epoch, first_sequence - 1) again */
 };
 
 struct wal_record_header {

@@ -123,6 +123,23 @@ int wal_reader_next(struct wal_reader *reader, struct wal_reader_record *ret_rec
 	return 1;
 }
 
+struct wal_record wal_reader_to_record(const struct wal_reader *reader,
+				       const struct wal_reader_record *from)
+{
+	return (struct wal_record){
+		.flags = from->header.flags,
+		.epoch = from->header.epoch,
+		.first_sequence = from->header.first_sequence,
+		.first_position = from->header.first_position,
+		.count = from->header.count,
+		.time_ns = from->header.time_ns,
+		.payload = from->payload,
+		.payload_len = from->header.payload_len,
+		.file_id = reader->file_id,
+		.offset = from->offset,
+	};
+}
+
 int wal_reader_is_promised(struct wal_reader *reader, uint64_t offset, uint64_t *ret_by)
 {
 	uint64_t end = reader->file_bytes;

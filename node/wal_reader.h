@@ -6,8 +6,7 @@
 #pragma once
 
 #include "lib/buf.h"
-#include "node/vfs.h"
-#include "node/wal_format.h"
+#include "node/wal.h"
 
 struct wal_reader {
 	struct vfs_file *file;
@@ -33,6 +32,9 @@ int wal_reader_header(struct wal_reader *reader, struct wal_file_header *ret_hea
 /* 1: a record; 0: what stands at reader->offset is not a whole, valid record; negative errno: it
  * can't be read. */
 int wal_reader_next(struct wal_reader *reader, struct wal_reader_record *ret_record);
+/* It borrows as @from does. */
+struct wal_record wal_reader_to_record(const struct wal_reader *reader,
+				       const struct wal_reader_record *from);
 /*
  * Whether what stands at or behind @offset was once promised to be there: some record further on
  * says that the file was synced beyond @offset. 1 promised (*ret_by: the offset of that record), 0

@@ -188,41 +188,27 @@ struct file_scan {
 	const struct wal_file_header *header;
 	const struct wal_file_header *successor; /* NULL: the last file */
 	struct wal_file_info info;
-	uint64_t last_sequence;
+	struct wal_mark mark; /* behind the last record */
 	uint64_t synced; /* newest promise */
 	bool closed;
 };
 
-static int replay_record(struct file_scan *scan, const struct wal_reader_record *from,
+static int replay_record(struct file_scan *scan, const struct wal_record *record,
 			 wal_replay_fn replay, void *state, char **ret_why)
 {
-	struct wal_record record = {
-		.epoch = from->header.epoch,
-		.first_sequence = from->header.first_sequence,
-		.first_position = from->header.first_position,
-		.count = from->header.count,
-		.time_ns = from->header.time_ns,
-		.payload = from->payload,
-		.payload_len = from->header.payload_len,
-		.file_id = scan->header->file_id,
-		.offset = from->offset,
-	};
-
-	if (from->header.flags & WAL_CLEAN_CLOSE) {
+	if (record->flags & WAL_CLEAN_CLOSE) {
 		scan->closed = true;
 		return 0;
 	}
 	if (scan->closed)
-		return damaged(ret_why, record.file_id, record.offset,
+		return damaged(ret_why, record->file_id, record->offset,
 			       "a record stands behind the mark of a clean close");
-	if (record.first_position != scan->info.last_position + 1 || record.count == 0 ||
-	    record.payload_len == 0)
-		return damaged(ret_why, record.file_id, record.offset,
+	if (!wal_mark_advance(&scan->mark, record))
+		return damaged(ret_why, record->file_id, record->offset,
 			       "the record does not continue the one before");
-	scan->info.last_position += record.count;
-	scan->info.last_time_ns = record.time_ns;
-	scan->last_sequence = record.first_sequence + record.count - 1;
-	return replay ? replay(&record, state) : 0;
+	scan->info.last_position = scan->mark.position;
+	scan->info.last_time_ns = record->time_ns;
+	return replay ? replay(record, state) : 0;
 }
 
 /* Every record of a file up to where it must, or can, be read. */
@@ -230,15 +216,18 @@ static int scan_records(struct file_scan *scan, struct wal_reader *reader, wal_r
 			void *state, char **ret_why)
 {
 	uint64_t stop = scan->successor ? scan->successor->predecessor_bytes : UINT64_MAX;
-	struct wal_reader_record record;
+	struct wal_reader_record from;
 	int r = 1;
 
 	while (reader->offset < stop) {
-		r = wal_reader_next(reader, &record);
+		struct wal_record record;
+
+		r = wal_reader_next(reader, &from);
 		if (r <= 0)
 			break;
-		if (record.header.synced > scan->synced && record.header.synced <= record.offset)
-			scan->synced = record.header.synced;
+		if (from.header.synced > scan->synced && from.header.synced <= from.offset)
+			scan->synced = from.header.synced;
+		record = wal_reader_to_record(reader, &from);
 		r = replay_record(scan, &record, replay, state, ret_why);
 		if (r != 0)
 			return r;
@@ -280,26 +269,30 @@ static int scan_chain(const struct wal_options *options, const struct chain *cha
 
 	for (size_t i = chain->count; i > 0; i--) {
 		const struct wal_file_header *header = &chain->headers[i - 1];
+		struct wal_mark base = { header->base_position, header->base_epoch,
+					 header->base_sequence };
 		struct file_scan scan = {
 			.header = header,
 			.successor = i > 1 ? header - 1 : NULL,
+			.mark = base,
 			.info = { .id = header->file_id,
+				  .base = base,
 				  .last_position = header->base_position,
 				  .last_time_ns = header->time_ns },
-			.last_sequence = header->base_sequence,
 			.synced = WAL_FILE_HEADER_BYTES,
 		};
 		int r;
 
-		if (i < chain->count && header->base_position != mark.position)
+		if (i < chain->count &&
+		    (base.position != mark.position || base.epoch != mark.epoch ||
+		     base.sequence != mark.sequence))
 			return damaged(ret_why, header->file_id, 0,
 				       "it does not continue the file before");
 		r = scan_file(options, &scan, replay, state, ret_why);
 		if (r != 0)
 			return r;
 		recovery->files[recovery->file_count++] = scan.info;
-		mark.position = scan.info.last_position;
-		mark.sequence = scan.last_sequence;
+		mark = scan.mark;
 		recovery->synced = scan.closed ? scan.info.bytes : scan.synced;
 		recovery->end = scan.info.bytes;
 		recovery->end_mark = mark;

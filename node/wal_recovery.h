@@ -4,15 +4,7 @@
  */
 #pragma once
 
-#include "node/wal.h"
-
-struct wal_file_info {
-	uint64_t id;
-	uint64_t bytes; /* that count */
-	uint64_t weight; /* of value files */
-	uint64_t last_position; /* of its entries, or before it if it has none */
-	int64_t last_time_ns;
-};
+#include "node/wal_files.h"
 
 struct wal_recovery {
 	struct wal_file_info *files; /* the chain of predecessors, oldest first */

@@ -38,11 +38,11 @@ static void make_records(struct buf *out, const uint8_t *data, size_t len)
 		size_t payload_len = get_u16(data) % (len - FIELD_BYTES + 1);
 		struct wal_record_header header = {
 			.payload_len = (uint32_t)payload_len,
-			.flags = data[2] & 1,
+			.flags = data[2] & 7,
 			.count = data[3],
 			.epoch = get_u64(data + 8),
-			.first_sequence = get_u64(data + 16),
-			/* Mostly the one that continues the log. */
+			/* Mostly those that continue the log. */
+			.first_sequence = data[5] ? data[5] : get_u64(data + 16),
 			.first_position = data[4] ? data[4] : get_u64(data + 24),
 			.synced = get_u64(data + 32),
 			.payload_hash = hash128(data + FIELD_BYTES, payload_len),

@@ -147,6 +147,7 @@ static void a_record_larger_than_a_file_gets_a_file_of_its_own(void **state)
 	struct wal *wal = must_open(crash, 0);
 	uint8_t *payload = calloc(1, WAL_RECORD_BYTES_MAX);
 	struct wal_record record = {
+		.first_sequence = 1,
 		.first_position = 1,
 		.count = 1,
 		.payload = payload,

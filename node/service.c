@@ -40,7 +40,7 @@ static int open_store(struct service *service, const struct service_options *opt
 		.dir = options->data,
 		.cluster = service->cluster->name,
 		.node = service->node->name,
-		.node_index = service->node->index,
+		.node_id = service->node->id,
 		.memtable_bytes = options->memtable_bytes,
 		.cache_bytes = options->cache_bytes,
 		.inline_bytes = options->inline_bytes,

@@ -13,6 +13,7 @@
 #include "lib/mutex.h"
 #include "node/ballast.h"
 #include "node/commit.h"
+#include "node/epoch.h"
 #include "node/pin.h"
 #include "node/pin_token.h"
 #include "node/store_private.h"
@@ -203,12 +204,19 @@ static int replay_log(struct store *store, struct open_replay *open, char **ret_
 static int begin_epoch(struct store *store)
 {
 	struct history *history = &store->files.history;
-	uint64_t last = history_last_epoch(history);
 	struct wal_mark mark = wal_last(store->wal);
+	struct lineage lineage = history->lineage;
 
-	store->epoch = ((last >> 16) + 1) << 16 | (store->options.node_index & 0xffff);
+	if (lineage_is_set(&lineage)) {
+		store->epoch =
+			epoch_after_start(history_last_epoch(history), store->options.node_id);
+	} else {
+		lineage_begin(store->options.realtime_ns(), &lineage);
+		store->epoch = epoch_first(&lineage, store->options.node_id);
+	}
 	return history_begin(history, store->options.vfs, store->dir,
-			     store->files.identity.store_id, store->epoch, mark.sequence + 1);
+			     store->files.identity.store_id, &lineage, store->epoch,
+			     mark.sequence + 1);
 }
 
 static int open_log(struct store *store, char **ret_why)
@@ -287,13 +295,28 @@ static int store_new(const struct store_options *options, struct store **ret_sto
 	return 0;
 }
 
-/* An epoch is never begun twice, so neither is what follows from its number. */
+/* Counts this opening, so that its value files get ids that no file ever had: not those of openings
+ * before, nor those of another node's that came with its segments. */
+static int count_opening(struct store *store)
+{
+	struct standing *standing = &store->files.standing;
+	uint64_t last = value_files_last_id(store->values) >> 32;
+
+	if (last > standing->opened)
+		standing->opened = last;
+	if (standing->opened == UINT32_MAX)
+		return -EOVERFLOW;
+	standing->opened++;
+	return standing_write(store->options.vfs, store->dir, store->files.identity.store_id,
+			      standing);
+}
+
 static int sweep_values(struct store *store)
 {
-	bool is_first = store->files.history.count <= 1;
+	uint64_t opened = store->files.standing.opened;
 
-	value_files_begin(store->values, (store->epoch >> 16) << 32);
-	if (store->options.keep_old_s > 0 && !is_first)
+	value_files_begin(store->values, opened << 32);
+	if (store->options.keep_old_s > 0 && opened > 1)
 		value_pins_keep_old(store->values, store->options.keep_old_s);
 	return value_files_sweep(store->values);
 }
@@ -309,6 +332,8 @@ static int open_steps(struct store *store, char **ret_why)
 				     options->node, &store->files, ret_why);
 	if (r == 0)
 		r = open_tree(store, ret_why);
+	if (r == 0)
+		r = count_opening(store);
 	if (r == 0)
 		r = open_log(store, ret_why);
 	if (r == 0)

@@ -21,7 +21,7 @@ struct store_options {
 	const char *dir;
 	const char *cluster; /* cluster and node name: a directory of others is refused */
 	const char *node;
-	unsigned node_index;
+	uint16_t node_id;
 	uint64_t memtable_bytes;
 	uint64_t cache_bytes;
 	uint64_t inline_bytes; /* values up to this size are stored inline */

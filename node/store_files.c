@@ -70,6 +70,39 @@ static int load_identity(struct vfs *vfs, const char *dir, bool create, const ch
 	return 0;
 }
 
+static int load_history(struct vfs *vfs, const char *dir, struct store_files *files, char **ret_why)
+{
+	int r = history_read(vfs, dir, files->identity.store_id, &files->history);
+
+	if (r == -EBADMSG)
+		wal_say(ret_why, "%s/HISTORY is damaged; restore it from a copy", dir);
+	else if (r == -EPROTONOSUPPORT)
+		wal_say(ret_why, "%s/HISTORY has a later format; use a later hexkv", dir);
+	return r;
+}
+
+/* It is made before the first epoch is; only directories from before there were lineages have
+ * none. Those gave value files the number of their epoch. */
+static int load_standing(struct vfs *vfs, const char *dir, struct store_files *files,
+			 char **ret_why)
+{
+	const struct history *history = &files->history;
+	int r = standing_read(vfs, dir, files->identity.store_id, &files->standing);
+
+	if (r == -ENOENT && !lineage_is_set(&history->lineage)) {
+		files->standing.opened = history_last_epoch(history) >> 16;
+		return 0;
+	}
+	if (r == -ENOENT || r == -EBADMSG) {
+		wal_say(ret_why, "%s/STANDING is %s; restore the directory from a copy", dir,
+			r == -ENOENT ? "missing" : "damaged");
+		return -EBADMSG;
+	}
+	if (r == -EPROTONOSUPPORT)
+		wal_say(ret_why, "%s/STANDING has a later format; use a later hexkv", dir);
+	return r;
+}
+
 int store_files_open(struct vfs *vfs, const char *dir, bool create, const char *cluster,
 		     const char *node, struct store_files *ret_files, char **ret_why)
 {
@@ -85,13 +118,10 @@ int store_files_open(struct vfs *vfs, const char *dir, bool create, const char *
 		wal_say(ret_why, "%s is open in another process; stop that one first", dir);
 	if (r == 0 && create)
 		r = load_identity(vfs, dir, true, cluster, node, &files.identity, ret_why);
-	if (r == 0) {
-		r = history_read(vfs, dir, files.identity.store_id, &files.history);
-		if (r == -EBADMSG)
-			wal_say(ret_why, "%s/HISTORY is damaged; restore it from a copy", dir);
-		else if (r == -EPROTONOSUPPORT)
-			wal_say(ret_why, "%s/HISTORY has a later format; use a later hexkv", dir);
-	}
+	if (r == 0)
+		r = load_history(vfs, dir, &files, ret_why);
+	if (r == 0)
+		r = load_standing(vfs, dir, &files, ret_why);
 	if (r < 0) {
 		store_files_close(&files);
 		return r;
@@ -114,7 +144,7 @@ int store_files_check_end(const struct store_files *files, const char *dir, stru
 	const char *what = NULL;
 
 	/* It is durable before the first write, and begins each epoch behind what is durable. */
-	if (history->count == 0 && end.position > 0)
+	if (history->count == 0 && !lineage_is_set(&history->lineage) && end.position > 0)
 		what = "the file HISTORY is missing";
 	else if (history_last_epoch(history) < end.epoch)
 		what = "the log knows a later epoch than HISTORY";

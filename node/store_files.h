@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: MIT */
-/* What opening a store and checking one have in common: identity, history and the log's replay. */
+/* What opening a store and checking one have in common: identity, standing, history and the log's
+ * replay. */
 #pragma once
 
 #include "node/history.h"
 #include "node/identity.h"
 #include "node/lsm.h"
+#include "node/standing.h"
 #include "node/wal.h"
 
 struct store_files {
 	struct vfs_file *lock;
 	struct identity identity;
 	struct history history;
+	struct standing standing; /* as it was read */
 };
 
-/* Takes the lock and reads (with @create: makes) the identity, reads the history. @ret_why as for
- * store_open(). */
+/* Takes the lock and reads (with @create: makes) the identity, reads history and standing. @ret_why
+ * as for store_open(). */
 int store_files_open(struct vfs *vfs, const char *dir, bool create, const char *cluster,
 		     const char *node, struct store_files *ret_files, char **ret_why);
 void store_files_close(struct store_files *files);

@@ -163,6 +163,16 @@ int value_files_start(struct value_files *files)
 	return r < 0 ? r : value_pins_start(files);
 }
 
+uint64_t value_files_last_id(struct value_files *files)
+{
+	uint64_t id;
+
+	mutex_lock(&files->lock);
+	id = files->first_new_id - 1;
+	mutex_unlock(&files->lock);
+	return id;
+}
+
 void value_files_begin(struct value_files *files, uint64_t first_id)
 {
 	mutex_lock(&files->lock);

@@ -24,6 +24,8 @@ struct value_writer;
 /* @dir is the data directory; creates value/ if missing. */
 int value_files_open(struct vfs *vfs, const char *dir, struct value_files **ret_files);
 struct value_files *value_files_free(struct value_files *files);
+/* The highest id of a file that is there; 0: there is none. Before value_files_begin(). */
+uint64_t value_files_last_id(struct value_files *files);
 /* Before the first write: new files get ids from @first_id on, or higher ones. An id that is never
  * given twice, also after a file was deleted, names one value for ever. */
 void value_files_begin(struct value_files *files, uint64_t first_id);

@@ -83,7 +83,7 @@ static struct store_options options_for(struct sim *sim)
 		.dir = "/data",
 		.cluster = "sim",
 		.node = "n1",
-		.node_index = 1,
+		.node_id = 1,
 		.memtable_bytes = sim->memtable_bytes,
 		.cache_bytes = sim->seed % 3 ? 65536 : 0,
 		.inline_bytes = sim->inline_bytes,

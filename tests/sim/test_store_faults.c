@@ -32,7 +32,7 @@ static struct store_options options_for(struct crash_vfs *crash)
 		.dir = "/data",
 		.cluster = "sim",
 		.node = "n1",
-		.node_index = 1,
+		.node_id = 1,
 		.memtable_bytes = 4096,
 		.cache_bytes = 65536,
 		.inline_bytes = INLINE_BYTES,

@@ -188,7 +188,7 @@ static void writers_read_back_what_they_wrote_while_others_work(void **state)
 		.dir = "/data",
 		.cluster = "sim",
 		.node = "n1",
-		.node_index = 1,
+		.node_id = 1,
 		.memtable_bytes = 32 * 1024,
 		.cache_bytes = 256 * 1024,
 		.inline_bytes = 4096,

@@ -33,7 +33,7 @@ static struct store_options options_for(struct fixture *fixture)
 		.dir = fixture->dir,
 		.cluster = "test",
 		.node = "n1",
-		.node_index = 1,
+		.node_id = 1,
 		.memtable_bytes = 64 * 1024,
 		.cache_bytes = 1024 * 1024,
 		.inline_bytes = 4096,
@@ -569,6 +569,15 @@ static void an_epoch_is_never_used_again_because_its_history_is_gone(void **stat
 	assert_refused(fixture, "HISTORY is missing");
 }
 
+static void an_id_of_a_value_file_is_never_used_again_because_its_standing_is_gone(void **state)
+{
+	struct fixture *fixture = *state;
+
+	fixture->store = store_close(fixture->store);
+	remove_file(fixture, "STANDING");
+	assert_refused(fixture, "STANDING is missing");
+}
+
 static void a_log_that_lost_its_newest_files_is_refused(void **state)
 {
 	struct fixture *fixture = *state;
@@ -650,6 +659,7 @@ int main(void)
 		TEST(room_is_noticed_though_nobody_writes),
 		TEST(a_check_changes_nothing),
 		TEST(a_check_of_another_directory_makes_nothing_in_it),
+		TEST(an_id_of_a_value_file_is_never_used_again_because_its_standing_is_gone),
 		TEST(an_epoch_is_never_used_again_because_its_history_is_gone),
 		TEST(a_log_that_lost_its_newest_files_is_refused),
 	};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The small files of a data directory: identity and history. */
+/* The small files of a data directory: identity, history and standing. */
 #include "node/history.h"
 #include "node/identity.h"
+#include "node/standing.h"
 
 #include "node/atomic_file.h"
 
@@ -15,7 +16,7 @@
 
 #include <cmocka.h>
 
-static const char *const names[] = { "IDENTITY", "HISTORY", "LOCK", "x" };
+static const char *const names[] = { "IDENTITY", "HISTORY", "STANDING", "LOCK", "x" };
 
 static int setup(void **state)
 {
@@ -97,6 +98,8 @@ static void an_identity_comes_back_and_any_damage_to_it_shows(void **state)
 
 static const uint8_t store_id[16] = { 1, 2, 3 };
 
+static const struct lineage lineage = { .id = { 7 }, .created_ns = 1 };
+
 static int read_history(const char *dir)
 {
 	struct history history = { 0 };
@@ -112,10 +115,13 @@ static void a_history_comes_back_and_any_damage_to_it_shows(void **state)
 
 	assert_int_equal(history_read(vfs_posix(), *state, store_id, &history), 0);
 	assert_int_equal(history_last_epoch(&history), 0);
-	assert_int_equal(history_begin(&history, vfs_posix(), *state, store_id, 0x10001, 1), 0);
-	assert_int_equal(history_begin(&history, vfs_posix(), *state, store_id, 0x20001, 8), 0);
+	assert_int_equal(
+		history_begin(&history, vfs_posix(), *state, store_id, &lineage, 0x10001, 1), 0);
+	assert_int_equal(
+		history_begin(&history, vfs_posix(), *state, store_id, &lineage, 0x20001, 8), 0);
 	/* Nothing was written in epoch 2. */
-	assert_int_equal(history_begin(&history, vfs_posix(), *state, store_id, 0x30001, 8), 0);
+	assert_int_equal(
+		history_begin(&history, vfs_posix(), *state, store_id, &lineage, 0x30001, 8), 0);
 	assert_int_equal(history_read(vfs_posix(), *state, store_id, &got), 0);
 	assert_int_equal(got.count, 2);
 	assert_int_equal(got.epochs[0].epoch, 0x10001);
@@ -125,6 +131,32 @@ static void a_history_comes_back_and_any_damage_to_it_shows(void **state)
 	history_deinit(&got);
 	history_deinit(&history);
 	flip_every_bit(state, "HISTORY", read_history);
+}
+
+static int read_standing(const char *dir)
+{
+	struct standing standing;
+
+	return standing_read(vfs_posix(), dir, store_id, &standing);
+}
+
+static void a_standing_comes_back_and_any_damage_to_it_shows(void **state)
+{
+	static const struct standing made = { .opened = 9, .promise = UINT64_MAX, .whole = true },
+				     beyond = { .opened = UINT64_C(1) << 32 };
+	static const uint8_t another[16] = { 9 };
+	struct standing got;
+
+	assert_int_equal(read_standing(*state), -ENOENT);
+	assert_int_equal(standing_write(vfs_posix(), *state, store_id, &beyond), 0);
+	assert_int_equal(read_standing(*state), -EBADMSG);
+	assert_int_equal(standing_write(vfs_posix(), *state, store_id, &made), 0);
+	assert_int_equal(standing_read(vfs_posix(), *state, store_id, &got), 0);
+	assert_int_equal(got.opened, 9);
+	assert_true(got.promise == UINT64_MAX);
+	assert_true(got.whole);
+	assert_int_equal(standing_read(vfs_posix(), *state, another, &got), -EBADMSG);
+	flip_every_bit(state, "STANDING", read_standing);
 }
 
 static void a_locked_directory_is_busy(void **state)
@@ -145,6 +177,7 @@ int main(void)
 		TEST(a_small_file_is_replaced_whole),
 		TEST(an_identity_comes_back_and_any_damage_to_it_shows),
 		TEST(a_history_comes_back_and_any_damage_to_it_shows),
+		TEST(a_standing_comes_back_and_any_damage_to_it_shows),
 		TEST(a_locked_directory_is_busy),
 	};
 

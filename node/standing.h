@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where a node stands in its shard, apart from its records (docs/FORMAT.md, "Standing"). Threads:
+ * the caller serialises.
+ */
+#pragma once
+
+#include "node/vfs.h"
+
+struct standing {
+	/* How often the directory was opened, counted so that no two openings ever give a value
+	 * file the same id: those of one begin at @opened << 32. */
+	uint64_t opened;
+	uint64_t promise; /* the highest epoch accepted, and so who leads; 0: none yet */
+	bool whole; /* it has once held all that its leader had */
+};
+
+/* -ENOENT: there is none. -EBADMSG: damaged, or another store's; -EPROTONOSUPPORT: a later format.
+ */
+int standing_read(struct vfs *vfs, const char *dir, const uint8_t store_id[16],
+		  struct standing *ret_standing);
+/* Durable on success. */
+int standing_write(struct vfs *vfs, const char *dir, const uint8_t store_id[16],
+		   const struct standing *standing);

@@ -11,6 +11,7 @@
  *   keys             /keys
  *   admin            /health, /status, /topology, /metrics  (traffic, store_metrics)
  *   check            --check
+ *   diverged_print   --diverged
  *
  *   store            versions, preconditions, group commit; it joins
  *     wal              the write-ahead log
@@ -23,6 +24,7 @@
 #include "lib/options.h"
 #include "lib/server_settings.h"
 #include "node/check.h"
+#include "node/diverged_print.h"
 #include "node/service.h"
 
 #include <stdio.h>
@@ -38,6 +40,8 @@ struct settings {
 	struct server_settings server;
 	struct service_options service;
 	const char *check;
+	const char *diverged;
+	const char *diverged_values;
 };
 
 static const struct settings defaults = {
@@ -67,6 +71,10 @@ static int parse_arguments(int argc, char **argv, struct settings *s, int *ret_e
 		  0, 0 },
 		{ "check", 0, OPTION_STRING, &s->check, "DIR",
 		  "verify every byte of a stopped node's directory and exit", 0, 0 },
+		{ "diverged", 0, OPTION_STRING, &s->diverged, "FILE",
+		  "print a diverged log as JSON lines and exit", 0, 0 },
+		{ "diverged-values", 0, OPTION_STRING, &s->diverged_values, "DIR",
+		  "with it: write values too large for a line to files here", 0, 0 },
 		{ NULL, 0, OPTION_GROUP, NULL, NULL, "Storage", 0, 0 },
 		{ "memtable-bytes", 0, OPTION_SIZE, &service->memtable_bytes, "SIZE",
 		  "seal a memtable at this size (1M)", 4 * KIB, GIB },
@@ -144,6 +152,10 @@ static int start(struct settings *s)
 	if (s->check) { /* before signals are blocked: it may be interrupted */
 		log_init(PROGRAM, LOG_LEVEL_INFO);
 		return check_run(s->check);
+	}
+	if (s->diverged) {
+		log_init(PROGRAM, LOG_LEVEL_INFO);
+		return diverged_print(vfs_posix(), s->diverged, s->diverged_values, stdout);
 	}
 	status = server_settings_apply(&s->server, PROGRAM);
 	if (status == 0)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "router/json_record.h"
 
+#include "lib/base64.h"
 #include "lib/utf8.h"
-#include "router/base64.h"
 
 #include <errno.h>
 #include <stdio.h>

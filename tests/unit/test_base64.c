@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "router/base64.h"
+#include "lib/base64.h"
 
 #include <errno.h>
 #include <setjmp.h>

@@ -32,10 +32,24 @@
 #include <string.h>
 
 #define SYNC_DELAY_MS  500 /* of memory writes: on disk within a second */
+#define SYNC_SOON_MS   40 /* while somebody waits for them to be there */
 #define UNSYNCED_BYTES (8 * 1024 * 1024) /* of memory writes: then a sync */
 
-/* The log is written again as far as the tree knows it. */
-static int reopen(struct commit *commit)
+void commit_tell_synced(struct commit *commit)
+{
+	struct wal_mark mark = wal_synced(commit->options.wal);
+	bool news;
+
+	mutex_lock(&commit->lock);
+	news = mark.position != commit->told.position || mark.sequence != commit->told.sequence ||
+	       mark.epoch != commit->told.epoch;
+	commit->told = mark;
+	mutex_unlock(&commit->lock);
+	if (news)
+		commit->options.synced(commit->options.state);
+}
+
+int commit_reopen(struct commit *commit)
 {
 	int r;
 
@@ -54,6 +68,7 @@ static int reopen(struct commit *commit)
 		mutex_lock(&commit->lock);
 		buf_clear(&commit->doubtful);
 		mutex_unlock(&commit->lock);
+		commit_tell_synced(commit);
 	} else {
 		commit->retry_at_ms = commit_now_ms(commit) + COMMIT_RETRY_MS;
 	}
@@ -87,20 +102,20 @@ static int apply_payload(struct commit *commit, const struct buf *payload)
 	return r;
 }
 
-/* 0: the next group may be committed. */
-static int make_ready(struct commit *commit)
+int commit_make_ready(struct commit *commit)
 {
 	int r;
 
 	if (is_broken(commit)) {
 		if (commit->log_error < 0 && commit_now_ms(commit) < commit->retry_at_ms)
 			return commit->log_error;
-		r = reopen(commit);
+		r = commit_reopen(commit);
 		if (r < 0)
 			return r;
 	}
-	if (commit->unapplied.len == 0)
-		return 0;
+	r = commit_finish_reset(commit);
+	if (r < 0 || commit->unapplied.len == 0)
+		return r;
 	r = apply_payload(commit, &commit->unapplied);
 	if (commit_is_no_room(r))
 		commit_set_full(commit, true);
@@ -121,7 +136,9 @@ static void sync_now(struct commit *commit)
 	commit->stats.syncs++;
 	mutex_unlock(&commit->lock);
 	if (r < 0)
-		reopen(commit);
+		commit_reopen(commit);
+	else
+		commit_tell_synced(commit);
 }
 
 /* Others refuse large values by it, so it must not wait for a write to come through. */
@@ -145,9 +162,10 @@ static void tick(struct commit *commit)
 		commit->pressed_until_ms = 0;
 	}
 	commit_tidy_up(commit, now);
+	commit_tell_synced(commit);
 	if (now >= commit->retry_at_ms) {
 		commit->retry_at_ms = now + COMMIT_RETRY_MS;
-		make_ready(commit);
+		commit_make_ready(commit);
 		commit_look_for_room(commit);
 	}
 	mutex_lock(&commit->lock);
@@ -169,7 +187,8 @@ static uint64_t next_tick(const struct commit *commit)
 
 	if (commit->wants_room)
 		return 1;
-	if (!commit_is_pressed(commit) && !commit->wants_reopen && commit->unapplied.len == 0)
+	if (!commit_is_pressed(commit) && !commit->wants_reopen && commit->unapplied.len == 0 &&
+	    !commit->reset_pending)
 		return next;
 	return sooner(next, commit->retry_at_ms > 0 ? commit->retry_at_ms : 1);
 }
@@ -213,8 +232,8 @@ static int log_group(struct commit *commit, bool *ret_maybe)
 	uint64_t bytes;
 	int r;
 
-	r = group_add_refs(&commit->group, commit->options.values, commit->options.refs, &refs,
-			   &bytes);
+	r = value_refs_add_entries(commit->options.refs, commit->options.values,
+				   commit->group.entries, commit->group.entry_count, &refs, &bytes);
 	*ret_maybe = false;
 	if (r == 0) {
 		mutex_lock(&commit->wal_lock);
@@ -234,10 +253,12 @@ static int log_group(struct commit *commit, bool *ret_maybe)
 	if (r == 0 && synced)
 		commit->sync_at_ms = 0;
 	else if (r == 0 && commit->sync_at_ms == 0 && commit->group.entry_count > 0)
-		commit->sync_at_ms = commit_now_ms(commit) + SYNC_DELAY_MS;
+		commit->sync_at_ms =
+			commit_now_ms(commit) + (commit->eager ? SYNC_SOON_MS : SYNC_DELAY_MS);
 	mutex_lock(&commit->lock);
 	commit->stats.syncs += synced;
 	mutex_unlock(&commit->lock);
+	commit_tell_synced(commit);
 	return r;
 }
 
@@ -252,7 +273,7 @@ static int apply_group(struct commit *commit)
 	group_remember_ids(group);
 	commit->next.sequence += group->entry_count;
 	commit->next_position += group->entry_count;
-	commit_note_dead(commit);
+	commit_note_dead(commit, &group->dead);
 	r = lsm_apply(commit->options.lsm, group->entries, group->entry_count);
 	if (r < 0) {
 		commit->unapplied = buf_take(&group->payload);
@@ -338,13 +359,12 @@ static void build_group(struct commit *commit, struct store_write **list)
 	}
 }
 
-static void note_stats(struct commit *commit)
+void commit_note_stats(struct commit *commit, size_t entries)
 {
-	size_t entries = commit->group.entry_count;
+	struct wal_mark last = wal_last(commit->options.wal);
 
 	mutex_lock(&commit->lock);
-	commit->stats.last = commit->next;
-	commit->stats.last.sequence--;
+	commit->stats.last = (struct version){ last.epoch, last.sequence };
 	commit->stats.position = commit->next_position - 1;
 	commit->stats.records += entries > 0;
 	commit->stats.entries += entries;
@@ -372,19 +392,18 @@ static void commit_group(struct commit *commit, struct store_write **list)
 		maybe = r < 0;
 	} else if (maybe) {
 		note_doubtful(commit);
-		reopen(commit);
+		commit_reopen(commit);
 	}
 	if (r < 0)
 		group_fail(&commit->group, failure_of(r), maybe);
 	group_answer_repeats(&commit->group);
-	note_stats(commit);
+	commit_note_stats(commit, commit->group.entry_count);
 	for (size_t i = 0; i < commit->group.write_count; i++)
 		answer(commit->group.writes[i].write);
 	group_reset(&commit->group, NULL);
 }
 
-/* Comes after the answers. @died: the group has left dead value files. */
-static void after_group(struct commit *commit, bool died)
+void commit_after_group(struct commit *commit, bool died)
 {
 	if (died && commit_room_is_short(commit))
 		commit_look_for_room(commit);
@@ -395,19 +414,19 @@ static void after_group(struct commit *commit, bool died)
 static void commit_list(struct commit *commit, struct store_write *list)
 {
 	while (list) {
-		int r = make_ready(commit);
+		int r = commit_make_ready(commit);
 
 		if (r == 0) {
 			struct store_write *before = list;
 			uint64_t dead_before = commit->dead_bytes;
 
 			commit_group(commit, &list);
-			after_group(commit, commit->dead_bytes > dead_before);
+			commit_after_group(commit, commit->dead_bytes > dead_before);
 			if (list != before)
 				continue;
 			r = -ENOMEM; /* not even one write could be taken in */
 		}
-		note_stats(commit);
+		commit_note_stats(commit, 0);
 		refuse(commit, list, failure_of(r));
 		return;
 	}
@@ -415,7 +434,7 @@ static void commit_list(struct commit *commit, struct store_write *list)
 
 static void wait_for_work(struct commit *commit) REQUIRES(&commit->lock)
 {
-	while (!commit->head && !commit->closing) {
+	while (!commit->head && !commit->batches && !commit->closing) {
 		uint64_t at = next_tick(commit);
 
 		if (at == 0)
@@ -434,42 +453,75 @@ static struct store_write *take_list(struct commit *commit) REQUIRES(&commit->lo
 	return list;
 }
 
+static struct store_batch *take_batches(struct commit *commit) REQUIRES(&commit->lock)
+{
+	struct store_batch *batches = commit->batches;
+
+	commit->batches = NULL;
+	commit->batch_tail = &commit->batches;
+	return batches;
+}
+
 static void *run(void *state)
 {
 	struct commit *commit = state;
 	bool more = true;
 
 	while (more) {
+		struct store_batch *batches;
 		struct store_write *list;
 
 		mutex_lock(&commit->lock);
 		wait_for_work(commit);
 		list = take_list(commit);
-		more = list || !commit->closing;
+		batches = take_batches(commit);
+		more = list || batches || !commit->closing;
 		mutex_unlock(&commit->lock);
 		tick(commit);
 		commit_list(commit, list);
+		commit_run_batches(commit, batches);
 	}
 	return NULL;
 }
 
-/* Without a thread the submitter does the work; what is submitted meanwhile waits its turn. */
-static void run_inline(struct commit *commit)
+/* The submitter does the work; what is submitted meanwhile waits its turn. */
+void commit_run_inline(struct commit *commit)
 {
-	struct store_write *list;
-
+	if (commit->options.threads)
+		return;
 	mutex_lock(&commit->lock);
 	if (!commit->busy) {
 		commit->busy = true;
-		while ((list = take_list(commit))) {
+		while (commit->head || commit->batches) {
+			struct store_write *list = take_list(commit);
+			struct store_batch *batches = take_batches(commit);
+
 			mutex_unlock(&commit->lock);
 			tick(commit);
 			commit_list(commit, list);
+			commit_run_batches(commit, batches);
 			mutex_lock(&commit->lock);
 		}
 		commit->busy = false;
 	}
 	mutex_unlock(&commit->lock);
+}
+
+void commit_tick(struct commit *commit)
+{
+	bool busy;
+
+	mutex_lock(&commit->lock);
+	busy = commit->busy || commit->options.threads;
+	commit->busy = true;
+	mutex_unlock(&commit->lock);
+	if (busy)
+		return;
+	tick(commit);
+	mutex_lock(&commit->lock);
+	commit->busy = false;
+	mutex_unlock(&commit->lock);
+	commit_run_inline(commit);
 }
 
 /* In the submitter's thread, so that the commit thread doesn't have to. */
@@ -503,8 +555,13 @@ void commit_submit(struct commit *commit, struct store_write *writes)
 	mutex_unlock(&commit->lock);
 	if (closing)
 		refuse(commit, writes, OUTCOME_UNAVAILABLE);
-	else if (!commit->options.threads)
-		run_inline(commit);
+	else
+		commit_run_inline(commit);
+}
+
+void commit_set_eager(struct commit *commit, bool eager)
+{
+	commit->eager = eager;
 }
 
 void commit_want_room(struct commit *commit)
@@ -523,6 +580,8 @@ int commit_sync_log(struct commit *commit)
 	r = wal_sync(commit->options.wal);
 	mutex_unlock(&commit->wal_lock);
 	/* Only the commit thread may reopen: it knows whether a group is half way through. */
+	if (r == 0)
+		commit_tell_synced(commit);
 	if (r < 0 && !commit->wants_reopen) {
 		commit->wants_reopen = true;
 		mutex_lock(&commit->lock);
@@ -554,10 +613,12 @@ int commit_new(const struct commit_options *options, struct commit **ret_commit)
 	if (commit_has_dead(commit))
 		commit->let_go_at_ms = commit_now_ms(commit) + COMMIT_LET_GO_MS;
 	commit->tail = &commit->head;
+	commit->batch_tail = &commit->batches;
+	commit->told = wal_synced(options->wal);
 	mutex_init(&commit->wal_lock);
 	mutex_init(&commit->lock);
 	condition_init(&commit->work);
-	note_stats(commit);
+	commit_note_stats(commit, 0);
 	if (options->threads && pthread_create(&commit->thread, NULL, run, commit) != 0) {
 		commit->stopped = true;
 		commit_free(commit);

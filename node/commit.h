@@ -3,14 +3,15 @@
  * The commit thread: takes the writes that wait, in order, and commits them as one group: evaluate,
  * append one record to the log, sync once if one of them wants it, apply, answer.
  *
- * Threads: commit_submit(), commit_want_room(), commit_sync_log() and commit_stats() from any
- * thread. Everything that the options hand over is used by the commit thread alone from
- * commit_new() to commit_free(), except for what locks itself.
+ * Threads: commit_submit(), commit_apply_batch(), commit_set_eager(), commit_want_room(),
+ * commit_sync_log() and commit_stats() from any thread. Everything that the options hand over is
+ * used by the commit thread alone from commit_new() to commit_free(), except for what locks itself.
  */
 #pragma once
 
 #include "node/request_ids.h"
 #include "node/store.h"
+#include "node/store_batch.h"
 #include "node/value_refs.h"
 #include "node/wal.h"
 
@@ -31,6 +32,15 @@ struct commit_options {
 	uint64_t dead_bytes; /* may be so many already: from before the opening */
 	uint32_t log_retain_s;
 	void (*trim)(void *state, bool all); /* @all: whatever the log need not keep */
+	/* More of the log is on stable storage. From any thread that syncs, without locks. */
+	void (*synced)(void *state);
+	bool (*in_history)(void *state, struct version version);
+	/* Cuts the history, durably, and forgets the request ids of what came later; ends what
+	 * set_resetting() began. */
+	int (*finish_reset)(void *state, struct version point);
+	/* The log is about to be reset: until the history is cut, or false is said, the log can't
+	 * be understood by the history. */
+	void (*set_resetting)(void *state, bool resetting);
 	void *state;
 	bool full; /* there was no room for the ballast */
 	bool threads;
@@ -53,6 +63,11 @@ struct commit *commit_free(struct commit *commit);
 /* A value had no room on the disk: whatever need not be kept goes soon. */
 void commit_want_room(struct commit *commit);
 void commit_submit(struct commit *commit, struct store_write *writes);
+void commit_apply_batch(struct commit *commit, struct store_batch *batch);
+/* Somebody waits for what is synced: `memory` writes are synced sooner. */
+void commit_set_eager(struct commit *commit, bool eager);
+/* Without threads: does what time brings. */
+void commit_tick(struct commit *commit);
 /* For the flush: 0 once the log is on stable storage up to what has been applied. */
 int commit_sync_log(struct commit *commit);
 void commit_stats(struct commit *commit, struct commit_stats *ret_stats);

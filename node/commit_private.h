@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What commit.c and commit_room.c share. Threads: the commit thread, unless a field says else.
+/* What node/commit*.c share. Threads: the commit thread, unless a field says else.
  * Lock order: commit.c. */
 #pragma once
 
@@ -34,15 +34,20 @@ struct commit {
 	struct buf unapplied; /* in the log, not in the tree: entries, encoded */
 	bool full;
 	int log_error; /* why the log could not be reopened; 0: it is good */
+	bool reset_pending; /* history and request ids are still to be cut at reset_point */
+	struct version reset_point;
 
 	struct mutex wal_lock; /* appends, syncs and reopens */
 	_Atomic bool wants_reopen; /* the flush thread found the log broken */
 	_Atomic bool wants_room;
+	_Atomic bool eager; /* somebody waits for what is synced */
 
 	struct mutex lock;
 	struct condition work;
 	/* protected by lock */
 	struct store_write *head, **tail;
+	struct store_batch *batches, **batch_tail;
+	struct wal_mark told; /* what options.synced() was called for */
 	bool closing, stopped, busy;
 	struct buf doubtful; /* ids of a failed group that a crash brings back, perhaps, until the
 				log is reopened */
@@ -61,6 +66,24 @@ static inline bool commit_is_no_room(int r)
 	return r == -ENOSPC || r == -EDQUOT;
 }
 
+/* The log is written again as far as the tree knows it. */
+int commit_reopen(struct commit *commit);
+/* 0: the next record may be written. */
+int commit_make_ready(struct commit *commit);
+/* Who waits for what is on stable storage hears of it. From any thread, without locks. */
+void commit_tell_synced(struct commit *commit);
+/* @entries were logged since the last call. */
+void commit_note_stats(struct commit *commit, size_t entries);
+/* Comes after the answers. @died: what was committed has left dead value files. */
+void commit_after_group(struct commit *commit, bool died);
+/* Without threads: does what waits. */
+void commit_run_inline(struct commit *commit);
+
+/* node/commit_replica.c */
+void commit_run_batches(struct commit *commit, struct store_batch *list);
+/* A reset is on stable storage: history and ids follow. Again does nothing. */
+int commit_finish_reset(struct commit *commit);
+
 /* From now on puts are refused for lack of space, or no more. */
 void commit_set_full(struct commit *commit, bool full);
 /* Whether what is dead would give as much room as there is. */
@@ -69,8 +92,8 @@ bool commit_room_is_short(struct commit *commit);
 bool commit_is_pressed(const struct commit *commit);
 void commit_press(struct commit *commit);
 bool commit_has_dead(const struct commit *commit);
-/* What the group replaced or deleted is dead. */
-void commit_note_dead(struct commit *commit);
+/* What the last record replaced or deleted is dead. */
+void commit_note_dead(struct commit *commit, const struct dead_values *dead);
 /* Log and tree let go of dead value files: a new log file, so that the others can be trimmed, then
  * a flush, behind which they are, and merges. Nothing here waits for those. */
 void commit_let_go(struct commit *commit);

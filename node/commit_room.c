@@ -147,16 +147,14 @@ void commit_look_for_room(struct commit *commit)
 		commit_set_full(commit, false);
 }
 
-void commit_note_dead(struct commit *commit)
+void commit_note_dead(struct commit *commit, const struct dead_values *dead)
 {
-	const struct group *group = &commit->group;
-
-	for (size_t i = 0; i < group->dead_count; i++) {
-		lsm_note_dead(commit->options.lsm, group->dead[i].file_id, group->dead[i].bytes,
+	for (size_t i = 0; i < dead->count; i++) {
+		lsm_note_dead(commit->options.lsm, dead->files[i].file_id, dead->files[i].bytes,
 			      commit->next_position - 1);
-		commit->dead_bytes += group->dead[i].bytes;
+		commit->dead_bytes += dead->files[i].bytes;
 	}
-	commit->dead_inline_bytes += group->dead_inline_bytes;
-	if (group->dead_count > 0 && commit->let_go_at_ms == 0)
+	commit->dead_inline_bytes += dead->inline_bytes;
+	if (dead->count > 0 && commit->let_go_at_ms == 0)
 		commit->let_go_at_ms = commit_now_ms(commit) + COMMIT_LET_GO_MS;
 }

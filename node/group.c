@@ -51,9 +51,9 @@ void group_reset(struct group *group, const struct group_base *base)
 {
 	for (size_t i = 0; i < group->held_count; i++)
 		lsm_entry_release(&group->held[i]);
-	group->held_count = group->entry_count = group->write_count = group->dead_count = 0;
+	group->held_count = group->entry_count = group->write_count = 0;
 	group->wants_sync = false;
-	group->dead_inline_bytes = 0;
+	dead_values_clear(&group->dead);
 	buf_clear(&group->payload);
 	memset(group->buckets, 0, sizeof(group->buckets));
 	if (base)
@@ -68,7 +68,7 @@ void group_deinit(struct group *group)
 	free(group->entry_next);
 	free(group->entry_owner);
 	free(group->held);
-	free(group->dead);
+	dead_values_deinit(&group->dead);
 	buf_deinit(&group->payload);
 	*group = (struct group){ 0 };
 }
@@ -176,20 +176,8 @@ static int push_over(struct group *group, const struct current *old, struct entr
 {
 	int r = push_entries(group, entries, count);
 
-	if (r < 0 || !old->exists)
-		return r;
-	if (old->entry.kind != ENTRY_FILE) {
-		group->dead_inline_bytes += entry_encoded_size(&old->entry);
-		return r;
-	}
-	/* Without memory its space comes back later. */
-	if (group->dead_count == group->dead_cap &&
-	    grow((void **)&group->dead, &group->dead_cap, sizeof(*group->dead)) < 0)
-		return r;
-	group->dead[group->dead_count++] = (struct group_dead){
-		.file_id = old->entry.file_id,
-		.bytes = old->entry.size_bytes,
-	};
+	if (r == 0 && old->exists)
+		dead_values_add(&group->dead, &old->entry);
 	return r;
 }
 
@@ -543,17 +531,8 @@ void group_answer_repeats(struct group *group)
 
 void group_remember_ids(const struct group *group)
 {
-	for (size_t i = 0; i < group->entry_count;) {
-		const struct entry *entry = &group->entries[i];
-		size_t count = request_entries(entry, group->entry_count - i);
-		struct request_answer answer = request_answer_of(entry, count);
-
-		if (request_id_is_set(&entry->request_id) &&
-		    request_ids_add(group->base.ids, &entry->request_id, &answer,
-				    group->base.now_ns) < 0)
-			log_warn("request id not remembered", "memory is out");
-		i += count;
-	}
+	request_ids_add_entries(group->base.ids, group->entries, group->entry_count,
+				group->base.now_ns);
 }
 
 void group_fail(struct group *group, enum outcome failure, bool maybe)
@@ -571,30 +550,4 @@ void group_fail(struct group *group, enum outcome failure, bool maybe)
 		slot->write->outcome = failure;
 		slot->write->maybe_applied = slot->entry_count > 0 && maybe;
 	}
-}
-
-int group_add_refs(const struct group *group, struct value_files *values, struct value_refs *refs,
-		   size_t *ret_count, uint64_t *ret_bytes)
-{
-	*ret_count = 0;
-	*ret_bytes = 0;
-	for (size_t i = 0; i < group->entry_count; i++) {
-		const struct entry *entry = &group->entries[i];
-		struct value_file *file;
-		int r;
-
-		if (entry->kind != ENTRY_FILE)
-			continue;
-		r = value_file_get(values, entry->file_id, &file);
-		if (r < 0)
-			return r;
-		r = value_refs_add(refs, entry->position, file);
-		if (r < 0) {
-			value_file_unref(file);
-			return r;
-		}
-		++*ret_count;
-		*ret_bytes += entry->size_bytes;
-	}
-	return 0;
 }

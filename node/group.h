@@ -9,9 +9,9 @@
  */
 #pragma once
 
+#include "node/dead_values.h"
 #include "node/request_ids.h"
 #include "node/store.h"
-#include "node/value_refs.h"
 
 #define GROUP_PAYLOAD_BYTES (1024 * 1024)
 #define GROUP_ENTRIES_MAX   4096
@@ -34,12 +34,6 @@ struct group_write {
 	uint32_t repeats; /* index of the write of this group whose answer it gets + 1 */
 };
 
-/* A value file that the group leaves without a record. */
-struct group_dead {
-	uint64_t file_id;
-	uint64_t bytes;
-};
-
 struct group {
 	struct group_base base;
 	struct group_write *writes;
@@ -52,9 +46,7 @@ struct group {
 	size_t held_count, held_cap;
 	uint32_t buckets[GROUP_BUCKETS]; /* newest entry by key + 1 */
 	struct buf payload; /* the entries, encoded */
-	struct group_dead *dead;
-	size_t dead_count, dead_cap;
-	uint64_t dead_inline_bytes; /* of other values that it replaces or deletes */
+	struct dead_values dead; /* what it replaces or deletes */
 	bool wants_sync;
 };
 
@@ -71,7 +63,3 @@ void group_answer_repeats(struct group *group);
 void group_remember_ids(const struct group *group);
 /* It was not committed: no answer that rests on it may be given. @maybe: it may be in the log. */
 void group_fail(struct group *group, enum outcome failure, bool maybe);
-/* Each entry that names a value file lets the log refer to it, from before the record can reach the
- * disk until the log is trimmed. *ret_count: how many were added, on failure too. */
-int group_add_refs(const struct group *group, struct value_files *values, struct value_refs *refs,
-		   size_t *ret_count, uint64_t *ret_bytes);

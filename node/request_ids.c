@@ -3,6 +3,7 @@
 #include "node/request_ids.h"
 
 #include "lib/bytes.h"
+#include "lib/log.h"
 #include "lib/mutex.h"
 
 #include <errno.h>
@@ -175,6 +176,41 @@ int request_ids_add(struct request_ids *ids, const struct request_id *id,
 	r = add(ids, &slot);
 	mutex_unlock(&ids->lock);
 	return r;
+}
+
+void request_ids_add_entries(struct request_ids *ids, const struct entry *entries, size_t count,
+			     int64_t now_ns)
+{
+	for (size_t i = 0; i < count;) {
+		const struct entry *entry = &entries[i];
+		size_t of_write = request_entries(entry, count - i);
+		struct request_answer answer = request_answer_of(entry, of_write);
+
+		if (request_id_is_set(&entry->request_id) &&
+		    request_ids_add(ids, &entry->request_id, &answer, now_ns) < 0)
+			log_warn("request id not remembered", "memory is out");
+		i += of_write;
+	}
+}
+
+/* In place: what is kept moves to the front of the ring. */
+void request_ids_sweep(struct request_ids *ids, bool (*keep)(void *state, struct version version),
+		       void *state)
+{
+	uint32_t count;
+
+	mutex_lock(&ids->lock);
+	count = ids->count;
+	ids->count = 0;
+	if (ids->cap > 0)
+		memset(ids->buckets, 0xff, 2 * sizeof(*ids->buckets) * ids->cap);
+	for (uint32_t i = 0; i < count; i++) {
+		struct slot slot = ids->slots[(ids->first + i) & (ids->cap - 1)];
+
+		if (keep(state, slot.answer.version))
+			insert(ids, &slot);
+	}
+	mutex_unlock(&ids->lock);
 }
 
 size_t request_ids_count(const struct request_ids *ids)

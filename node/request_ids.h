@@ -36,6 +36,12 @@ const struct request_answer *request_ids_find(struct request_ids *ids, const str
 /* 0 or -ENOMEM. An id that is there is replaced. */
 int request_ids_add(struct request_ids *ids, const struct request_id *id,
 		    const struct request_answer *answer, int64_t now_ns);
+/* The ids of the writes that entries stand for. Without memory one is forgotten. */
+void request_ids_add_entries(struct request_ids *ids, const struct entry *entries, size_t count,
+			     int64_t now_ns);
+/* Forgets those whose version @keep does not want. */
+void request_ids_sweep(struct request_ids *ids, bool (*keep)(void *state, struct version version),
+		       void *state);
 /* Whether request_ids_find() would find it. From any thread. */
 bool request_ids_contains(struct request_ids *ids, const struct request_id *id, uint64_t key_hash);
 size_t request_ids_count(const struct request_ids *ids);

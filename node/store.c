@@ -180,6 +180,18 @@ static void add_weight(struct store *store, const struct weight *weight)
 	store->log_value_bytes += weight->bytes;
 }
 
+/* A reset that a crash has left half done. */
+static int finish_reset(struct store *store, const struct store_replay *replay)
+{
+	struct wal_mark mark = wal_last(store->wal);
+	struct version end = { mark.epoch, mark.sequence };
+
+	if (replay->ends_reset)
+		return store_finish_reset(store, end);
+	store_forget_ids(store, end);
+	return 0;
+}
+
 static int replay_log(struct store *store, struct open_replay *open, char **ret_why)
 {
 	struct wal_options options = {
@@ -197,6 +209,9 @@ static int replay_log(struct store *store, struct open_replay *open, char **ret_
 		return r;
 	for (size_t i = 0; i < open->count; i++)
 		add_weight(store, &open->weights[i]);
+	r = finish_reset(store, &open->replay);
+	if (r < 0)
+		return r;
 	return store_files_check_end(&store->files, store->dir, wal_last(store->wal),
 				     options.flushed_position, ret_why);
 }
@@ -254,6 +269,10 @@ static int start_commit(struct store *store)
 		.dead_bytes = store->log_value_bytes,
 		.log_retain_s = store->options.log_retain_s,
 		.trim = trim,
+		.synced = store_synced,
+		.in_history = store_in_history,
+		.finish_reset = store_finish_reset,
+		.set_resetting = store_set_resetting,
 		.state = store,
 		.ballast_bytes = 4 * store->options.memtable_bytes,
 		.threads = store->options.threads,
@@ -281,6 +300,8 @@ static int store_new(const struct store_options *options, struct store **ret_sto
 	if (!store)
 		return -ENOMEM;
 	mutex_init(&store->lock);
+	mutex_init(&store->synced_lock);
+	log_cursors_init(&store->log_cursors);
 	store->options = *options;
 	if (!store->options.realtime_ns)
 		store->options.realtime_ns = clock_realtime_ns;
@@ -415,6 +436,8 @@ struct store *store_close(struct store *store)
 	value_refs_free(store->refs);
 	value_files_free(store->values);
 	store_files_close(&store->files);
+	log_cursors_deinit(&store->log_cursors);
+	mutex_deinit(&store->synced_lock);
 	mutex_deinit(&store->lock);
 	free(store->dir);
 	free(store);

@@ -143,6 +143,13 @@ static int check_live(struct check *check)
 	return r;
 }
 
+/* As history_cut(), in memory. */
+static void forget_behind(struct history *history, uint64_t epoch)
+{
+	while (history->count > 0 && history->epochs[history->count - 1].epoch > epoch)
+		history->count--;
+}
+
 static int check_log(struct check *check, uint64_t flushed)
 {
 	struct wal_options options = {
@@ -159,6 +166,9 @@ static int check_log(struct check *check, uint64_t flushed)
 	check->replay.flushed_position = flushed;
 	check->replay.values = check->values;
 	r = wal_verify(&options, see_record, check, &end, &why);
+	/* What the next opening will do on disk. */
+	if (r == 0 && check->replay.ends_reset)
+		forget_behind(&check->files.history, end.epoch);
 	if (r == 0)
 		r = store_files_check_end(&check->files, check->dir, end, flushed, &why);
 	if (r < 0 && r != -ENOMEM) {

@@ -201,23 +201,6 @@ static int replay_ref(struct store_replay *replay, const struct entry *entry)
 	return r;
 }
 
-static int replay_ids(struct store_replay *replay, const struct wal_record *record)
-{
-	int r = 0;
-
-	for (uint32_t i = 0; i < record->count && r == 0;) {
-		const struct entry *entry = &replay->entries[i];
-		size_t count = request_entries(entry, record->count - i);
-		struct request_answer answer = request_answer_of(entry, count);
-
-		if (request_id_is_set(&entry->request_id))
-			r = request_ids_add(replay->ids, &entry->request_id, &answer,
-					    record->time_ns);
-		i += (uint32_t)count;
-	}
-	return r;
-}
-
 int store_replay_record(const struct wal_record *record, void *state)
 {
 	struct store_replay *replay = state;
@@ -227,13 +210,16 @@ int store_replay_record(const struct wal_record *record, void *state)
 	r = decode_record(record, replay);
 	if (r < 0)
 		return r;
+	if (!(record->flags & WAL_REPAIR))
+		replay->ends_reset = record->flags & WAL_RESET;
 	for (uint32_t i = 0; i < record->count && r == 0; i++) {
 		skip += replay->entries[i].position <= replay->flushed_position;
 		r = replay_ref(replay, &replay->entries[i]);
 	}
 	/* What a repair installs was answered under a version that is in the history elsewhere. */
 	if (r == 0 && replay->ids && !(record->flags & WAL_REPAIR))
-		r = replay_ids(replay, record);
+		request_ids_add_entries(replay->ids, replay->entries, record->count,
+					record->time_ns);
 	if (r == 0 && replay->lsm && skip < record->count)
 		r = lsm_apply(replay->lsm, replay->entries + skip, record->count - skip);
 	return r;

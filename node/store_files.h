@@ -37,6 +37,7 @@ struct store_replay {
 	struct value_files *values;
 	struct value_refs *refs;
 	struct request_ids *ids;
+	bool ends_reset; /* no ordinary record follows the last reset */
 	struct entry *entries; /* of one record */
 	size_t entry_cap;
 };

@@ -4,6 +4,7 @@
 
 #include "lib/mutex.h"
 #include "node/commit.h"
+#include "node/log_cursors.h"
 #include "node/store.h"
 #include "node/store_files.h"
 
@@ -13,7 +14,8 @@ struct store {
 	/* immutable after open */
 	struct store_options options; /* its strings are not kept */
 	char *dir;
-	struct store_files files;
+	struct store_files files; /* but for the history: changed in the commit thread only, under
+				     lock */
 	struct value_files *values;
 	struct lsm *lsm;
 	struct wal *wal;
@@ -24,9 +26,24 @@ struct store {
 	struct request_ids *ids; /* changed by the commit thread only */
 	struct commit *_Atomic commit; /* set last: until then the flush thread has no log */
 	_Atomic uint64_t flushed_position;
+	struct log_cursors log_cursors; /* locks itself */
 
 	struct mutex lock;
 	/* protected by lock */
 	uint64_t space_at_ms; /* when it was asked for */
 	uint64_t space_free, space_total;
+	bool resetting; /* the log was reset, or will be, and files.history does not know */
+
+	struct mutex synced_lock;
+	/* protected by synced_lock */
+	void (*synced)(void *state);
+	void *synced_state;
 };
+
+/* node/store_replica.c: what the commit thread is given; @state is the store. */
+void store_synced(void *state);
+bool store_in_history(void *state, struct version version);
+int store_finish_reset(void *state, struct version point);
+void store_set_resetting(void *state, bool resetting);
+/* Forgets the request ids of versions that are not in the history up to @end. */
+void store_forget_ids(struct store *store, struct version end);

@@ -73,6 +73,33 @@ int value_refs_add(struct value_refs *refs, uint64_t position, struct value_file
 	return r;
 }
 
+int value_refs_add_entries(struct value_refs *refs, struct value_files *values,
+			   const struct entry *entries, size_t count, size_t *ret_count,
+			   uint64_t *ret_bytes)
+{
+	*ret_count = 0;
+	*ret_bytes = 0;
+	for (size_t i = 0; i < count; i++) {
+		const struct entry *entry = &entries[i];
+		struct value_file *file;
+		int r;
+
+		if (entry->kind != ENTRY_FILE)
+			continue;
+		r = value_file_get(values, entry->file_id, &file);
+		if (r < 0)
+			return r;
+		r = value_refs_add(refs, entry->position, file);
+		if (r < 0) {
+			value_file_unref(file);
+			return r;
+		}
+		++*ret_count;
+		*ret_bytes += entry->size_bytes;
+	}
+	return 0;
+}
+
 void value_refs_cancel(struct value_refs *refs, size_t count)
 {
 	for (; count > 0; count--) {

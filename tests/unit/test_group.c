@@ -269,7 +269,7 @@ static void a_patch_changes_what_it_names_and_keeps_the_rest(void **state)
 	assert_int_equal(patch.meta.mtime_ns, 5);
 	assert_int_equal(patch.meta.size_bytes, 5);
 	assert_int_equal(f->group.entries[0].file_id, value_file_id(there_file));
-	assert_int_equal(f->group.dead_count, 0);
+	assert_int_equal(f->group.dead.count, 0);
 }
 
 static void a_second_write_sees_the_first(void **state)
@@ -398,13 +398,13 @@ static void what_loses_its_record_is_counted_as_dead(void **state)
 	struct store_write delete = write_of(WRITE_DELETE, "moved");
 
 	add(f, &move);
-	assert_int_equal(f->group.dead_count, 0);
+	assert_int_equal(f->group.dead.count, 0);
 	add(f, &put);
-	assert_true(f->group.dead_inline_bytes > 3);
+	assert_true(f->group.dead.inline_bytes > 3);
 	add(f, &delete);
-	assert_int_equal(f->group.dead_count, 1);
-	assert_int_equal(f->group.dead[0].file_id, value_file_id(there_file));
-	assert_int_equal(f->group.dead[0].bytes, 5);
+	assert_int_equal(f->group.dead.count, 1);
+	assert_int_equal(f->group.dead.files[0].file_id, value_file_id(there_file));
+	assert_int_equal(f->group.dead.files[0].bytes, 5);
 }
 
 static void a_sync_is_wanted_by_what_promises_the_disk(void **state)
@@ -496,33 +496,6 @@ static void after_a_failure_no_answer_rests_on_the_group(void **state)
 	assert_int_equal(self.outcome, OUTCOME_FORBIDDEN);
 }
 
-static void each_entry_that_names_a_file_gets_a_reference_of_the_log(void **state)
-{
-	struct fixture *f = *state;
-	struct store_write put = write_of(WRITE_PUT, "new"), patch = write_of(WRITE_PATCH, "new");
-	struct store_write small = write_of(WRITE_PUT, "inline");
-	struct value_refs *refs = value_refs_new();
-	uint64_t bytes, before = value_files_bytes(f->options.values);
-	size_t count;
-
-	assert_non_null(refs);
-	put.file = write_value(f);
-	put.file_size = 5;
-	add(f, &put);
-	add(f, &patch);
-	add(f, &small);
-	assert_int_equal(group_add_refs(&f->group, f->options.values, refs, &count, &bytes), 0);
-	assert_int_equal(count, 2);
-	assert_int_equal(bytes, 10);
-	value_file_unref(put.file);
-	assert_true(value_files_bytes(f->options.values) > before);
-	value_refs_release(refs, 10);
-	assert_true(value_files_bytes(f->options.values) > before);
-	value_refs_release(refs, 11);
-	assert_int_equal(value_files_bytes(f->options.values), before);
-	value_refs_free(refs);
-}
-
 static int damage(const char *name, void *state)
 {
 	struct fixture *f = state;
@@ -576,7 +549,6 @@ int main(void)
 		TEST(what_other_nodes_are_to_have_is_on_the_disk_first),
 		TEST(each_answer_names_the_point_of_the_log_behind_it),
 		TEST(after_a_failure_no_answer_rests_on_the_group),
-		TEST(each_entry_that_names_a_file_gets_a_reference_of_the_log),
 		TEST(a_damaged_record_can_be_replaced_and_deleted_but_not_judged),
 	};
 

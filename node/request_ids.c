@@ -213,6 +213,23 @@ void request_ids_sweep(struct request_ids *ids, bool (*keep)(void *state, struct
 	mutex_unlock(&ids->lock);
 }
 
+int request_ids_each(struct request_ids *ids,
+		     int (*found)(const struct request_id *id, int64_t time_ns,
+				  const struct request_answer *answer, void *state),
+		     void *state)
+{
+	int r = 0;
+
+	mutex_lock(&ids->lock);
+	for (uint32_t i = 0; i < ids->count && r == 0; i++) {
+		const struct slot *slot = &ids->slots[(ids->first + i) & (ids->cap - 1)];
+
+		r = found(&slot->id, slot->time_ns, &slot->answer, state);
+	}
+	mutex_unlock(&ids->lock);
+	return r;
+}
+
 size_t request_ids_count(const struct request_ids *ids)
 {
 	return ids->count;

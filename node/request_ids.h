@@ -42,6 +42,12 @@ void request_ids_add_entries(struct request_ids *ids, const struct entry *entrie
 /* Forgets those whose version @keep does not want. */
 void request_ids_sweep(struct request_ids *ids, bool (*keep)(void *state, struct version version),
 		       void *state);
+/* Calls @found for each, the oldest first, under a lock; stops at its first return other than 0 and
+ * returns that. From any thread. */
+int request_ids_each(struct request_ids *ids,
+		     int (*found)(const struct request_id *id, int64_t time_ns,
+				  const struct request_answer *answer, void *state),
+		     void *state);
 /* Whether request_ids_find() would find it. From any thread. */
 bool request_ids_contains(struct request_ids *ids, const struct request_id *id, uint64_t key_hash);
 size_t request_ids_count(const struct request_ids *ids);

@@ -16,6 +16,7 @@
 #include "node/epoch.h"
 #include "node/pin.h"
 #include "node/pin_token.h"
+#include "node/request_ids_file.h"
 #include "node/store_private.h"
 #include "node/wal_recovery.h"
 
@@ -234,6 +235,20 @@ static int begin_epoch(struct store *store)
 			     mark.sequence + 1);
 }
 
+static int load_ids(struct store *store, char **ret_why)
+{
+	int r = request_ids_load(store->ids, store->options.vfs, store->dir,
+				 store->options.realtime_ns());
+
+	if (r == -EBADMSG)
+		wal_say(ret_why, "%s/%s is damaged; restore it from a copy", store->dir,
+			REQUEST_IDS_NAME);
+	else if (r == -EPROTONOSUPPORT)
+		wal_say(ret_why, "%s/%s has a later format; use a later hexkv", store->dir,
+			REQUEST_IDS_NAME);
+	return r;
+}
+
 static int open_log(struct store *store, char **ret_why)
 {
 	struct open_replay open = {
@@ -245,8 +260,10 @@ static int open_log(struct store *store, char **ret_why)
 			.ids = store->ids,
 		},
 	};
-	int r = replay_log(store, &open, ret_why);
+	int r = load_ids(store, ret_why);
 
+	if (r == 0)
+		r = replay_log(store, &open, ret_why);
 	if (r == 0)
 		r = begin_epoch(store);
 	free(open.weights);

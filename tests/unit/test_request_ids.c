@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-#include "node/request_ids.h"
+#include "node/request_ids_file.h"
 
 #include "lib/bytes.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -92,6 +96,120 @@ static void put_and_tombstone_of_one_request_are_a_move(void **state)
 	assert_true(request_answer_of(entries + 1, 1).tombstone);
 }
 
+static bool is_even(void *state, struct version version)
+{
+	++*(unsigned *)state;
+	return version.sequence % 2 == 0;
+}
+
+static void add_version(struct request_ids *ids, uint64_t number)
+{
+	struct request_id id = id_of(number);
+	struct request_answer answer = {
+		.key_hash = 5,
+		.replaced = number % 3 == 0,
+		.tombstone = number % 5 == 0,
+		.utf8 = number % 7 == 0,
+		.version = { 0x70001, number },
+		.mtime_ns = -(int64_t)number,
+		.size_bytes = number,
+		.hash = { .low = number + 1, .high = number + 2 },
+	};
+
+	assert_int_equal(request_ids_add(ids, &id, &answer, (int64_t)(number + 1) * 1000), 0);
+}
+
+static void ids_of_unwanted_versions_are_swept(void **state)
+{
+	struct request_ids *ids = request_ids_new();
+	unsigned asked = 0;
+
+	(void)state;
+	request_ids_sweep(ids, is_even, &asked);
+	/* The ring has gone around once. */
+	for (uint64_t i = 0; i < REQUEST_IDS_MAX + 500; i++)
+		add_version(ids, i);
+	request_ids_sweep(ids, is_even, &asked);
+	assert_int_equal(asked, REQUEST_IDS_MAX);
+	assert_int_equal(request_ids_count(ids), REQUEST_IDS_MAX / 2);
+	for (uint64_t i = 500; i < REQUEST_IDS_MAX + 500; i++)
+		assert_true((find(ids, i, 0) != NULL) == (i % 2 == 0));
+	/* It goes on as a ring: the oldest goes first. */
+	for (uint64_t i = 0; i < REQUEST_IDS_MAX / 2 + 1; i++)
+		add_version(ids, 1000000 + i);
+	assert_int_equal(request_ids_count(ids), REQUEST_IDS_MAX);
+	assert_null(find(ids, 500, 0));
+	assert_non_null(find(ids, 502, 0));
+	request_ids_free(ids);
+}
+
+static int same_answer(const struct request_id *id, int64_t time_ns,
+		       const struct request_answer *answer, void *state)
+{
+	struct request_ids *other = state;
+	const struct request_answer *found = request_ids_find(other, id, 5, 0);
+
+	assert_non_null(found);
+	assert_int_equal(time_ns, (int64_t)(answer->version.sequence + 1) * 1000);
+	assert_int_equal(found->replaced, answer->replaced);
+	assert_int_equal(found->tombstone, answer->tombstone);
+	assert_int_equal(found->utf8, answer->utf8);
+	assert_int_equal(version_compare(found->version, answer->version), 0);
+	assert_int_equal(found->mtime_ns, answer->mtime_ns);
+	assert_int_equal(found->size_bytes, answer->size_bytes);
+	assert_int_equal(found->hash.low, answer->hash.low);
+	assert_int_equal(found->hash.high, answer->hash.high);
+	return 0;
+}
+
+static void a_copy_takes_along_the_ids_of_what_it_holds(void **state)
+{
+	struct request_ids *ids = request_ids_new(), *copy = request_ids_new();
+	struct buf bytes = { 0 };
+	int64_t newest = 0;
+
+	(void)state;
+	for (uint64_t i = 1; i <= 100; i++)
+		add_version(ids, i);
+	assert_int_equal(request_ids_encode(ids, 90, &bytes), 0);
+	assert_int_equal(request_ids_decode(copy, bytes.data, bytes.len, &newest), 0);
+	assert_int_equal(newest, 91000);
+	assert_int_equal(request_ids_count(copy), 90);
+	assert_int_equal(request_ids_each(copy, same_answer, ids), 0);
+	for (size_t bit = 0; bit < bytes.len * 8; bit += 5) {
+		bytes.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
+		assert_int_equal(request_ids_decode(copy, bytes.data, bytes.len, &newest),
+				 -EBADMSG);
+		bytes.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
+	}
+	for (size_t len = 0; len < bytes.len; len++)
+		assert_int_equal(request_ids_decode(copy, bytes.data, len, &newest), -EBADMSG);
+	buf_deinit(&bytes);
+	request_ids_free(ids);
+	request_ids_free(copy);
+}
+
+static void a_file_of_ids_is_removed_once_it_is_old(void **state)
+{
+	char dir[] = "/tmp/hexkv-ids-XXXXXX", path[64];
+	struct request_ids *ids = request_ids_new(), *copy = request_ids_new();
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/" REQUEST_IDS_NAME, dir);
+	assert_int_equal(request_ids_load(copy, vfs_posix(), dir, 0), 0);
+	add_version(ids, 999);
+	assert_int_equal(request_ids_save(ids, vfs_posix(), dir, UINT64_MAX), 0);
+	assert_int_equal(request_ids_load(copy, vfs_posix(), dir, 1000000 + REQUEST_IDS_AGE_NS), 0);
+	assert_int_equal(request_ids_count(copy), 1);
+	assert_int_equal(access(path, F_OK), 0);
+	assert_int_equal(request_ids_load(copy, vfs_posix(), dir, 1000001 + REQUEST_IDS_AGE_NS), 0);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(rmdir(dir), 0);
+	request_ids_free(ids);
+	request_ids_free(copy);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -99,6 +217,9 @@ int main(void)
 		cmocka_unit_test(only_the_last_are_kept),
 		cmocka_unit_test(old_answers_are_forgotten),
 		cmocka_unit_test(put_and_tombstone_of_one_request_are_a_move),
+		cmocka_unit_test(ids_of_unwanted_versions_are_swept),
+		cmocka_unit_test(a_copy_takes_along_the_ids_of_what_it_holds),
+		cmocka_unit_test(a_file_of_ids_is_removed_once_it_is_old),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

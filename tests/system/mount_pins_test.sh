@@ -210,9 +210,11 @@ value_bytes()
 	echo "$sum"
 }
 
-nothing_is_left()
+# Of values of several megabytes each. One of a hundred kilobytes may stay for long where a merge that
+# writes a hundred times as much is what lets go of it: the node puts that off (node/reclaim.c).
+the_space_is_back()
 {
-	(($(value_bytes) == 0))
+	(($(value_bytes) < 1000000))
 }
 
 # By the nodes, renewals included.
@@ -249,7 +251,7 @@ the_space_comes_back_when_the_last_handle_is_closed()
 		remove "${file##*/}"
 	done
 	exec 5<&-
-	expect_within 180 nothing_is_left
+	expect_within 180 the_space_is_back
 }
 
 NODE_ARGS=(--log-retain-bytes 1M --log-retain-seconds 1)

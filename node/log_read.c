@@ -162,14 +162,14 @@ static int scan_file(struct log_scan *scan, const struct wal_extent *extent,
 		reader.file_bytes = extent->bytes;
 	reader.offset = cursor->offset;
 	while (r == 0 && reader.offset < extent->bytes) {
+		struct wal_mark mark = cursor->mark;
 		struct wal_reader_record from;
 		struct wal_record record;
 
 		r = wal_reader_next(&reader, &from);
 		if (r > 0) {
 			record = wal_reader_to_record(&reader, &from);
-			r = record.flags & WAL_CLEAN_CLOSE ||
-			    wal_mark_advance(&cursor->mark, &record);
+			r = record.flags & WAL_CLEAN_CLOSE || wal_mark_advance(&mark, &record);
 		}
 		if (r == 0) {
 			log_error("log is damaged", "file=%08" PRIx64 " offset=%" PRIu64,
@@ -177,8 +177,10 @@ static int scan_file(struct log_scan *scan, const struct wal_extent *extent,
 			r = -EBADMSG;
 		}
 		r = r < 0 ? r : give(scan, &record);
-		if (r == 0)
+		if (r == 0) {
 			cursor->offset = reader.offset;
+			cursor->mark = mark;
+		}
 	}
 	wal_reader_close(&reader);
 	return r;

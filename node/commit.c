@@ -336,7 +336,7 @@ static void note_doubtful(struct commit *commit)
 	mutex_unlock(&commit->lock);
 }
 
-static void refuse(struct commit *commit, struct store_write *writes, enum outcome outcome)
+void commit_refuse(struct commit *commit, struct store_write *writes, enum outcome outcome)
 {
 	while (writes) {
 		struct store_write *next = writes->next;
@@ -413,7 +413,7 @@ void commit_after_group(struct commit *commit, bool died)
 
 static void commit_list(struct commit *commit, struct store_write *list)
 {
-	while (list) {
+	while (list && commit_may_write(commit, &list)) {
 		int r = commit_make_ready(commit);
 
 		if (r == 0) {
@@ -427,14 +427,15 @@ static void commit_list(struct commit *commit, struct store_write *list)
 			r = -ENOMEM; /* not even one write could be taken in */
 		}
 		commit_note_stats(commit, 0);
-		refuse(commit, list, failure_of(r));
+		commit_refuse(commit, list, failure_of(r));
 		return;
 	}
 }
 
 static void wait_for_work(struct commit *commit) REQUIRES(&commit->lock)
 {
-	while (!commit->head && !commit->batches && !commit->closing) {
+	while (!commit->closing && !commit->batches && !commit_role_has_work(commit) &&
+	       (!commit->head || commit->role == STORE_PAUSED)) {
 		uint64_t at = next_tick(commit);
 
 		if (at == 0)
@@ -448,6 +449,8 @@ static struct store_write *take_list(struct commit *commit) REQUIRES(&commit->lo
 {
 	struct store_write *list = commit->head;
 
+	if (commit->role == STORE_PAUSED && !commit->closing)
+		return NULL;
 	commit->head = NULL;
 	commit->tail = &commit->head;
 	return list;
@@ -475,11 +478,12 @@ static void *run(void *state)
 		wait_for_work(commit);
 		list = take_list(commit);
 		batches = take_batches(commit);
-		more = list || batches || !commit->closing;
+		more = list || batches || commit_role_has_work(commit) || !commit->closing;
 		mutex_unlock(&commit->lock);
 		tick(commit);
 		commit_list(commit, list);
 		commit_run_batches(commit, batches);
+		commit_role_work(commit);
 	}
 	return NULL;
 }
@@ -492,14 +496,17 @@ void commit_run_inline(struct commit *commit)
 	mutex_lock(&commit->lock);
 	if (!commit->busy) {
 		commit->busy = true;
-		while (commit->head || commit->batches) {
+		for (;;) {
 			struct store_write *list = take_list(commit);
 			struct store_batch *batches = take_batches(commit);
 
+			if (!list && !batches && !commit_role_has_work(commit))
+				break;
 			mutex_unlock(&commit->lock);
 			tick(commit);
 			commit_list(commit, list);
 			commit_run_batches(commit, batches);
+			commit_role_work(commit);
 			mutex_lock(&commit->lock);
 		}
 		commit->busy = false;
@@ -543,18 +550,21 @@ static struct store_write *prepare(struct store_write *writes)
 void commit_submit(struct commit *commit, struct store_write *writes)
 {
 	struct store_write *last = prepare(writes);
-	bool closing;
+	bool closing, leads;
 
 	mutex_lock(&commit->lock);
 	closing = commit->closing;
-	if (!closing) {
+	leads = commit->role == STORE_LEADING || commit->role == STORE_PAUSED;
+	if (!closing && leads) {
 		*commit->tail = writes;
 		commit->tail = &last->next;
 		condition_signal(&commit->work);
 	}
 	mutex_unlock(&commit->lock);
 	if (closing)
-		refuse(commit, writes, OUTCOME_UNAVAILABLE);
+		commit_refuse(commit, writes, OUTCOME_UNAVAILABLE);
+	else if (!leads)
+		commit_refuse(commit, writes, OUTCOME_MISDIRECTED);
 	else
 		commit_run_inline(commit);
 }
@@ -606,7 +616,7 @@ int commit_new(const struct commit_options *options, struct commit **ret_commit)
 	if (!commit)
 		return -ENOMEM;
 	commit->options = *options;
-	commit->next = (struct version){ .epoch = options->epoch, .sequence = last.sequence + 1 };
+	commit->next.sequence = last.sequence + 1;
 	commit->next_position = last.position + 1;
 	commit->full = options->full;
 	commit->dead_bytes = options->dead_bytes;
@@ -618,6 +628,7 @@ int commit_new(const struct commit_options *options, struct commit **ret_commit)
 	mutex_init(&commit->wal_lock);
 	mutex_init(&commit->lock);
 	condition_init(&commit->work);
+	condition_init(&commit->called);
 	commit_note_stats(commit, 0);
 	if (options->threads && pthread_create(&commit->thread, NULL, run, commit) != 0) {
 		commit->stopped = true;
@@ -641,6 +652,8 @@ void commit_stop(struct commit *commit)
 	mutex_unlock(&commit->lock);
 	if (join)
 		pthread_join(commit->thread, NULL);
+	else
+		commit_run_inline(commit); /* what has waited while it was paused */
 }
 
 struct commit *commit_free(struct commit *commit)
@@ -651,6 +664,7 @@ struct commit *commit_free(struct commit *commit)
 	group_deinit(&commit->group);
 	buf_deinit(&commit->unapplied);
 	buf_deinit(&commit->doubtful);
+	condition_deinit(&commit->called);
 	condition_deinit(&commit->work);
 	mutex_deinit(&commit->lock);
 	mutex_deinit(&commit->wal_lock);

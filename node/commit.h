@@ -25,7 +25,6 @@ struct commit_options {
 	struct value_files *values;
 	struct value_refs *refs;
 	struct request_ids *ids;
-	uint64_t epoch; /* durable */
 	uint64_t ballast_bytes;
 	/* Once dead value files are so many bytes, tree and log are asked to let go of them. */
 	uint64_t dead_bytes_max;
@@ -59,9 +58,9 @@ int commit_new(const struct commit_options *options, struct commit **ret_commit)
 void commit_stop(struct commit *commit);
 struct commit *commit_free(struct commit *commit);
 
-/* A chain linked by next. */
 /* A value had no room on the disk: whatever need not be kept goes soon. */
 void commit_want_room(struct commit *commit);
+/* A chain linked by next. */
 void commit_submit(struct commit *commit, struct store_write *writes);
 void commit_apply_batch(struct commit *commit, struct store_batch *batch);
 /* Somebody waits for what is synced: `memory` writes are synced sooner. */
@@ -70,4 +69,22 @@ void commit_set_eager(struct commit *commit, bool eager);
 void commit_tick(struct commit *commit);
 /* For the flush: 0 once the log is on stable storage up to what has been applied. */
 int commit_sync_log(struct commit *commit);
+
+/* Runs @task in the commit thread while no group is under way, and waits for its result.
+ * -ESHUTDOWN: it is stopped. From inside done() it is run at once. */
+typedef int (*commit_task_fn)(struct commit *commit, void *state);
+int commit_call(struct commit *commit, commit_task_fn task, void *state);
+/* In a task. 0: the log is good and on stable storage, and all of it is applied. */
+int commit_settle(struct commit *commit);
+/* Gives back what was set aside for a full disk; puts are refused until it can be set aside again.
+ */
+int commit_make_room(struct commit *commit);
+/* In a task: where the log stands. */
+struct wal_mark commit_end(const struct commit *commit);
+/* In a task: takes writes from now on, in @epoch, which is durable. */
+void commit_lead(struct commit *commit, uint64_t epoch);
+void commit_follow(struct commit *commit);
+void commit_pause(struct commit *commit, struct store_pause *pause);
+void commit_resume(struct commit *commit);
+enum store_role commit_role(struct commit *commit);
 void commit_stats(struct commit *commit, struct commit_stats *ret_stats);

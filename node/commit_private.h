@@ -14,6 +14,14 @@
 #define COMMIT_RETRY_MS  1000
 #define COMMIT_LET_GO_MS 10000 /* between attempts to free a few dead bytes */
 
+struct commit_call {
+	commit_task_fn task;
+	void *state;
+	int result;
+	bool done;
+	struct commit_call *next;
+};
+
 struct commit {
 	/* immutable after commit_new() */
 	struct commit_options options;
@@ -43,12 +51,15 @@ struct commit {
 	_Atomic bool eager; /* somebody waits for what is synced */
 
 	struct mutex lock;
-	struct condition work;
+	struct condition work, called;
 	/* protected by lock */
 	struct store_write *head, **tail;
 	struct store_batch *batches, **batch_tail;
 	struct wal_mark told; /* what options.synced() was called for */
 	bool closing, stopped, busy;
+	enum store_role role;
+	struct store_pause *pause; /* to be told */
+	struct commit_call *calls;
 	struct buf doubtful; /* ids of a failed group that a crash brings back, perhaps, until the
 				log is reopened */
 	struct commit_stats stats;
@@ -70,6 +81,7 @@ static inline bool commit_is_no_room(int r)
 int commit_reopen(struct commit *commit);
 /* 0: the next record may be written. */
 int commit_make_ready(struct commit *commit);
+void commit_refuse(struct commit *commit, struct store_write *writes, enum outcome outcome);
 /* Who waits for what is on stable storage hears of it. From any thread, without locks. */
 void commit_tell_synced(struct commit *commit);
 /* @entries were logged since the last call. */
@@ -78,6 +90,12 @@ void commit_note_stats(struct commit *commit, size_t entries);
 void commit_after_group(struct commit *commit, bool died);
 /* Without threads: does what waits. */
 void commit_run_inline(struct commit *commit);
+
+/* node/commit_role.c: what waits for the commit thread besides writes and batches. */
+bool commit_role_has_work(const struct commit *commit) REQUIRES(&commit->lock);
+void commit_role_work(struct commit *commit);
+/* Whether the rest of a list may be committed. If not it has been refused, or waits again. */
+bool commit_may_write(struct commit *commit, struct store_write **list);
 
 /* node/commit_replica.c */
 void commit_run_batches(struct commit *commit, struct store_batch *list);

@@ -221,6 +221,8 @@ static int run_batch(struct commit *commit, struct store_batch *batch)
 	struct buf payload = { 0 };
 	int r;
 
+	if (commit_role(commit) == STORE_LEADING || commit_role(commit) == STORE_PAUSED)
+		return -EPERM;
 	r = commit_make_ready(commit);
 	if (r == 0)
 		r = check_batch(commit, batch);

@@ -32,6 +32,15 @@ static int find_place(struct service *service, const struct service_options *opt
 	return 0;
 }
 
+static int lead(struct service *service, char **ret_why)
+{
+	int r = store_lead_next(service->store, service->node->id);
+
+	if (r < 0 && asprintf(ret_why, "the store can't be led: %s", strerror(-r)) < 0)
+		*ret_why = NULL;
+	return r;
+}
+
 static int open_store(struct service *service, const struct service_options *options,
 		      char **ret_why)
 {
@@ -40,7 +49,6 @@ static int open_store(struct service *service, const struct service_options *opt
 		.dir = options->data,
 		.cluster = service->cluster->name,
 		.node = service->node->name,
-		.node_id = service->node->id,
 		.memtable_bytes = options->memtable_bytes,
 		.cache_bytes = options->cache_bytes,
 		.inline_bytes = options->inline_bytes,
@@ -52,6 +60,8 @@ static int open_store(struct service *service, const struct service_options *opt
 	int r;
 
 	r = store_open(&store_options, &service->store, ret_why);
+	if (r == 0 && service->is_leader)
+		r = lead(service, ret_why);
 	if (r == -EPERM || r == -EBUSY)
 		return 2;
 	return r < 0 ? 1 : 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Opening: lock and identity; segments and value files; the log, made whole and synced, then
- * replayed behind what the segments hold; a new epoch, durable before the first write; only then
- * are orphans swept, as the log may refer to any value file. Closing goes the other way.
+ * Opening: lock and identity; segments and value files; this opening is counted; the log, made
+ * whole and synced, then replayed behind what the segments hold; only then are orphans swept, as
+ * the log may refer to any value file. Closing goes the other way.
  */
 #include "node/store.h"
 
@@ -13,7 +13,6 @@
 #include "lib/mutex.h"
 #include "node/ballast.h"
 #include "node/commit.h"
-#include "node/epoch.h"
 #include "node/pin.h"
 #include "node/pin_token.h"
 #include "node/request_ids_file.h"
@@ -217,24 +216,6 @@ static int replay_log(struct store *store, struct open_replay *open, char **ret_
 				     options.flushed_position, ret_why);
 }
 
-static int begin_epoch(struct store *store)
-{
-	struct history *history = &store->files.history;
-	struct wal_mark mark = wal_last(store->wal);
-	struct lineage lineage = history->lineage;
-
-	if (lineage_is_set(&lineage)) {
-		store->epoch =
-			epoch_after_start(history_last_epoch(history), store->options.node_id);
-	} else {
-		lineage_begin(store->options.realtime_ns(), &lineage);
-		store->epoch = epoch_first(&lineage, store->options.node_id);
-	}
-	return history_begin(history, store->options.vfs, store->dir,
-			     store->files.identity.store_id, &lineage, store->epoch,
-			     mark.sequence + 1);
-}
-
 static int load_ids(struct store *store, char **ret_why)
 {
 	int r = request_ids_load(store->ids, store->options.vfs, store->dir,
@@ -264,8 +245,6 @@ static int open_log(struct store *store, char **ret_why)
 
 	if (r == 0)
 		r = replay_log(store, &open, ret_why);
-	if (r == 0)
-		r = begin_epoch(store);
 	free(open.weights);
 	store_replay_deinit(&open.replay);
 	return r;
@@ -281,7 +260,6 @@ static int start_commit(struct store *store)
 		.values = store->values,
 		.refs = store->refs,
 		.ids = store->ids,
-		.epoch = store->epoch,
 		.dead_bytes_max = store->options.log_retain_bytes,
 		.dead_bytes = store->log_value_bytes,
 		.log_retain_s = store->options.log_retain_s,
@@ -316,6 +294,7 @@ static int store_new(const struct store_options *options, struct store **ret_sto
 
 	if (!store)
 		return -ENOMEM;
+	mutex_init(&store->standing_lock);
 	mutex_init(&store->lock);
 	mutex_init(&store->synced_lock);
 	log_cursors_init(&store->log_cursors);
@@ -345,6 +324,10 @@ static int count_opening(struct store *store)
 	if (standing->opened == UINT32_MAX)
 		return -EOVERFLOW;
 	standing->opened++;
+	/* A copy of a directory may bring epochs that were promised elsewhere. */
+	if (lineage_is_set(&store->files.history.lineage) &&
+	    history_last_epoch(&store->files.history) > standing->promise)
+		standing->promise = history_last_epoch(&store->files.history);
 	return standing_write(store->options.vfs, store->dir, store->files.identity.store_id,
 			      standing);
 }
@@ -425,8 +408,9 @@ int store_open(const struct store_options *options, struct store **ret_store, ch
 	if (r < 0 && !*ret_why)
 		wal_say(ret_why, "%s can't be opened: %s", options->dir, strerror(-r));
 	if (r == 0)
-		log_info("store opened", "epoch=%" PRIx64 " position=%" PRIu64 " flushed=%" PRIu64,
-			 (*ret_store)->epoch, wal_last((*ret_store)->wal).position,
+		log_info("store opened",
+			 "promise=%" PRIx64 " position=%" PRIu64 " flushed=%" PRIu64,
+			 (*ret_store)->files.standing.promise, wal_last((*ret_store)->wal).position,
 			 (uint64_t)(*ret_store)->flushed_position);
 	return r;
 }
@@ -456,6 +440,7 @@ struct store *store_close(struct store *store)
 	log_cursors_deinit(&store->log_cursors);
 	mutex_deinit(&store->synced_lock);
 	mutex_deinit(&store->lock);
+	mutex_deinit(&store->standing_lock);
 	free(store->dir);
 	free(store);
 	return NULL;

@@ -5,12 +5,18 @@
  *
  * Writes go through one commit thread in the order they were submitted: check the request id,
  * evaluate, append the group to the log, sync if one of them wants it, apply, answer (group
- * commit). Threads: everything from any thread unless said otherwise.
+ * commit).
+ *
+ * A store is opened idle: it reads, but takes writes only while it leads. Who leads is decided
+ * elsewhere; the store sees to it that what was decided is durable before it is acted on.
+ *
+ * Threads: everything from any thread unless said otherwise.
  */
 #pragma once
 
 #include "lib/cluster.h"
 #include "lib/object.h"
+#include "node/history.h"
 #include "node/lsm.h"
 #include "node/value_pins.h"
 
@@ -21,7 +27,6 @@ struct store_options {
 	const char *dir;
 	const char *cluster; /* cluster and node name: a directory of others is refused */
 	const char *node;
-	uint16_t node_id;
 	uint64_t memtable_bytes;
 	uint64_t cache_bytes;
 	uint64_t inline_bytes; /* values up to this size are stored inline */
@@ -32,8 +37,8 @@ struct store_options {
 	int64_t (*realtime_ns)(void); /* NULL: clock_realtime_ns */
 };
 
-/* Opens or creates; replays the log; begins a new epoch and makes it durable. On failure @ret_why
- * (to be freed) is a sentence. -EBUSY: another process has it; -EPERM: it belongs to another
+/* Opens or creates; replays the log. It is STORE_IDLE then. On failure @ret_why (to be freed) is a
+ * sentence. -EBUSY: another process has it; -EPERM: it belongs to another
  * cluster or node; -EBADMSG: damaged. */
 int store_open(const struct store_options *options, struct store **ret_store, char **ret_why);
 /* All submitted writes are answered first; syncs the log and writes the clean-close mark. */
@@ -97,8 +102,8 @@ struct store_write {
 	bool file_utf8;
 
 	/* The answer. CREATED, NO_CONTENT (replaced, patched, deleted, moved over), NOT_FOUND,
-	 * PRECONDITION_FAILED, FORBIDDEN (MOVE onto itself), NO_SPACE, INTERNAL, UNAVAILABLE
-	 * (closing, or the log can't be written). */
+	 * PRECONDITION_FAILED, FORBIDDEN (MOVE onto itself), NO_SPACE, INTERNAL, MISDIRECTED (this
+	 * store does not lead), UNAVAILABLE (closing, or the log can't be written). */
 	enum outcome outcome;
 	bool maybe_applied; /* on a failure */
 	bool repeated; /* what is answered was applied before, perhaps by another write under its
@@ -110,7 +115,7 @@ struct store_write {
 				 sequence in this epoch's log has what the answer speaks of, also
 				 where it was applied by an earlier write */
 
-	/* In the commit thread: must not block. */
+	/* In the commit thread, or in the submitter's: must not block. */
 	void (*done)(struct store_write *);
 	void *state; /* the caller's */
 	struct store_write *next; /* the store's */
@@ -129,10 +134,70 @@ bool store_knows_request(struct store *store, const struct request_id *id, const
 
 struct value_files *store_values(struct store *store);
 
+enum store_role {
+	STORE_IDLE, /* as it was opened */
+	STORE_LEADING,
+	STORE_PAUSED, /* it leads, but writes wait */
+	STORE_FOLLOWING,
+};
+
+/* Raises the promise, durably: from now on @epoch is the highest accepted, and its node leads. 0
+ * also if it is the promise already; -ESTALE: the promise is higher. A store that leads follows
+ * from then on, one that is paused may not resume. */
+int store_promise(struct store *store, uint64_t epoch);
+/* Begins @epoch, which must be the promise, and takes writes. A store without a lineage gets
+ * @if_none. Everything in the log is on stable storage and applied then. -EINVAL: it leads already,
+ * or @epoch is not the promise or not later than all in the history; others: the disk. */
+int store_lead(struct store *store, uint64_t epoch, const struct lineage *if_none);
+/* Leads in the next epoch of node @node_id, as one may that knows of no other that does. */
+int store_lead_next(struct store *store, uint16_t node_id);
+/* Writes are refused from now on, those that wait too. When it returns none is under way. */
+int store_follow(struct store *store);
+
+struct store_pause {
+	int result; /* 0: no write is under way, and all is on stable storage. -EPERM: it does not
+		       lead; -ECANCELED: it does not pause any more; others: the log */
+	/* In the commit thread, or from inside store_pause(): must not block. Comes once, also
+	 * after a failure and after store_resume(). */
+	void (*done)(struct store_pause *);
+	void *state; /* the caller's */
+};
+
+/* Writes wait until store_resume() or store_follow(). @pause belongs to the store until done(). */
+void store_pause(struct store *store, struct store_pause *pause);
+void store_resume(struct store *store);
+/* It has held all that its leader had: durable. */
+int store_set_whole(struct store *store);
+
+/* Makes the history, as far as this store's log has come (to its end and one further), that of
+ * another node: durable. -EINVAL: the log's end is not in it, or it is of another lineage and this
+ * store is not empty; -EPERM: this store leads; -EBADMSG: no history looks like this. */
+int store_adopt_history(struct store *store, const struct lineage *lineage,
+			const struct history_epoch *epochs, size_t count);
+/* To be deinitialised. 0 or -ENOMEM. */
+int store_history(struct store *store, struct history *ret_copy);
+
+struct store_standing {
+	enum store_role role;
+	uint64_t epoch; /* in which it leads; otherwise the newest one in its history */
+	uint64_t promise;
+	struct lineage lineage;
+	struct version end; /* of the last entry in its history; {0, 0}: none yet */
+	struct version synced; /* of the last one on stable storage */
+	struct version log_begin; /* entries behind this one are in the log */
+	bool empty; /* it never held anything */
+	bool whole; /* it has held all that its leader had */
+	uint64_t opened; /* so often */
+	uint8_t store_id[16];
+};
+
+/* -ENOMEM. */
+int store_standing(struct store *store, struct store_standing *ret_standing);
+
 struct store_stats {
 	struct lsm_stats lsm;
 	char store_id[33];
-	struct version last; /* newest version assigned */
+	struct version last; /* of the last entry in its history */
 	uint64_t position; /* apply position */
 	uint64_t flushed_position;
 	uint64_t log_bytes, log_files, log_syncs, log_records, log_entries;

@@ -14,13 +14,11 @@ struct store {
 	/* immutable after open */
 	struct store_options options; /* its strings are not kept */
 	char *dir;
-	struct store_files files; /* but for the history: changed in the commit thread only, under
-				     lock */
+	struct store_files files; /* but for what is protected by lock */
 	struct value_files *values;
 	struct lsm *lsm;
 	struct wal *wal;
 	struct value_refs *refs;
-	uint64_t epoch;
 	uint64_t log_value_bytes; /* in value files that the log named when it was opened */
 
 	struct request_ids *ids; /* changed by the commit thread only */
@@ -28,8 +26,11 @@ struct store {
 	_Atomic uint64_t flushed_position;
 	struct log_cursors log_cursors; /* locks itself */
 
+	struct mutex standing_lock; /* held while STANDING is written; before lock */
+
 	struct mutex lock;
-	/* protected by lock */
+	/* protected by lock: files.history and files.standing, changed by the commit thread and
+	 * with standing_lock held, and */
 	uint64_t space_at_ms; /* when it was asked for */
 	uint64_t space_free, space_total;
 	bool resetting; /* the log was reset, or will be, and files.history does not know */

@@ -22,6 +22,7 @@
 #define ORPHANS_MAX      256
 #define VALUE_FILE_EXTRA (64 + 8) /* of a value of one chunk */
 #define LET_GO_NS        11000000000 /* then dead value files are looked for */
+#define NODE_ID          7
 
 static uint64_t seeds = 60, first_seed = 1;
 static int64_t simulated_ns = 1700000000000000000;
@@ -33,6 +34,7 @@ struct sim {
 	struct crash_vfs *crash;
 	struct store *store;
 	struct model model;
+	uint64_t epoch; /* the last one that was led in */
 	uint64_t orphans[ORPHANS_MAX]; /* value files that were written and never put */
 	size_t orphan_count;
 	/* A put whose outcome is unknown, to be sent again after the cut. */
@@ -43,7 +45,7 @@ struct sim {
 		struct request_id id;
 	} unknown;
 	struct {
-		uint64_t cuts, writes, failures, files, opens, repeats;
+		uint64_t cuts, writes, failures, files, opens, repeats, changes;
 	} seen;
 };
 
@@ -83,7 +85,6 @@ static struct store_options options_for(struct sim *sim)
 		.dir = "/data",
 		.cluster = "sim",
 		.node = "n1",
-		.node_id = 1,
 		.memtable_bytes = sim->memtable_bytes,
 		.cache_bytes = sim->seed % 3 ? 65536 : 0,
 		.inline_bytes = sim->inline_bytes,
@@ -452,6 +453,48 @@ static void leave_orphan(struct sim *sim)
 	value_file_unref(write.file);
 }
 
+/* 0, or a cut came between. */
+static int lead(struct sim *sim)
+{
+	struct store_standing standing;
+	int r;
+
+	check(sim, store_standing(sim->store, &standing) == 0, "standing");
+	check(sim, standing.promise >= sim->epoch, "the promise of an epoch was forgotten");
+	r = store_lead_next(sim->store, NODE_ID);
+	if (r < 0) {
+		check(sim, crash_vfs_is_cut(sim->crash), "lead: %d", r);
+		return r;
+	}
+	check(sim, store_standing(sim->store, &standing) == 0, "standing");
+	check(sim, standing.role == STORE_LEADING && standing.epoch > sim->epoch,
+	      "an epoch came back");
+	check(sim, standing.promise == standing.epoch, "it leads without a promise");
+	check(sim, version_compare(standing.end, standing.synced) == 0,
+	      "it leads, and not all of its log is on stable storage");
+	sim->epoch = standing.epoch;
+	return 0;
+}
+
+/* Steps down, refuses what is asked then, and leads again. */
+static void change_roles(struct sim *sim)
+{
+	struct call call = { .write = { .kind = WRITE_DELETE,
+					.key = key_number(0),
+					.done = on_done,
+					.state = &call } };
+
+	sim->seen.changes++;
+	check(sim, store_follow(sim->store) == 0, "follow");
+	store_submit(sim->store, &call.write);
+	check(sim,
+	      call.answered && call.write.outcome == OUTCOME_MISDIRECTED &&
+		      !call.write.maybe_applied,
+	      "a follower took a write");
+	if (lead(sim) == 0)
+		sim->model.durable = sim->model.step_count;
+}
+
 static void run_until_cut(struct sim *sim)
 {
 	crash_vfs_cut_after(sim->crash, 1 + pick(sim, pick(sim, 4) ? 150 : 900));
@@ -463,6 +506,8 @@ static void run_until_cut(struct sim *sim)
 			simulated_ns += 700000000;
 		if (pick(sim, 20) == 0)
 			simulated_ns += LET_GO_NS;
+		if (pick(sim, 30) == 0)
+			change_roles(sim);
 		if (!crash_vfs_is_cut(sim->crash) && pick(sim, 20) == 0) {
 			unsigned number = (unsigned)pick(sim, MODEL_KEYS);
 			struct model_cell cell = get_cell(sim, number);
@@ -489,8 +534,9 @@ static void open_store(struct sim *sim)
 		sim->seen.opens++;
 		if (r == 0) {
 			free(why);
+			r = lead(sim);
 			crash_vfs_cut_after(sim->crash, 0);
-			if (!crash_vfs_is_cut(sim->crash))
+			if (r == 0 && !crash_vfs_is_cut(sim->crash))
 				return;
 			store_close(sim->store);
 			why = NULL;

@@ -26,14 +26,13 @@ struct pair {
 	struct store *leader, *follower;
 };
 
-static struct store *must_open(struct crash_vfs *crash, const char *dir, uint16_t node)
+static struct store *must_open(struct crash_vfs *crash, const char *dir)
 {
 	struct store_options options = {
 		.vfs = crash_vfs_base(crash),
 		.dir = dir,
 		.cluster = "sim",
 		.node = dir + 1,
-		.node_id = node,
 		.memtable_bytes = 16384,
 		.inline_bytes = 256,
 		.log_retain_bytes = 1 << 20,
@@ -54,8 +53,9 @@ static int setup(void **state)
 	struct pair *pair = calloc(1, sizeof(*pair));
 
 	pair->crash = crash_vfs_new(1);
-	pair->leader = must_open(pair->crash, "/leader", 1);
-	pair->follower = must_open(pair->crash, "/follower", 2);
+	pair->leader = must_open(pair->crash, "/leader");
+	pair->follower = must_open(pair->crash, "/follower");
+	assert_int_equal(store_lead_next(pair->leader, 1), 0);
 	*state = pair;
 	return 0;
 }
@@ -190,7 +190,7 @@ static void a_follower_gets_what_the_leader_wrote(void **state)
 	assert_int_equal(version_compare(end, shipping_end(pair->leader)), 0);
 	assert_int_equal(shipping_pull(pair->leader, pair->follower, 1 << 20), 0);
 	pair->follower = store_close(pair->follower);
-	pair->follower = must_open(pair->crash, "/follower", 2);
+	pair->follower = must_open(pair->crash, "/follower");
 	assert_value(pair->follower, "a", "three");
 	assert_large(pair->follower, "c", 7);
 }

@@ -17,6 +17,7 @@
 #define KEYS_MANY    200
 #define INLINE_BYTES 256
 #define FILE_LEN     700
+#define NODE_ID      1
 
 static int64_t simulated_ns = 1700000000000000000;
 
@@ -32,7 +33,6 @@ static struct store_options options_for(struct crash_vfs *crash)
 		.dir = "/data",
 		.cluster = "sim",
 		.node = "n1",
-		.node_id = 1,
 		.memtable_bytes = 4096,
 		.cache_bytes = 65536,
 		.inline_bytes = INLINE_BYTES,
@@ -40,6 +40,26 @@ static struct store_options options_for(struct crash_vfs *crash)
 		.log_retain_s = 600,
 		.realtime_ns = simulated_clock,
 	};
+}
+
+/* As a node that is alone does it. */
+static int open_leading(const struct store_options *options, struct store **ret_store,
+			char **ret_why)
+{
+	struct store *store = NULL;
+	int r;
+
+	*ret_store = NULL;
+	r = store_open(options, &store, ret_why);
+	if (r < 0)
+		return r;
+	r = store_lead_next(store, NODE_ID);
+	if (r < 0) {
+		store_close(store);
+		return r;
+	}
+	*ret_store = store;
+	return 0;
 }
 
 /* What is known of one key after its put, and perhaps a delete. */
@@ -158,6 +178,22 @@ static void assert_fates(struct store *store, const enum fate *fates, const char
 	}
 }
 
+/* Only one call fails at a time, so the second attempt works. */
+static void lead_again(struct store *store)
+{
+	struct store_standing before, after;
+
+	assert_int_equal(store_standing(store, &before), 0);
+	assert_int_equal(store_follow(store), 0);
+	if (store_lead_next(store, NODE_ID) < 0) {
+		simulated_ns += 2000000000;
+		assert_int_equal(store_lead_next(store, NODE_ID), 0);
+	}
+	assert_int_equal(store_standing(store, &after), 0);
+	assert_int_equal(after.role, STORE_LEADING);
+	assert_true(after.epoch > before.epoch && after.epoch == after.promise);
+}
+
 static void write_all(struct store *store, enum fate *fates)
 {
 	for (unsigned key = 0; key < KEYS; key++) {
@@ -166,6 +202,8 @@ static void write_all(struct store *store, enum fate *fates)
 			fates[key - 2] = delete (store, key - 2, fates[key - 2]);
 		if (key % 10 == 0)
 			simulated_ns += 2000000000; /* retries are due */
+		if (key % 15 == 14)
+			lead_again(store);
 	}
 }
 
@@ -180,7 +218,7 @@ static bool run_failing(uint64_t nth, int error)
 	bool failed;
 
 	crash_vfs_fail(crash, nth, 1, error);
-	if (store_open(&options, &store, &why) == 0) {
+	if (open_leading(&options, &store, &why) == 0) {
 		write_all(store, fates);
 		assert_fates(store, fates, "before the end", nth);
 		store_close(store);
@@ -194,8 +232,8 @@ static bool run_failing(uint64_t nth, int error)
 	crash_vfs_cut(crash);
 	crash_vfs_restart(crash);
 	why = NULL;
-	if (store_open(&options, &store, &why) < 0) {
-		print_message("call %" PRIu64 ": %s\n", nth, why);
+	if (open_leading(&options, &store, &why) < 0) {
+		print_message("call %" PRIu64 ": %s\n", nth, why ? why : "not led");
 		fail();
 	}
 	assert_fates(store, fates, "after the power cut", nth);
@@ -229,7 +267,7 @@ static void a_full_disk_refuses_puts_serves_deletes_and_recovers(void **state)
 
 	(void)state;
 	crash_vfs_set_capacity(crash, 170 * 1024);
-	assert_int_equal(store_open(&options, &store, &why), 0);
+	assert_int_equal(open_leading(&options, &store, &why), 0);
 	for (unsigned i = 0;; i++) {
 		enum fate fate = put(store, i % KEYS_MANY, DURABILITY_DISK);
 
@@ -258,7 +296,7 @@ static void a_full_disk_refuses_puts_serves_deletes_and_recovers(void **state)
 	store_stats(store, &stats);
 	assert_false(stats.full);
 	store_close(store);
-	assert_int_equal(store_open(&options, &store, &why), 0);
+	assert_int_equal(open_leading(&options, &store, &why), 0);
 	assert_int_equal(get(store, 2, &(struct store_record){ 0 }), STORE_NOT_FOUND);
 	store_close(store);
 	crash_vfs_free(crash);
@@ -275,7 +313,7 @@ static void a_large_value_replaced_often_does_not_pile_up(void **state)
 	(void)state;
 	options.log_retain_bytes = 32 * 1024;
 	options.memtable_bytes = 1024 * 1024; /* the entries alone never fill it */
-	assert_int_equal(store_open(&options, &store, &why), 0);
+	assert_int_equal(open_leading(&options, &store, &why), 0);
 	for (unsigned i = 0; i < 2000; i++)
 		assert_int_equal(put(store, 7, DURABILITY_DISK), PRESENT);
 	store_stats(store, &stats);
@@ -299,7 +337,7 @@ static void large_values_that_are_deleted_give_their_room_back(void **state)
 	(void)state;
 	options.log_retain_bytes = 8 * FILE_LEN;
 	options.memtable_bytes = 1024 * 1024; /* tombstones alone never fill it */
-	assert_int_equal(store_open(&options, &store, &why), 0);
+	assert_int_equal(open_leading(&options, &store, &why), 0);
 	for (unsigned i = 0; i < FILE_KEYS; i++)
 		assert_int_equal(put(store, FILE_KEY(i), DURABILITY_DISK), PRESENT);
 	for (unsigned i = 0; i < FILE_KEYS; i++)
@@ -320,7 +358,7 @@ static void deletes_make_room_on_a_full_disk(void **state)
 
 	(void)state;
 	crash_vfs_set_capacity(crash, 100 * 1024);
-	assert_int_equal(store_open(&options, &store, &why), 0);
+	assert_int_equal(open_leading(&options, &store, &why), 0);
 	while (stored < FILE_KEYS && put(store, FILE_KEY(stored), DURABILITY_DISK) == PRESENT)
 		stored++;
 	assert_in_range(stored, 3, FILE_KEYS - 1);
@@ -342,12 +380,12 @@ static void a_store_on_a_full_disk_still_opens(void **state)
 
 	(void)state;
 	crash_vfs_set_capacity(crash, 170 * 1024);
-	assert_int_equal(store_open(&options, &store, &why), 0);
+	assert_int_equal(open_leading(&options, &store, &why), 0);
 	for (unsigned i = 0; put(store, i % KEYS_MANY, DURABILITY_DISK) == PRESENT; i++)
 		assert_true(i < 5000);
 	store_close(store);
 	for (unsigned i = 0; i < 3; i++) {
-		if (store_open(&options, &store, &why) < 0)
+		if (open_leading(&options, &store, &why) < 0)
 			fail_msg("%s", why);
 		assert_int_equal(delete (store, i, PRESENT), ABSENT);
 		store_close(store);
@@ -365,7 +403,7 @@ static void a_disk_that_stops_taking_syncs_acknowledges_nothing_until_it_works(v
 	char *why = NULL;
 
 	(void)state;
-	assert_int_equal(store_open(&options, &store, &why), 0);
+	assert_int_equal(open_leading(&options, &store, &why), 0);
 	fates[0] = put(store, 0, DURABILITY_MEMORY);
 	fates[1] = put(store, 1, DURABILITY_MEMORY);
 	crash_vfs_fail(crash, 1, UINT64_MAX, EIO);
@@ -383,7 +421,7 @@ static void a_disk_that_stops_taking_syncs_acknowledges_nothing_until_it_works(v
 	crash_vfs_cut(crash);
 	store_close(store);
 	crash_vfs_restart(crash);
-	assert_int_equal(store_open(&options, &store, &why), 0);
+	assert_int_equal(open_leading(&options, &store, &why), 0);
 	assert_fates(store, fates, "after the power cut", 0);
 	store_close(store);
 	crash_vfs_free(crash);
@@ -409,7 +447,7 @@ static void a_repeat_of_an_unknown_outcome_is_never_told_that_it_was_not_applied
 	char *why = NULL;
 
 	(void)state;
-	assert_int_equal(store_open(&options, &store, &why), 0);
+	assert_int_equal(open_leading(&options, &store, &why), 0);
 	assert_int_equal(put(store, 1, DURABILITY_DISK), PRESENT);
 	crash_vfs_fail(crash, 2, UINT64_MAX, EIO); /* not the append, but its sync */
 	assert_true(may_be_applied(store, 2, 77));

@@ -188,7 +188,6 @@ static void writers_read_back_what_they_wrote_while_others_work(void **state)
 		.dir = "/data",
 		.cluster = "sim",
 		.node = "n1",
-		.node_id = 1,
 		.memtable_bytes = 32 * 1024,
 		.cache_bytes = 256 * 1024,
 		.inline_bytes = 4096,
@@ -204,9 +203,11 @@ static void writers_read_back_what_they_wrote_while_others_work(void **state)
 	mutex_init(&shared.lock);
 	condition_init(&shared.answered);
 	assert_int_equal(store_open(&options, &shared.store, &why), 0);
+	assert_int_equal(store_lead_next(shared.store, 1), 0);
 	run_threads(&shared, workers);
 	shared.store = store_close(shared.store);
 	assert_int_equal(store_open(&options, &shared.store, &why), 0);
+	assert_int_equal(store_lead_next(shared.store, 1), 0);
 	for (unsigned i = 0; i < WRITERS; i++)
 		for (unsigned number = 0; number < KEYS; number++)
 			check_key(&shared, i, number, workers[i].written[number]);

@@ -19,6 +19,8 @@
 
 #include <cmocka.h>
 
+#define NODE_ID 1
+
 struct fixture {
 	char dir[64];
 	struct store *store;
@@ -33,7 +35,6 @@ static struct store_options options_for(struct fixture *fixture)
 		.dir = fixture->dir,
 		.cluster = "test",
 		.node = "n1",
-		.node_id = 1,
 		.memtable_bytes = 64 * 1024,
 		.cache_bytes = 1024 * 1024,
 		.inline_bytes = 4096,
@@ -50,6 +51,7 @@ static void open_store(struct fixture *fixture)
 
 	if (store_open(&options, &fixture->store, &why) < 0)
 		fail_msg("%s", why);
+	assert_int_equal(store_lead_next(fixture->store, NODE_ID), 0);
 }
 
 static int setup(void **state)

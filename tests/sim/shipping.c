@@ -21,6 +21,7 @@ int shipping_adopt(struct store *leader, struct store *follower)
 	uint64_t end = shipping_end(follower).sequence;
 	size_t count = 0;
 
+	store_follow(follower);
 	while (count < from->count && from->epochs[count].first_sequence <= end + 1)
 		count++;
 	return history_adopt(&follower->files.history, follower->options.vfs, follower->dir,
@@ -37,6 +38,7 @@ int shipping_apply(struct store *store, struct store_batch *batch)
 {
 	bool answered = false;
 
+	store_follow(store);
 	batch->done = on_done;
 	batch->state = &answered;
 	store_apply_batch(store, batch);

@@ -26,7 +26,8 @@ struct pair {
 	struct store *leader, *follower;
 };
 
-static struct store *must_open(struct crash_vfs *crash, const char *dir)
+/* As a leader: with what it is shipped it becomes a follower. */
+static struct store *must_open(struct crash_vfs *crash, const char *dir, uint16_t node)
 {
 	struct store_options options = {
 		.vfs = crash_vfs_base(crash),
@@ -45,6 +46,7 @@ static struct store *must_open(struct crash_vfs *crash, const char *dir)
 
 	if (r != 0)
 		fail_msg("%d: %s", r, why);
+	assert_int_equal(store_lead_next(store, node), 0);
 	return store;
 }
 
@@ -53,9 +55,8 @@ static int setup(void **state)
 	struct pair *pair = calloc(1, sizeof(*pair));
 
 	pair->crash = crash_vfs_new(1);
-	pair->leader = must_open(pair->crash, "/leader");
-	pair->follower = must_open(pair->crash, "/follower");
-	assert_int_equal(store_lead_next(pair->leader, 1), 0);
+	pair->leader = must_open(pair->crash, "/leader", 1);
+	pair->follower = must_open(pair->crash, "/follower", 2);
 	*state = pair;
 	return 0;
 }
@@ -190,7 +191,7 @@ static void a_follower_gets_what_the_leader_wrote(void **state)
 	assert_int_equal(version_compare(end, shipping_end(pair->leader)), 0);
 	assert_int_equal(shipping_pull(pair->leader, pair->follower, 1 << 20), 0);
 	pair->follower = store_close(pair->follower);
-	pair->follower = must_open(pair->crash, "/follower");
+	pair->follower = must_open(pair->crash, "/follower", 2);
 	assert_value(pair->follower, "a", "three");
 	assert_large(pair->follower, "c", 7);
 }
@@ -542,6 +543,7 @@ static void a_follower_knows_the_requests_it_was_given(void **state)
 	request_id_generate(&write.request.request_id);
 	assert_int_equal(submit(pair->leader, &write), OUTCOME_CREATED);
 	assert_int_equal(shipping_pull(pair->leader, pair->follower, SIZE_MAX), 1);
+	assert_int_equal(store_lead_next(pair->follower, 2), 0);
 	for (int i = 0; i < 2; i++) {
 		again = put_of("a", "1");
 		again.request.request_id = write.request.request_id;

@@ -133,7 +133,7 @@ static int merge_sealed(struct lsm *lsm, const struct view *view, struct segment
 	return lsm_write_segment(lsm, merge, entries, false, ret_segment);
 }
 
-static int publish(struct lsm *lsm, size_t count, struct segment *segment)
+static int publish(struct lsm *lsm, size_t count, struct segment *segment, uint64_t position)
 {
 	struct view_run run = { .segment = segment, .run = segment_file_id(segment) };
 	struct view *next;
@@ -143,6 +143,7 @@ static int publish(struct lsm *lsm, size_t count, struct segment *segment)
 	r = view_flush(lsm->view, count, run, &next);
 	if (r == 0) {
 		lsm_install_locked(lsm, next);
+		lsm->flushed = position;
 		lsm->counters.flushes++;
 		lsm->counters.flushed_bytes += segment_bytes(segment);
 	}
@@ -175,7 +176,7 @@ int lsm_flush_sealed(struct lsm *lsm)
 	added.file_id = added.run = segment_file_id(segment);
 	r = lsm_commit_edit(lsm, &edit, segment);
 	/* Durable, so it must be published: wait until there is memory. */
-	while (r == 0 && publish(lsm, view->sealed_count, segment) < 0)
+	while (r == 0 && publish(lsm, view->sealed_count, segment, edit.flushed) < 0)
 		usleep(LSM_PUBLISH_RETRY_US);
 	if (r < 0)
 		return r;

@@ -6,6 +6,7 @@
  */
 #include "node/lsm.h"
 
+#include "lib/clock.h"
 #include "node/lsm_private.h"
 
 #include <errno.h>
@@ -150,6 +151,9 @@ static int open_files(struct lsm *lsm, uint64_t *ret_flushed)
 		state = manifest_state(lsm->manifest);
 		next_id = state->next_file_id;
 		*ret_flushed = state->flushed;
+		mutex_lock(&lsm->lock);
+		lsm->flushed = state->flushed;
+		mutex_unlock(&lsm->lock);
 		r = open_runs(lsm, state);
 	}
 	mutex_unlock(&lsm->manifest_lock);
@@ -336,19 +340,48 @@ static int wait_for_flush(struct lsm *lsm)
 	return r;
 }
 
-int lsm_flush(struct lsm *lsm)
+int lsm_begin_flush(struct lsm *lsm)
 {
 	int r = 0;
 
 	if (memtable_count(lsm->active) > 0)
 		r = lsm_seal(lsm);
+	if (r == 0 && !lsm->options.threads)
+		lsm_work_inline(lsm);
+	return r;
+}
+
+int lsm_flush(struct lsm *lsm)
+{
+	int r = lsm_begin_flush(lsm);
+
 	if (r < 0)
 		return r;
 	if (lsm->options.threads)
 		return wait_for_flush(lsm);
-	lsm_work_inline(lsm);
 	mutex_lock(&lsm->lock);
 	r = lsm->flush_error;
+	mutex_unlock(&lsm->lock);
+	return r;
+}
+
+int lsm_wait_flushed(struct lsm *lsm, uint64_t position, uint64_t timeout_ms)
+{
+	uint64_t deadline = clock_monotonic_ms() + timeout_ms, failures;
+	int r = 0;
+
+	mutex_lock(&lsm->lock);
+	failures = lsm->flush_failures;
+	lsm->retry_now = true;
+	condition_signal(&lsm->flush_work);
+	while (lsm->flushed < position && r == 0) {
+		if (lsm->flush_failures != failures || !lsm->options.threads)
+			r = lsm->flush_error < 0 ? lsm->flush_error : -EIO;
+		else if (atomic_load(&lsm->stop))
+			r = -ECANCELED;
+		else if (condition_wait_until(&lsm->progress, &lsm->lock, deadline) < 0)
+			r = -ETIMEDOUT;
+	}
 	mutex_unlock(&lsm->lock);
 	return r;
 }

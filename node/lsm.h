@@ -58,6 +58,12 @@ void lsm_note_dead(struct lsm *lsm, uint64_t file_id, uint64_t bytes, uint64_t p
 int lsm_reclaim(struct lsm *lsm, uint64_t room, bool all);
 /* There may be something to ask lsm_reclaim() for. */
 bool lsm_has_dead(struct lsm *lsm);
+/* The part of lsm_flush() that only the thread that applies can do: the memtable is sealed, and
+ * flushed soon. Any thread then waits with lsm_wait_flushed(). */
+int lsm_begin_flush(struct lsm *lsm);
+/* Waits until segments hold everything up to @position, which must be sealed. The flush's own
+ * error if it fails meanwhile, -ETIMEDOUT after @timeout_ms, -ECANCELED if the tree is closed. */
+int lsm_wait_flushed(struct lsm *lsm, uint64_t position, uint64_t timeout_ms);
 /* Ends the threads. Does not flush. */
 struct lsm *lsm_free(struct lsm *lsm);
 

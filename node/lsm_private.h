@@ -44,6 +44,7 @@ struct lsm {
 	struct mutex lock; /* changes of the view, and: */
 	struct condition flush_work, compact_work, progress;
 	uint64_t sealed_bytes GUARDED_BY(lock);
+	uint64_t flushed GUARDED_BY(lock); /* up to here the view's segments hold everything */
 	int flush_error GUARDED_BY(lock); /* of the last attempt */
 	int compact_error GUARDED_BY(lock);
 	uint64_t flush_failures GUARDED_BY(lock);

@@ -269,6 +269,12 @@ bool segment_names_values(const struct segment *segment)
 	return segment->value_count > 0;
 }
 
+size_t segment_values(const struct segment *segment, struct value_file *const **ret_files)
+{
+	*ret_files = segment->values;
+	return segment->value_count;
+}
+
 struct value_file *segment_value(const struct segment *segment, uint64_t file_id)
 {
 	size_t low = 0, high = segment->value_count;

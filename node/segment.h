@@ -42,6 +42,8 @@ uint64_t segment_index_bytes(const struct segment *segment); /* in memory */
 const struct segment_properties *segment_properties(const struct segment *segment);
 bool segment_is_damaged(const struct segment *segment);
 bool segment_names_values(const struct segment *segment);
+/* Its value list, in order of ids; borrowed. */
+size_t segment_values(const struct segment *segment, struct value_file *const **ret_files);
 /* Borrowed; NULL if its value list does not name it. */
 struct value_file *segment_value(const struct segment *segment, uint64_t file_id);
 

@@ -12,7 +12,9 @@
 #include "lib/log.h"
 #include "lib/mutex.h"
 #include "node/ballast.h"
+#include "node/checkpoint.h"
 #include "node/commit.h"
+#include "node/diverged.h"
 #include "node/pin.h"
 #include "node/pin_token.h"
 #include "node/request_ids_file.h"
@@ -361,6 +363,10 @@ static int open_steps(struct store *store, char **ret_why)
 		r = lsm_sweep(store->lsm);
 	if (r == 0)
 		r = sweep_values(store);
+	if (r == 0) {
+		checkpoint_sweep(options->vfs, store->dir);
+		diverged_sweep(options->vfs, store->dir);
+	}
 	if (r == 0 && options->threads)
 		r = value_files_start(store->values);
 	if (r == 0)

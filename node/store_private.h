@@ -33,6 +33,8 @@ struct store {
 	 * with standing_lock held, and */
 	uint64_t space_at_ms; /* when it was asked for */
 	uint64_t space_free, space_total;
+	uint32_t checkpoints_made;
+	bool checkpoint_under_way; /* one is being saved */
 	bool resetting; /* the log was reset, or will be, and files.history does not know */
 
 	struct mutex synced_lock;

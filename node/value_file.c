@@ -330,6 +330,20 @@ uint64_t value_file_id(const struct value_file *file)
 	return file->id;
 }
 
+int value_file_link(const struct value_file *file, const char *dir)
+{
+	_cleanup_(freep) char *from = value_path(file->files, file->id, ".val");
+	_cleanup_(freep) char *to = NULL;
+	int r;
+
+	if (!from || asprintf(&to, "%s/value/%s", dir, from + strlen(file->files->dir) + 1) < 0) {
+		to = NULL;
+		return -ENOMEM;
+	}
+	r = vfs_link(file->files->vfs, from, to);
+	return r == -EEXIST ? 0 : r;
+}
+
 struct sweep {
 	struct value_files *files;
 	struct buf ids; /* of finished files, 8 bytes each */

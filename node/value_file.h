@@ -45,6 +45,9 @@ int value_file_get(struct value_files *files, uint64_t id, struct value_file **r
 struct value_file *value_file_ref(struct value_file *file);
 struct value_file *value_file_unref(struct value_file *file);
 uint64_t value_file_id(const struct value_file *file);
+/* One more name for its bytes, in value/ of the data directory @dir. 0 also if it is there already.
+ */
+int value_file_link(const struct value_file *file, const char *dir);
 /* Reads the whole chunk @index into @data (VALUE_CHUNK_BYTES) and verifies it. Its length, or a
  * negative errno: -EBADMSG damaged or shorter than @size_bytes says, -EAGAIN with VFS_NOWAIT. */
 ssize_t value_file_read_chunk(struct value_file *file, uint64_t size_bytes, uint64_t index,

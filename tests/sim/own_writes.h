@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One store on a disk of memory, without threads, and what it held after each of its writes: for
+ * tests that look at copies of it.
+ */
+#pragma once
+
+#include "node/store.h"
+#include "tests/sim/crash_vfs.h"
+
+#define OWN_KEYS   20
+#define OWN_WRITES 4096
+
+struct own_writes {
+	struct crash_vfs *crash;
+	struct vfs *vfs;
+	const char *dir; /* "/data" */
+	const char *node; /* "n1" */
+	uint64_t retain_bytes;
+	uint64_t random;
+	struct store *store;
+	struct version last; /* of what was written */
+	/* held[s][k]: number of the value of key k once sequence s was there; 0: none. */
+	uint32_t (*held)[OWN_KEYS];
+};
+
+void own_writes_init(struct own_writes *own, uint64_t seed);
+void own_writes_deinit(struct own_writes *own);
+void own_writes_open(struct own_writes *own);
+void own_writes_close(struct own_writes *own);
+/* A PUT, small or large, or a DELETE, sometimes with durability memory. */
+void own_writes_one(struct own_writes *own);
+void own_writes_put_with_id(struct own_writes *own, struct request_id *ret_id, struct key *ret_key);
+/* All is on stable storage. */
+void own_writes_barrier(struct own_writes *own);
+/* Until what failed works again. */
+void own_writes_settle(struct own_writes *own);
+/* Old values and old log go. */
+void own_writes_let_time_pass(struct own_writes *own);
+
+/* store_check() finds nothing. */
+void own_writes_expect_sound(struct own_writes *own, const char *dir);
+/* @dir opens as this node's directory and holds what there was at @sequence. */
+void own_writes_expect_state(struct own_writes *own, const char *dir, uint64_t sequence);
+/* The store that is open holds that. */
+void own_writes_expect_open_state(struct own_writes *own, struct store *store, uint64_t sequence);
+/* Names in @dir; -1: there is no such directory. */
+int own_writes_count_names(struct own_writes *own, const char *dir);

@@ -6,8 +6,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define ENTRIES_MAX 4096
-
 struct version shipping_end(struct store *store)
 {
 	struct wal_mark mark = wal_synced(store->wal);
@@ -17,16 +15,14 @@ struct version shipping_end(struct store *store)
 
 int shipping_adopt(struct store *leader, struct store *follower)
 {
-	const struct history *from = &leader->files.history;
-	uint64_t end = shipping_end(follower).sequence;
-	size_t count = 0;
+	struct history history;
+	int r = store_history(leader, &history);
 
-	store_follow(follower);
-	while (count < from->count && from->epochs[count].first_sequence <= end + 1)
-		count++;
-	return history_adopt(&follower->files.history, follower->options.vfs, follower->dir,
-			     follower->files.identity.store_id, &from->lineage, from->epochs,
-			     count);
+	if (r < 0)
+		return r;
+	r = store_adopt_history(follower, &history.lineage, history.epochs, history.count);
+	history_deinit(&history);
+	return r;
 }
 
 static void on_done(struct store_batch *batch)
@@ -38,7 +34,6 @@ int shipping_apply(struct store *store, struct store_batch *batch)
 {
 	bool answered = false;
 
-	store_follow(store);
 	batch->done = on_done;
 	batch->state = &answered;
 	store_apply_batch(store, batch);
@@ -60,8 +55,8 @@ int shipping_reset(struct store *leader, struct store *follower)
 	return version_compare(common, end) == 0 ? 0 : shipping_apply(follower, &batch);
 }
 
-static int copy_value(struct store *from, struct store *to, struct entry *entry,
-		      struct value_file **ret_file)
+int shipping_copy_value(struct store *from, struct store *to, struct entry *entry,
+			struct value_file **ret_file)
 {
 	static uint8_t chunk[VALUE_CHUNK_BYTES];
 	struct value_writer *writer = NULL;
@@ -92,7 +87,7 @@ static int copy_value(struct store *from, struct store *to, struct entry *entry,
 
 struct pull {
 	struct store *leader, *follower;
-	unsigned records;
+	unsigned records, records_max;
 };
 
 static int take(const struct shipped_record *shipped, void *state)
@@ -110,10 +105,14 @@ static int take(const struct shipped_record *shipped, void *state)
 	};
 	int r = entries && files ? 0 : -ENOMEM;
 
+	if (pull->records == pull->records_max)
+		r = 1;
+
 	for (uint32_t i = 0; i < shipped->count && r == 0; i++) {
 		r = entry_decode(&reader, &entries[i]);
 		if (r == 0 && entries[i].kind == ENTRY_FILE)
-			r = copy_value(pull->leader, pull->follower, &entries[i], &files[i]);
+			r = shipping_copy_value(pull->leader, pull->follower, &entries[i],
+						&files[i]);
 	}
 	if (r == 0 && bytes_left(&reader) > 0)
 		r = -EBADMSG;
@@ -129,14 +128,14 @@ static int take(const struct shipped_record *shipped, void *state)
 	return r;
 }
 
-int shipping_pull(struct store *leader, struct store *follower, size_t bytes_max)
+int shipping_pull(struct store *leader, struct store *follower, unsigned records_max)
 {
-	struct pull pull = { leader, follower, 0 };
+	struct pull pull = { leader, follower, 0, records_max };
 	int r;
 
 	r = shipping_adopt(leader, follower);
 	if (r == 0)
-		r = store_log_read(leader, shipping_end(follower), bytes_max, take, &pull);
+		r = store_log_read(leader, shipping_end(follower), SIZE_MAX, take, &pull);
 	if (r > 0)
 		return -1000 - r;
 	return r < 0 ? r : (int)pull.records;

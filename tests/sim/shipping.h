@@ -11,8 +11,11 @@ struct version shipping_end(struct store *store);
 int shipping_adopt(struct store *leader, struct store *follower);
 /* Applies one batch; its result. The store must have no threads. */
 int shipping_apply(struct store *store, struct store_batch *batch);
+/* The value file of @entry, which the entry names afterwards. */
+int shipping_copy_value(struct store *from, struct store *to, struct entry *entry,
+			struct value_file **ret_file);
 /* Takes @follower back to where both histories part; 0 if it stands there. */
 int shipping_reset(struct store *leader, struct store *follower);
-/* Reads from the leader what follows the follower's end, up to @bytes_max, and applies it. The
+/* Reads from the leader what follows the follower's end and applies it. The
  * number of records, a store_log_result as -1000 - result, or a negative errno. */
-int shipping_pull(struct store *leader, struct store *follower, size_t bytes_max);
+int shipping_pull(struct store *leader, struct store *follower, unsigned records_max);

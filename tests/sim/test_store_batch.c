@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -26,8 +27,7 @@ struct pair {
 	struct store *leader, *follower;
 };
 
-/* As a leader: with what it is shipped it becomes a follower. */
-static struct store *must_open(struct crash_vfs *crash, const char *dir, uint16_t node)
+static struct store *must_open(struct crash_vfs *crash, const char *dir)
 {
 	struct store_options options = {
 		.vfs = crash_vfs_base(crash),
@@ -46,7 +46,6 @@ static struct store *must_open(struct crash_vfs *crash, const char *dir, uint16_
 
 	if (r != 0)
 		fail_msg("%d: %s", r, why);
-	assert_int_equal(store_lead_next(store, node), 0);
 	return store;
 }
 
@@ -55,8 +54,9 @@ static int setup(void **state)
 	struct pair *pair = calloc(1, sizeof(*pair));
 
 	pair->crash = crash_vfs_new(1);
-	pair->leader = must_open(pair->crash, "/leader", 1);
-	pair->follower = must_open(pair->crash, "/follower", 2);
+	pair->leader = must_open(pair->crash, "/leader");
+	pair->follower = must_open(pair->crash, "/follower");
+	assert_int_equal(store_lead_next(pair->leader, 1), 0);
 	*state = pair;
 	return 0;
 }
@@ -183,24 +183,29 @@ static void a_follower_gets_what_the_leader_wrote(void **state)
 	put_large(pair->leader, "c", 7);
 	put(pair->leader, "a", "three");
 	delete_record(pair->leader, "b");
-	assert_int_equal(shipping_pull(pair->leader, pair->follower, 1 << 20), 5);
+	assert_int_equal(shipping_pull(pair->leader, pair->follower, UINT_MAX), 5);
 	assert_value(pair->follower, "a", "three");
 	assert_value(pair->follower, "b", NULL);
 	assert_large(pair->follower, "c", 7);
 	end = shipping_end(pair->follower);
 	assert_int_equal(version_compare(end, shipping_end(pair->leader)), 0);
-	assert_int_equal(shipping_pull(pair->leader, pair->follower, 1 << 20), 0);
+	assert_int_equal(shipping_pull(pair->leader, pair->follower, UINT_MAX), 0);
 	pair->follower = store_close(pair->follower);
-	pair->follower = must_open(pair->crash, "/follower", 2);
+	pair->follower = must_open(pair->crash, "/follower");
 	assert_value(pair->follower, "a", "three");
 	assert_large(pair->follower, "c", 7);
 }
 
-static struct store *reopen(struct pair *pair, struct store **store, const char *dir, uint16_t node)
+static void reopen_follower(struct pair *pair)
 {
-	store_close(*store);
-	*store = NULL;
-	return *store = must_open(pair->crash, dir, node);
+	pair->follower = store_close(pair->follower);
+	pair->follower = must_open(pair->crash, "/follower");
+}
+
+/* For a while it writes what nobody else has. */
+static void lead(struct store *store)
+{
+	assert_int_equal(store_lead_next(store, 2), 0);
 }
 
 struct seen {
@@ -387,7 +392,7 @@ static void what_does_not_continue_the_log_is_refused(void **state)
 
 	put(pair->leader, "a", "1");
 	put(pair->leader, "b", "2");
-	assert_int_equal(shipping_pull(pair->leader, pair->follower, SIZE_MAX), 2);
+	assert_int_equal(shipping_pull(pair->leader, pair->follower, UINT_MAX), 2);
 	end = shipping_end(pair->follower);
 	next = (struct version){ end.epoch, end.sequence + 1 };
 #define REFUSED(error, change)                                                                     \
@@ -426,7 +431,7 @@ static void a_repair_installs_other_versions_and_leaves_the_end(void **state)
 
 	put(pair->leader, "a", "1");
 	put(pair->leader, "b", "2");
-	assert_int_equal(shipping_pull(pair->leader, pair->follower, SIZE_MAX), 2);
+	assert_int_equal(shipping_pull(pair->leader, pair->follower, UINT_MAX), 2);
 	end = shipping_end(pair->follower);
 	batch = batch_of(&entries[1], "b", old);
 	entries[1].kind = ENTRY_TOMBSTONE;
@@ -443,7 +448,7 @@ static void a_repair_installs_other_versions_and_leaves_the_end(void **state)
 		assert_int_equal(version_compare(record.meta.version, old), 0);
 		store_record_release(&record);
 		assert_int_equal(version_compare(shipping_end(pair->follower), end), 0);
-		reopen(pair, &pair->follower, "/follower", 2);
+		reopen_follower(pair);
 	}
 }
 
@@ -458,16 +463,17 @@ static void a_reset_takes_back_what_diverged(void **state)
 {
 	struct pair *pair = *state;
 	struct store_write write = put_of("lost", "x");
-	struct store *third = must_open(pair->crash, "/third", 3);
+	struct store *third = must_open(pair->crash, "/third");
 	unsigned problems = 0;
 
 	put(pair->leader, "a", "1");
 	put(pair->leader, "b", "2");
-	assert_int_equal(shipping_pull(pair->leader, pair->follower, SIZE_MAX), 2);
-	reopen(pair, &pair->follower, "/follower", 2);
+	assert_int_equal(shipping_pull(pair->leader, pair->follower, UINT_MAX), 2);
+	lead(pair->follower);
 	request_id_generate(&write.request.request_id);
 	assert_true(outcome_is_success(submit(pair->follower, &write)));
 	put(pair->follower, "a", "lost");
+	assert_int_equal(store_follow(pair->follower), 0);
 	put(pair->leader, "c", "3");
 	put(pair->leader, "d", "4");
 	assert_true(store_knows_request(pair->follower, &write.request.request_id, &write.key));
@@ -477,17 +483,17 @@ static void a_reset_takes_back_what_diverged(void **state)
 	/* Nothing dead is read, though no later epoch says so yet. */
 	assert_string_equal(must_read(pair->follower, (struct version){ 0 }, SIZE_MAX, 0).keys,
 			    "ab");
-	assert_int_equal(shipping_pull(pair->leader, pair->follower, SIZE_MAX), 2);
+	assert_int_equal(shipping_pull(pair->leader, pair->follower, UINT_MAX), 2);
 	assert_int_equal(version_compare(shipping_end(pair->follower), shipping_end(pair->leader)),
 			 0);
-	assert_int_equal(shipping_pull(pair->follower, third, SIZE_MAX), 4);
+	assert_int_equal(shipping_pull(pair->follower, third, UINT_MAX), 4);
 	assert_string_equal(must_read(third, (struct version){ 0 }, SIZE_MAX, 0).keys, "abcd");
 	assert_value(third, "lost", NULL);
 	store_close(third);
 	pair->follower = store_close(pair->follower);
 	assert_int_equal(
 		store_check(crash_vfs_base(pair->crash), "/follower", count_problem, &problems), 0);
-	pair->follower = must_open(pair->crash, "/follower", 2);
+	pair->follower = must_open(pair->crash, "/follower");
 	assert_false(store_knows_request(pair->follower, &write.request.request_id, &write.key));
 }
 
@@ -502,13 +508,14 @@ static void a_reset_that_breaks_off_is_finished_later(void **state)
 		int r = 0;
 
 		put(pair->leader, "a", "1");
-		assert_true(shipping_pull(pair->leader, pair->follower, SIZE_MAX) > 0);
+		assert_true(shipping_pull(pair->leader, pair->follower, UINT_MAX) > 0);
 		/* The calls of a reset, one after the other: fails it before or after it counts. */
 		do {
 			struct version end;
 
-			reopen(pair, &pair->follower, "/follower", 2);
+			lead(pair->follower);
 			put(pair->follower, "lost", "x");
+			assert_int_equal(store_follow(pair->follower), 0);
 			end = shipping_end(pair->follower);
 			crash_vfs_fail(pair->crash, ++nth, 1, EIO);
 			r = shipping_reset(pair->leader, pair->follower);
@@ -520,13 +527,13 @@ static void a_reset_that_breaks_off_is_finished_later(void **state)
 				assert_int_equal(store_check(crash_vfs_base(pair->crash),
 							     "/follower", count_problem, &problems),
 						 0);
-				pair->follower = must_open(pair->crash, "/follower", 2);
+				pair->follower = must_open(pair->crash, "/follower");
 			}
 			simulated_ns += 2000000000;
 			store_tick(pair->follower);
 			assert_int_equal(shipping_reset(pair->leader, pair->follower), 0);
 			put(pair->leader, "b", "2");
-			assert_int_equal(shipping_pull(pair->leader, pair->follower, SIZE_MAX), 1);
+			assert_int_equal(shipping_pull(pair->leader, pair->follower, UINT_MAX), 1);
 			assert_int_equal(version_compare(shipping_end(pair->follower),
 							 shipping_end(pair->leader)),
 					 0);
@@ -542,15 +549,15 @@ static void a_follower_knows_the_requests_it_was_given(void **state)
 
 	request_id_generate(&write.request.request_id);
 	assert_int_equal(submit(pair->leader, &write), OUTCOME_CREATED);
-	assert_int_equal(shipping_pull(pair->leader, pair->follower, SIZE_MAX), 1);
-	assert_int_equal(store_lead_next(pair->follower, 2), 0);
+	assert_int_equal(shipping_pull(pair->leader, pair->follower, UINT_MAX), 1);
 	for (int i = 0; i < 2; i++) {
+		lead(pair->follower);
 		again = put_of("a", "1");
 		again.request.request_id = write.request.request_id;
 		assert_int_equal(submit(pair->follower, &again), OUTCOME_CREATED);
 		assert_true(again.repeated);
 		assert_int_equal(version_compare(again.meta.version, write.meta.version), 0);
-		reopen(pair, &pair->follower, "/follower", 2);
+		reopen_follower(pair);
 	}
 }
 
@@ -561,18 +568,18 @@ static void a_follower_without_room_goes_on_once_there_is_some(void **state)
 
 	put(pair->leader, "a", "1");
 	put(pair->leader, "b", "1");
-	assert_int_equal(shipping_pull(pair->leader, pair->follower, SIZE_MAX), 2);
+	assert_int_equal(shipping_pull(pair->leader, pair->follower, UINT_MAX), 2);
 	delete_record(pair->leader, "a");
 	put(pair->leader, "c", "1");
 	/* Nothing has room. */
 	crash_vfs_fail(pair->crash, 1, 1000000, ENOSPC);
-	r = shipping_pull(pair->leader, pair->follower, SIZE_MAX);
+	r = shipping_pull(pair->leader, pair->follower, UINT_MAX);
 	crash_vfs_fail(pair->crash, 0, 0, 0);
 	assert_true(r < 0);
 	assert_value(pair->follower, "a", "1");
 	simulated_ns += 2000000000;
 	store_tick(pair->follower);
-	assert_int_equal(shipping_pull(pair->leader, pair->follower, SIZE_MAX), 2);
+	assert_int_equal(shipping_pull(pair->leader, pair->follower, UINT_MAX), 2);
 	assert_value(pair->follower, "a", NULL);
 	assert_value(pair->follower, "c", "1");
 }

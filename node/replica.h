@@ -51,6 +51,7 @@ struct replica_options {
 	const struct replica_transport *transport;
 	void *state; /* the transport's */
 	uint64_t (*now_ms)(void *state); /* monotonic, not 0 */
+	int64_t (*realtime_ns)(void); /* NULL: clock_realtime_ns */
 	uint64_t bootstrap_bytes_per_s; /* 0: as fast as it goes */
 };
 

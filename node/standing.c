@@ -27,6 +27,10 @@ static int parse(const char *text, const uint8_t store_id[16], struct standing *
 		r = text_file_take_number(&text, "promise", 16, &standing->promise);
 	if (r == 0)
 		r = text_file_take_number(&text, "whole", 10, &whole);
+	if (r == 0)
+		r = text_file_take_number(&text, "ahead_epoch", 16, &standing->ahead.epoch);
+	if (r == 0)
+		r = text_file_take_number(&text, "ahead_sequence", 10, &standing->ahead.sequence);
 	if (r == 0 && (whole > 1 || standing->opened > UINT32_MAX))
 		r = -EBADMSG;
 	if (r == 0)
@@ -61,6 +65,9 @@ int standing_write(struct vfs *vfs, const char *dir, const uint8_t store_id[16],
 	if (r == 0)
 		r = buf_printf(&text, "opened %" PRIu64 "\npromise %016" PRIx64 "\nwhole %d\n",
 			       standing->opened, standing->promise, standing->whole);
+	if (r == 0)
+		r = buf_printf(&text, "ahead_epoch %016" PRIx64 "\nahead_sequence %" PRIu64 "\n",
+			       standing->ahead.epoch, standing->ahead.sequence);
 	if (r == 0)
 		r = text_file_write(vfs, dir, STANDING_NAME, &text);
 	return r;

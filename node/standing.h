@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "lib/record.h"
 #include "node/vfs.h"
 
 struct standing {
@@ -13,6 +14,9 @@ struct standing {
 	uint64_t opened;
 	uint64_t promise; /* the highest epoch accepted, and so who leads; 0: none yet */
 	bool whole; /* it has once held all that its leader had */
+	/* Not {0, 0}: a repair gave it records as they were at this point of the leader's log, to
+	 * which its own has not come yet. {-1, -1}: at points unknown. Then it is not whole. */
+	struct version ahead;
 };
 
 /* -ENOENT: there is none. -EBADMSG: damaged, or another store's; -EPROTONOSUPPORT: a later format.

@@ -168,6 +168,9 @@ void store_pause(struct store *store, struct store_pause *pause);
 void store_resume(struct store *store);
 /* It has held all that its leader had: durable. */
 int store_set_whole(struct store *store);
+/* It is not whole until its log comes to @ahead of its leader's: some of its records are as they
+ * were there. {-1, -1}: nobody knows where. Durable. */
+int store_set_ahead(struct store *store, struct version ahead);
 
 /* Makes the history, as far as this store's log has come (to its end and one further), that of
  * another node: durable. -EINVAL: the log's end is not in it, or it is of another lineage and this
@@ -187,6 +190,7 @@ struct store_standing {
 	struct version log_begin; /* entries behind this one are in the log */
 	bool empty; /* it never held anything */
 	bool whole; /* it has held all that its leader had */
+	struct version ahead; /* store_set_ahead(); {0, 0}: nothing is ahead of the log */
 	uint64_t opened; /* so often */
 	uint8_t store_id[16];
 };

@@ -121,6 +121,23 @@ int store_set_whole(struct store *store)
 	standing = store->files.standing;
 	if (!standing.whole) {
 		standing.whole = true;
+		standing.ahead = (struct version){ 0 };
+		r = write_standing_locked(store, &standing);
+	}
+	mutex_unlock(&store->standing_lock);
+	return r;
+}
+
+int store_set_ahead(struct store *store, struct version ahead)
+{
+	struct standing standing;
+	int r = 0;
+
+	mutex_lock(&store->standing_lock);
+	standing = store->files.standing;
+	if (standing.whole || version_compare(standing.ahead, ahead) != 0) {
+		standing.whole = false;
+		standing.ahead = ahead;
 		r = write_standing_locked(store, &standing);
 	}
 	mutex_unlock(&store->standing_lock);
@@ -311,6 +328,7 @@ int store_standing(struct store *store, struct store_standing *ret_standing)
 	standing.epoch = history_last_epoch(&store->files.history);
 	standing.promise = store->files.standing.promise;
 	standing.whole = store->files.standing.whole;
+	standing.ahead = store->files.standing.ahead;
 	standing.opened = store->files.standing.opened;
 	standing.lineage = store->files.history.lineage;
 	mutex_unlock(&store->lock);

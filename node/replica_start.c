@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who leads. A promise names its node, and that node leads, nobody else; a promise is only ever
+ * replaced by a higher one, and is durable before it is acted on. So of two that believe to lead
+ * the one with the lower promise steps down as soon as it hears of the other, and before that
+ * happens nothing that it acknowledges to a quorum can be new.
+ *
+ * A node that others know as their leader, but that does not remember it, was wiped or comes from a
+ * backup. It must not count on in its old epochs, whose versions it may have given to other values:
+ * it fetches what its peers have of its log, then begins a new generation, which one of them at
+ * least must have promised before it leads.
+ *
+ * Promises count within a lineage. A store without one has nothing that a promise could protect:
+ * there they live in memory, and the lineage's comes with the first record.
+ */
+#include "node/replica_private.h"
+
+#include "lib/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+static uint32_t next_backoff(uint32_t backoff_ms)
+{
+	if (backoff_ms == 0)
+		return BACKOFF_FIRST_MS;
+	return backoff_ms < BACKOFF_LAST_MS / 2 ? 2 * backoff_ms : BACKOFF_LAST_MS;
+}
+
+static bool names_me(const struct replica *replica)
+{
+	return replica_leader(replica) == (int)replica->options.self;
+}
+
+static void look_around(struct replica *replica)
+{
+	replica_probe_anew(replica);
+	replica->begun_ms = replica_now(replica);
+	replica->waits_logged = false;
+}
+
+/* Nothing that was begun as leader or follower goes on. */
+static int stand_down(struct replica *replica)
+{
+	int r;
+
+	replica_handover_stop(replica);
+	replica_ship_stop(replica);
+	replica_job_reset(replica);
+	replica->source = -1;
+	r = store_follow(replica->options.store);
+	if (replica->role == REPLICA_LEADER && replica->options.acks)
+		acks_stop(replica->options.acks);
+	return r;
+}
+
+void replica_choose(struct replica *replica)
+{
+	int r = stand_down(replica);
+
+	if (r < 0)
+		log_error("store can't follow", "error=%d", -r);
+	look_around(replica);
+	replica_set_role(replica, REPLICA_STARTING);
+	replica_changed(replica);
+}
+
+static void log_follow(struct replica *replica, int leader)
+{
+	const struct cluster_shard *shard = replica->options.shard;
+
+	log_info("follows", "leader=%s promise=%" PRIx64,
+		 leader >= 0 ? shard->nodes[leader].name : "unknown", replica->promise);
+}
+
+void replica_follow(struct replica *replica)
+{
+	int r = stand_down(replica);
+
+	if (r < 0) {
+		log_error("store can't follow", "error=%d", -r);
+		look_around(replica);
+		replica_set_role(replica, REPLICA_STARTING);
+		return;
+	}
+	replica->source = replica_leader(replica);
+	log_follow(replica, replica->source);
+	if (lineage_is_set(&replica->foreign))
+		replica_bootstrap_begin(replica, "another lineage is older");
+	else
+		replica_set_role(replica, REPLICA_FOLLOWER);
+	replica_changed(replica);
+}
+
+/* Promises */
+
+int replica_persist(struct replica *replica, uint64_t promise)
+{
+	struct store_standing standing = replica_standing(replica);
+	int r = 0;
+
+	/* Without a lineage of its own it is the records that bring it. */
+	if (lineage_is_set(&standing.lineage) && promise > standing.promise)
+		r = store_promise(replica->options.store, promise);
+	if (r < 0 && replica->persist_backoff_ms == 0)
+		log_error("promise can't be written", "error=%d", -r);
+	replica->persist_backoff_ms = r < 0 ? next_backoff(replica->persist_backoff_ms) : 0;
+	replica->persist_at_ms = r < 0 ? replica_now(replica) + replica->persist_backoff_ms : 0;
+	return r;
+}
+
+/* There is a new promise, and it is durable. */
+static void act_on_promise(struct replica *replica, uint64_t before)
+{
+	bool granted = replica->asked_handover_under == before;
+
+	replica->asked_handover_under = UINT64_MAX;
+	if (!names_me(replica)) {
+		replica->must_recover = false;
+		if (replica->role != REPLICA_STARTING)
+			replica_follow(replica);
+		return;
+	}
+	if (granted && replica->role == REPLICA_FOLLOWER && replica_standing(replica).whole) {
+		if (replica_lead(replica, replica->promise) == 0)
+			return;
+	}
+	replica->must_recover = true;
+	replica_choose(replica);
+}
+
+/* Nothing is done in the name of the old one any more, whether the new one can be written or not.
+ */
+static void raise_promise(struct replica *replica, uint64_t promise)
+{
+	uint64_t before = replica->promise;
+
+	replica->promise = promise;
+	if (replica_persist(replica, promise) == 0) {
+		act_on_promise(replica, before);
+	} else if (replica->role != REPLICA_STARTING) {
+		replica_choose(replica);
+	}
+}
+
+static void learn_foreign(struct replica *replica, const struct replica_head *head)
+{
+	int order = lineage_is_set(&replica->foreign)
+			    ? lineage_compare(&head->lineage, &replica->foreign)
+			    : -1;
+	bool is_news = order < 0 || (order == 0 && head->promise > replica->foreign_promise);
+
+	if (!is_news)
+		return;
+	if (!lineage_is_set(&replica->foreign))
+		log_warn("another lineage of this shard is older", "promise=%" PRIx64,
+			 head->promise);
+	replica->foreign = head->lineage;
+	replica->foreign_promise = head->promise;
+	replica->foreign_ms = replica_now(replica);
+	if (order < 0)
+		replica_follow(replica);
+}
+
+void replica_learn(struct replica *replica, const struct replica_head *head)
+{
+	bool have_own = lineage_is_set(&replica->lineage);
+	int order;
+
+	if (!lineage_is_set(&head->lineage)) {
+		if (!have_own && head->promise > replica->promise)
+			raise_promise(replica, head->promise);
+		return;
+	}
+	order = have_own ? lineage_compare(&head->lineage, &replica->lineage) : -1;
+	if (order < 0 && !lineage_is_set(&replica->own_lineage)) {
+		replica->lineage = head->lineage;
+		raise_promise(replica, head->promise);
+	} else if (order < 0) {
+		learn_foreign(replica, head);
+	} else if (order == 0 && head->promise > replica->promise) {
+		raise_promise(replica, head->promise);
+	}
+}
+
+/* Leading */
+
+int replica_lead(struct replica *replica, uint64_t epoch)
+{
+	struct store *store = replica->options.store;
+	struct lineage lineage = replica->lineage;
+	int r;
+
+	if (!lineage_is_set(&lineage))
+		lineage_begin(replica->options.realtime_ns(), &lineage);
+	if (epoch == 0)
+		epoch = epoch_first(&lineage, replica->id);
+	replica_job_reset(replica);
+	replica_drain(replica);
+	replica->source = -1;
+	/* 1. The promise, 2. then nobody calls it half a copy any more, 3. then writes. */
+	r = store_promise(store, epoch);
+	if (r == 0 && !replica_standing(replica).whole)
+		r = store_set_whole(store);
+	if (r == 0 && replica->options.acks)
+		acks_lead(replica->options.acks, epoch);
+	if (r == 0)
+		r = store_lead(store, epoch, &lineage);
+	if (r < 0) {
+		if (replica->options.acks)
+			acks_stop(replica->options.acks);
+		if (replica->lead_backoff_ms == 0)
+			log_error("can't lead", "epoch=%" PRIx64 " error=%d", epoch, -r);
+		replica->lead_backoff_ms = next_backoff(replica->lead_backoff_ms);
+		replica->lead_at_ms = replica_now(replica) + replica->lead_backoff_ms;
+		return r;
+	}
+	replica->lead_backoff_ms = 0;
+	replica->lead_at_ms = 0;
+	replica->promise = replica->epoch = epoch;
+	replica->lineage = replica->own_lineage = lineage;
+	replica->must_recover = false;
+	replica->asked_handover_under = UINT64_MAX;
+	replica->counters.leads++;
+	log_info("leads", "epoch=%" PRIx64, epoch);
+	replica_set_role(replica, REPLICA_LEADER);
+	replica_changed(replica);
+	return 0;
+}
+
+/* Starting */
+
+static uint64_t wait_ms(struct replica *replica, const struct store_standing *standing)
+{
+	bool may_lose = standing->empty || !standing->whole || replica->must_recover;
+
+	return may_lose ? START_WAIT_EMPTY_MS : START_WAIT_MS;
+}
+
+static bool have_all_answered(const struct replica *replica)
+{
+	for (unsigned i = 0; i < replica->peer_count; i++)
+		if (replica->peers[i].state_ms == 0)
+			return false;
+	return true;
+}
+
+static bool is_of_us(const struct replica *replica, const struct replica_node *peer)
+{
+	return peer->state_ms > 0 && lineage_is_set(&peer->head.lineage) &&
+	       lineage_equal(&peer->head.lineage, &replica->lineage);
+}
+
+/* Of those that are whole and have answered, the one that has most. */
+static struct replica_node *find_best(struct replica *replica)
+{
+	struct replica_node *best = NULL;
+
+	for (unsigned i = 0; i < replica->peer_count; i++) {
+		struct replica_node *peer = &replica->peers[i];
+
+		if (!is_of_us(replica, peer) || !(peer->flags & REPLICA_WHOLE))
+			continue;
+		if (!best || version_compare(peer->end, best->end) > 0)
+			best = peer;
+	}
+	return best;
+}
+
+static void wait_for_data(struct replica *replica)
+{
+	if (!replica->waits_logged)
+		log_warn("waits for a node that has this shard's data", "promise=%" PRIx64,
+			 replica->promise);
+	look_around(replica);
+	replica->waits_logged = true;
+}
+
+static void recover(struct replica *replica, const struct store_standing *standing)
+{
+	struct replica_node *best = find_best(replica);
+
+	if (best && version_compare(best->end, standing->synced) > 0) {
+		log_info("fetches what it has not", "from=%s", best->name);
+		replica_job_reset(replica);
+		replica->source = (int)best->place;
+		replica_set_role(replica, REPLICA_RECOVERING);
+	} else if (!best && !standing->whole) {
+		wait_for_data(replica);
+	} else {
+		replica_recovery_fence(replica);
+	}
+}
+
+void replica_recovered(struct replica *replica)
+{
+	replica->must_recover = true;
+	replica_choose(replica);
+}
+
+static void decide(struct replica *replica)
+{
+	uint64_t now = replica_now(replica);
+	struct store_standing standing;
+
+	if (replica->persist_at_ms > 0 || now < replica->lead_at_ms ||
+	    replica->promotion.phase != PROMOTION_NONE)
+		return;
+	if (lineage_is_set(&replica->foreign) || !names_me(replica)) {
+		replica_follow(replica);
+		return;
+	}
+	standing = replica_standing(replica);
+	if (!have_all_answered(replica) && now - replica->begun_ms < wait_ms(replica, &standing))
+		return;
+	if (replica->must_recover || (lineage_is_set(&replica->lineage) && !standing.whole)) {
+		recover(replica, &standing);
+		return;
+	}
+	replica_lead(replica,
+		     replica->promise > 0 ? epoch_after_start(replica->promise, replica->id) : 0);
+}
+
+int replica_start(struct replica *replica)
+{
+	struct store_standing standing = replica_standing(replica);
+
+	replica->promise = standing.promise;
+	replica->lineage = replica->own_lineage = standing.lineage;
+	replica->role = REPLICA_STARTING;
+	look_around(replica);
+	if (replica->peer_count > 0)
+		return 0;
+	/* Nobody could know better. */
+	return replica_lead(replica, replica->promise > 0
+					     ? epoch_after_start(replica->promise, replica->id)
+					     : 0);
+}
+
+void replica_start_tick(struct replica *replica)
+{
+	if (replica->persist_at_ms > 0 && replica_now(replica) >= replica->persist_at_ms &&
+	    replica_persist(replica, replica->promise) == 0)
+		act_on_promise(replica, 0);
+	if (replica->role == REPLICA_STARTING)
+		decide(replica);
+}
+
+uint64_t replica_start_next(const struct replica *replica)
+{
+	uint64_t next = replica->persist_at_ms;
+
+	if (replica->role == REPLICA_STARTING)
+		next = replica_sooner(next, replica_now(replica) + PROBE_STARTING_MS);
+	return next;
+}

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Value files. An entry names one of its maker's store; this store needs one with the same value:
+ * one that was fetched for an entry before it, one that its own record of the key has (a PATCH), or
+ * that of the other key in a MOVE; else it is fetched chunk by chunk.
+ *
+ * A fetch belongs to the value, not to the question: when the node that had it goes away, and the
+ * same value is found elsewhere, it goes on at the chunk where it was.
+ */
+#include "node/replica_private.h"
+
+#include "lib/cleanup.h"
+#include "node/value_file.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool hashes_equal(const struct hash128 *a, const struct hash128 *b)
+{
+	return a->low == b->low && a->high == b->high;
+}
+
+static struct value_file *find_fetched(struct replica *replica, uint64_t id)
+{
+	for (unsigned i = 0; i < FETCHED_MAX; i++) {
+		struct replica_fetched *fetched = &replica->fetched[i];
+
+		if (fetched->file && fetched->id == id &&
+		    memcmp(fetched->source, replica->job.source, 16) == 0)
+			return value_file_ref(fetched->file);
+	}
+	return NULL;
+}
+
+static void remember(struct replica *replica, uint64_t id, struct value_file *file)
+{
+	struct replica_fetched *fetched = &replica->fetched[replica->fetched_at];
+
+	replica->fetched_at = (replica->fetched_at + 1) % FETCHED_MAX;
+	value_file_unref(fetched->file);
+	memcpy(fetched->source, replica->job.source, 16);
+	fetched->id = id;
+	fetched->file = value_file_ref(file);
+}
+
+/* The file of the store's own record of @of's key, if it holds the value of @wanted. */
+static struct value_file *find_own(struct replica *replica, const struct entry *of,
+				   const struct entry *wanted)
+{
+	struct value_file *file = NULL;
+	struct store_record record;
+	struct key key;
+
+	if (key_from_bytes(of->key, of->key_len, &key) < 0 ||
+	    store_get(replica->options.store, &key, 0, &record) != 0)
+		return NULL;
+	if (record.held.entry.kind == ENTRY_FILE && record.meta.size_bytes == wanted->size_bytes &&
+	    hashes_equal(&record.meta.hash, &wanted->hash))
+		file = value_file_ref(record.held.file);
+	store_record_release(&record);
+	return file;
+}
+
+static struct value_file *find_here(struct replica *replica, const struct entry *entries,
+				    size_t count, size_t index)
+{
+	const struct entry *wanted = &entries[index];
+	struct value_file *file = find_fetched(replica, wanted->file_id);
+
+	if (!file)
+		file = find_own(replica, wanted, wanted);
+	if (!file && index + 1 < count && entries[index + 1].kind == ENTRY_TOMBSTONE)
+		file = find_own(replica, &entries[index + 1], wanted);
+	if (!file && index > 0 && entries[index - 1].kind == ENTRY_TOMBSTONE)
+		file = find_own(replica, &entries[index - 1], wanted);
+	return file;
+}
+
+static void drop(struct replica *replica)
+{
+	struct replica_fetch *fetch = &replica->fetch;
+
+	value_writer_abort(fetch->writer);
+	*fetch = (struct replica_fetch){ 0 };
+}
+
+void replica_value_forget(struct replica *replica)
+{
+	drop(replica);
+	for (unsigned i = 0; i < FETCHED_MAX; i++) {
+		value_file_unref(replica->fetched[i].file);
+		replica->fetched[i].file = NULL;
+	}
+}
+
+static int begin(struct replica *replica, const struct entry *wanted)
+{
+	struct replica_fetch *fetch = &replica->fetch;
+	int r;
+
+	if (!fetch->writer || fetch->size_bytes != wanted->size_bytes ||
+	    !hashes_equal(&fetch->hash, &wanted->hash)) {
+		drop(replica);
+		r = value_writer_new(store_values(replica->options.store), &fetch->writer);
+		if (r < 0)
+			return r;
+		fetch->size_bytes = wanted->size_bytes;
+		fetch->hash = wanted->hash;
+	}
+	fetch->id = wanted->file_id;
+	memcpy(fetch->source, replica->job.source, 16);
+	return 0;
+}
+
+static int ask(struct replica *replica)
+{
+	struct replica_fetch *fetch = &replica->fetch;
+	struct replica_message message = replica_request(replica, REPLICA_VALUE);
+
+	message.id = fetch->id;
+	message.size_bytes = fetch->size_bytes;
+	message.index = fetch->chunk;
+	fetch->call = replica_send(replica, (unsigned)replica->source, &message, ASK_TIMEOUT_MS);
+	return fetch->call > 0 ? 1 : -ENOMEM;
+}
+
+static int finish(struct replica *replica, struct value_file **ret_file)
+{
+	struct replica_fetch *fetch = &replica->fetch;
+	struct hash128 wanted = fetch->hash, hash;
+	uint64_t id = fetch->id, wanted_bytes = fetch->size_bytes, size_bytes;
+	struct value_file *file;
+	bool utf8;
+	int r;
+
+	r = value_writer_finish(take_ptr(fetch->writer), &file, &size_bytes, &hash, &utf8);
+	*fetch = (struct replica_fetch){ 0 };
+	if (r < 0)
+		return r;
+	if (size_bytes != wanted_bytes || !hashes_equal(&hash, &wanted)) {
+		value_file_unref(file);
+		return -EBADMSG;
+	}
+	remember(replica, id, file);
+	replica->counters.values_fetched++;
+	*ret_file = file;
+	return 0;
+}
+
+int replica_value(struct replica *replica, const struct entry *entries, size_t count, size_t index,
+		  struct value_file **ret_file)
+{
+	struct replica_fetch *fetch = &replica->fetch;
+	const struct entry *wanted = &entries[index];
+	struct value_file *file;
+	int r;
+
+	if (fetch->call > 0)
+		return 1;
+	if (fetch->error < 0) {
+		r = fetch->error;
+		fetch->error = 0;
+		return r;
+	}
+	file = find_here(replica, entries, count, index);
+	if (file) {
+		replica->counters.values_shared++;
+		*ret_file = file;
+		return 0;
+	}
+	r = begin(replica, wanted);
+	if (r < 0)
+		return r;
+	if (fetch->chunk * VALUE_CHUNK_BYTES >= fetch->size_bytes)
+		return finish(replica, ret_file);
+	return ask(replica);
+}
+
+static int take_chunk(struct replica *replica, const struct replica_message *message)
+{
+	struct replica_fetch *fetch = &replica->fetch;
+	uint64_t left = fetch->size_bytes - fetch->chunk * VALUE_CHUNK_BYTES;
+	int r;
+
+	if (message->status == REPLICA_GONE ||
+	    memcmp(message->head.store_id, fetch->source, 16) != 0)
+		return -ESTALE;
+	if (message->status != REPLICA_OK)
+		return -EAGAIN;
+	if (message->bytes_len != (left < VALUE_CHUNK_BYTES ? left : VALUE_CHUNK_BYTES))
+		return -EBADMSG;
+	r = value_writer_append(fetch->writer, message->bytes, message->bytes_len);
+	fetch->chunk++;
+	if (r < 0)
+		drop(replica);
+	return r;
+}
+
+bool replica_value_answered(struct replica *replica, uint64_t call, int error,
+			    const struct replica_message *message)
+{
+	struct replica_fetch *fetch = &replica->fetch;
+
+	if (fetch->call == 0 || fetch->call != call)
+		return false;
+	fetch->call = 0;
+	if (error == 0 && message->kind != REPLICA_VALUE)
+		error = -EBADMSG;
+	fetch->error = error < 0 ? error : take_chunk(replica, message);
+	replica_job_tick(replica);
+	return true;
+}
+
+/* What others ask for */
+
+void replica_value_asked(struct replica *replica, uint64_t request,
+			 const struct replica_message *message)
+{
+	struct replica_message answer = replica_reply(replica, REPLICA_VALUE, REPLICA_OK);
+	struct value_file *file;
+	uint8_t *chunk;
+	ssize_t n;
+
+	if (value_pins_find(store_values(replica->options.store), message->id, message->size_bytes,
+			    &file) < 0) {
+		replica_answer_status(replica, request, REPLICA_VALUE, REPLICA_GONE);
+		return;
+	}
+	chunk = malloc(VALUE_CHUNK_BYTES);
+	n = chunk ? value_file_read_chunk(file, message->size_bytes, message->index, chunk, 0)
+		  : -ENOMEM;
+	value_file_unref(file);
+	if (n >= 0) {
+		answer.bytes = chunk;
+		answer.bytes_len = (size_t)n;
+		replica->counters.bytes_sent += (uint64_t)n;
+		replica_answer(replica, request, &answer);
+	} else {
+		replica_answer_status(replica, request, REPLICA_VALUE, REPLICA_BUSY);
+	}
+	free(chunk);
+}

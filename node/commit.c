@@ -164,8 +164,9 @@ static void tick(struct commit *commit)
 	commit_tidy_up(commit, now);
 	commit_tell_synced(commit);
 	if (now >= commit->retry_at_ms) {
-		commit->retry_at_ms = now + COMMIT_RETRY_MS;
+		/* In this order: what is due is not tried before its time. */
 		commit_make_ready(commit);
+		commit->retry_at_ms = now + COMMIT_RETRY_MS;
 		commit_look_for_room(commit);
 	}
 	mutex_lock(&commit->lock);

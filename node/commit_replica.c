@@ -194,8 +194,7 @@ static int commit_batch(struct commit *commit, struct store_batch *batch, struct
 	r = encode(commit, batch, payload);
 	if (r < 0)
 		return r;
-	dead_values_find(dead, commit->options.lsm, batch->entries, batch->count,
-			 batch->kind == BATCH_REPLICATED);
+	dead_values_find(dead, commit->options.lsm, batch->entries, batch->count);
 	/* Readers of the log take dead entries for live ones until the history is cut. */
 	if (is_reset)
 		commit->options.set_resetting(commit->options.state, true);

@@ -105,7 +105,7 @@ static void add_replaced(struct dead_values *dead, struct lsm *lsm, const struct
 }
 
 void dead_values_find(struct dead_values *dead, struct lsm *lsm, const struct entry *entries,
-		      size_t count, bool trusted)
+		      size_t count)
 {
 	struct key_table table;
 	size_t kept = 0;
@@ -113,8 +113,7 @@ void dead_values_find(struct dead_values *dead, struct lsm *lsm, const struct en
 	if (key_table_fill(&table, entries, count) < 0)
 		return;
 	for (size_t i = 0; i < count; i++)
-		if (!trusted || entries[i].replaced)
-			add_replaced(dead, lsm, &table, i);
+		add_replaced(dead, lsm, &table, i);
 	for (size_t i = 0; i < dead->count; i++)
 		if (!is_named(&table, count, dead->files[i].file_id))
 			dead->files[kept++] = dead->files[i];

@@ -17,9 +17,9 @@ struct dead_values {
 
 /* A live record that is replaced or deleted. Without memory its space comes back later. */
 void dead_values_add(struct dead_values *dead, const struct entry *old);
-/* What @entries, applied in their order, replace or delete. @trusted: an entry says rightly that it
- * replaces nothing. Records that can't be read are left out. */
+/* What @entries, applied in their order, replace or delete: as it is here, whatever they say of
+ * themselves, as a repair may have come before them. Records that can't be read are left out. */
 void dead_values_find(struct dead_values *dead, struct lsm *lsm, const struct entry *entries,
-		      size_t count, bool trusted);
+		      size_t count);
 void dead_values_clear(struct dead_values *dead);
 void dead_values_deinit(struct dead_values *dead);

@@ -459,9 +459,37 @@ static void a_repeat_of_an_unknown_outcome_is_never_told_that_it_was_not_applied
 	crash_vfs_free(crash);
 }
 
+static void a_log_that_can_not_be_reopened_at_once_is_written_again_later(void **state)
+{
+	struct crash_vfs *crash = crash_vfs_new(1);
+	struct store_options options = options_for(crash);
+	struct store *store;
+	struct call call;
+	char *why = NULL;
+	bool written = false;
+
+	(void)state;
+	assert_int_equal(open_leading(&options, &store, &why), 0);
+	call_init(&call, WRITE_PUT, 1, DURABILITY_DISK);
+	crash_vfs_fail(crash, 1, 1000, EIO);
+	store_submit(store, &call.write);
+	assert_false(outcome_is_success(call.write.outcome));
+	crash_vfs_fail(crash, 0, 0, 0);
+	for (int i = 0; i < 5 && !written; i++) {
+		simulated_ns += 1100000000;
+		call_init(&call, WRITE_PUT, 1, DURABILITY_DISK);
+		store_submit(store, &call.write);
+		written = outcome_is_success(call.write.outcome);
+	}
+	assert_true(written);
+	store_close(store);
+	crash_vfs_free(crash);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_log_that_can_not_be_reopened_at_once_is_written_again_later),
 		cmocka_unit_test(every_failing_call_loses_nothing),
 		cmocka_unit_test(a_full_disk_refuses_puts_serves_deletes_and_recovers),
 		cmocka_unit_test(a_large_value_replaced_often_does_not_pile_up),

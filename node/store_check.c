@@ -7,6 +7,8 @@
 #include "node/store.h"
 
 #include "lib/cleanup.h"
+#include "node/install.h"
+#include "node/request_ids_file.h"
 #include "node/store_files.h"
 #include "node/wal_recovery.h"
 
@@ -209,6 +211,24 @@ static int check_tree(struct check *check)
 	return r < 0 ? r : check_values(check);
 }
 
+static int check_request_ids(struct check *check)
+{
+	struct request_ids *ids = request_ids_new();
+	char *why = NULL;
+	int r;
+
+	if (!ids)
+		return -ENOMEM;
+	/* As of long ago: what is too old would be removed. */
+	r = request_ids_load(ids, check->vfs, check->dir, 0);
+	request_ids_free(ids);
+	if (r < 0 && r != -ENOMEM) {
+		report_why(check, &why, "the file " REQUEST_IDS_NAME " can't be read", r);
+		r = 0;
+	}
+	return r;
+}
+
 static void check_deinit(struct check *check)
 {
 	if (check->values)
@@ -227,6 +247,11 @@ int store_check(struct vfs *vfs, const char *dir,
 	char *why = NULL;
 	int r;
 
+	if (install_is_due(vfs, dir) > 0) {
+		report(&check, "a copy of another node's store is being installed here; start the "
+			       "node, which finishes it, and then check again");
+		return 1;
+	}
 	r = store_files_open(vfs, dir, false, NULL, NULL, &check.files, &why);
 	if (r == -ENOMEM)
 		return r;
@@ -237,6 +262,8 @@ int store_check(struct vfs *vfs, const char *dir,
 	r = value_files_open(vfs, dir, &check.values);
 	if (r == 0)
 		r = check_tree(&check);
+	if (r == 0)
+		r = check_request_ids(&check);
 	check_deinit(&check);
 	return r < 0 ? r : check.faults;
 }

@@ -2,6 +2,7 @@
 #include "node/store_files.h"
 
 #include "lib/cleanup.h"
+#include "node/install.h"
 #include "node/request_ids.h"
 #include "node/value_refs.h"
 #include "node/wal_recovery.h"
@@ -116,6 +117,8 @@ int store_files_open(struct vfs *vfs, const char *dir, bool create, const char *
 		r = identity_lock(vfs, dir, &files.lock);
 	if (r == -EBUSY)
 		wal_say(ret_why, "%s is open in another process; stop that one first", dir);
+	if (r == 0 && create)
+		r = install_finish(vfs, dir);
 	if (r == 0 && create)
 		r = load_identity(vfs, dir, true, cluster, node, &files.identity, ret_why);
 	if (r == 0)

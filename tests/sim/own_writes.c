@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/sim/own_writes.h"
 
+#include "node/checkpoint.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -47,13 +49,26 @@ void own_writes_init(struct own_writes *own, uint64_t seed)
 	assert_non_null(own->held);
 }
 
+void own_writes_init_beside(struct own_writes *own, struct own_writes *beside)
+{
+	*own = *beside;
+	own->dir = "/own";
+	own->node = "n2";
+	own->is_beside = true;
+	own->store = NULL;
+	own->last = (struct version){ 0 };
+	own->held = calloc(OWN_WRITES, sizeof(*own->held));
+	assert_non_null(own->held);
+}
+
 void own_writes_deinit(struct own_writes *own)
 {
 	free(own->held);
-	crash_vfs_free(own->crash);
+	if (!own->is_beside)
+		crash_vfs_free(own->crash);
 }
 
-static struct store *open_at(struct own_writes *own, const char *dir)
+int own_writes_try_open(struct own_writes *own, const char *dir, struct store **ret_store)
 {
 	struct store_options options = {
 		.vfs = own->vfs,
@@ -67,19 +82,18 @@ static struct store *open_at(struct own_writes *own, const char *dir)
 		.log_retain_s = 600,
 		.realtime_ns = simulated_clock,
 	};
-	struct store *store;
 	char *why = NULL;
-	int r = store_open(&options, &store, &why);
+	int r = store_open(&options, ret_store, &why);
 
 	if (r < 0)
-		fail_msg("%s: %d: %s", dir, r, why);
+		print_message("%s: %d: %s\n", dir, r, why);
 	free(why);
-	return store;
+	return r;
 }
 
 void own_writes_open(struct own_writes *own)
 {
-	own->store = open_at(own, own->dir);
+	assert_int_equal(own_writes_try_open(own, own->dir, &own->store), 0);
 	assert_int_equal(store_lead_next(own->store, 1), 0);
 }
 
@@ -208,6 +222,53 @@ void own_writes_let_time_pass(struct own_writes *own)
 	}
 }
 
+static void fetch_file(struct own_writes *own, struct checkpoint *checkpoint, size_t index,
+		       uint64_t size, const char *path)
+{
+	struct hash_stream *hash = hash_stream_new();
+	struct hash128 sum, expect;
+	struct vfs_file *file;
+	uint8_t piece[777];
+	uint64_t at = 0;
+	ssize_t n;
+	int r;
+
+	assert_non_null(hash);
+	assert_int_equal(vfs_open(own->vfs, path, VFS_WRITE | VFS_CREATE, &file), 0);
+	while ((n = checkpoint_read(checkpoint, index, at, piece, sizeof(piece))) > 0) {
+		struct iovec part = { piece, (size_t)n };
+
+		assert_int_equal(vfs_pwritev(file, &part, 1, at), 0);
+		hash_stream_update(hash, piece, (size_t)n);
+		at += (uint64_t)n;
+	}
+	assert_int_equal(n, 0);
+	assert_int_equal(at, size);
+	do {
+		r = checkpoint_sum(checkpoint, index, 1000, &sum);
+	} while (r > 0);
+	assert_int_equal(r, 0);
+	expect = hash_stream_digest(hash);
+	assert_memory_equal(&sum, &expect, sizeof(sum));
+	hash_stream_free(hash);
+	vfs_close(file);
+}
+
+void own_writes_fetch(struct own_writes *own, struct checkpoint *checkpoint,
+		      char *(*path_of)(const char *dir, const char *name), const char *dir)
+{
+	struct checkpoint_view view;
+
+	checkpoint_view(checkpoint, &view);
+	for (size_t i = 0; i < view.count; i++) {
+		char *path = path_of(dir, view.files[i].name);
+
+		assert_non_null(path);
+		fetch_file(own, checkpoint, i, view.files[i].size, path);
+		free(path);
+	}
+}
+
 static void on_problem(const char *sentence, void *state)
 {
 	fail_msg("%s: %s", (const char *)state, sentence);
@@ -255,9 +316,10 @@ void own_writes_expect_open_state(struct own_writes *own, struct store *store, u
 
 void own_writes_expect_state(struct own_writes *own, const char *dir, uint64_t sequence)
 {
-	struct store *store = open_at(own, dir);
 	struct store_stats stats;
+	struct store *store;
 
+	assert_int_equal(own_writes_try_open(own, dir, &store), 0);
 	store_stats(store, &stats);
 	assert_int_equal(stats.last.sequence, sequence);
 	own_writes_expect_open_state(own, store, sequence);

@@ -16,6 +16,7 @@ struct own_writes {
 	struct vfs *vfs;
 	const char *dir; /* "/data" */
 	const char *node; /* "n1" */
+	bool is_beside;
 	uint64_t retain_bytes;
 	uint64_t random;
 	struct store *store;
@@ -25,8 +26,13 @@ struct own_writes {
 };
 
 void own_writes_init(struct own_writes *own, uint64_t seed);
+/* Another node, in /own, on the disk of @beside, which must be there for longer. */
+void own_writes_init_beside(struct own_writes *own, struct own_writes *beside);
 void own_writes_deinit(struct own_writes *own);
+/* It leads then. */
 void own_writes_open(struct own_writes *own);
+/* It is idle then. As store_open(). */
+int own_writes_try_open(struct own_writes *own, const char *dir, struct store **ret_store);
 void own_writes_close(struct own_writes *own);
 /* A PUT, small or large, or a DELETE, sometimes with durability memory. */
 void own_writes_one(struct own_writes *own);
@@ -37,6 +43,12 @@ void own_writes_barrier(struct own_writes *own);
 void own_writes_settle(struct own_writes *own);
 /* Old values and old log go. */
 void own_writes_let_time_pass(struct own_writes *own);
+
+/* Fetches the files of a checkpoint of this node, as another node would; @path_of names each one's
+ * place (to be freed). */
+struct checkpoint;
+void own_writes_fetch(struct own_writes *own, struct checkpoint *checkpoint,
+		      char *(*path_of)(const char *dir, const char *name), const char *dir);
 
 /* store_check() finds nothing. */
 void own_writes_expect_sound(struct own_writes *own, const char *dir);

@@ -102,6 +102,15 @@ void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 	ops_reply_error(req, files_unlink(ops_mount(req), name, &interrupt));
 }
 
+/* It has looked the new name up, and the kernel keeps the entry of the old one under it: the next
+ * open would pass for the second try of one that ended without. */
+static void end_open(struct mount *mount, pid_t pid)
+{
+	mutex_lock(&mount->inodes.lock);
+	reopen_forget(&mount->reopen, pid);
+	mutex_unlock(&mount->inodes.lock);
+}
+
 void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
 		const char *newname, unsigned flags)
 {
@@ -113,6 +122,7 @@ void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t 
 		fuse_reply_err(req, EINVAL);
 		return;
 	}
+	end_open(ops_mount(req), fuse_req_ctx(req)->pid);
 	ops_reply_error(req, files_rename(ops_mount(req), name, newname, flags & RENAME_NOREPLACE,
 					  &interrupt));
 }

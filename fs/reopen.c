@@ -48,3 +48,11 @@ bool reopen_take(struct reopen *reopen, pid_t pid, uint64_t st_ino, uint64_t *re
 		*ret_since = reopen->slots[slot].since;
 	return expected;
 }
+
+void reopen_forget(struct reopen *reopen, pid_t pid)
+{
+	size_t slot = (size_t)pid % REOPEN_SLOTS;
+
+	if (pid > 0 && reopen->slots[slot].pid == pid)
+		reopen->slots[slot].pid = 0;
+}

@@ -31,3 +31,5 @@ void reopen_note(struct reopen *reopen, pid_t pid, uint64_t st_ino, uint64_t sin
 bool reopen_looks(struct reopen *reopen, pid_t pid, uint64_t st_ino, bool found);
 /* Whether @pid now tries again: *ret_since is from its first try, which is forgotten. */
 bool reopen_take(struct reopen *reopen, pid_t pid, uint64_t st_ino, uint64_t *ret_since);
+/* @pid does something else: its open is over, however it ended. */
+void reopen_forget(struct reopen *reopen, pid_t pid);

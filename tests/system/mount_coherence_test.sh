@@ -121,6 +121,45 @@ two_mounts_see_each_other()
 }
 
 # requests: how many the mount has made, by the router's count.
+# An open that found nothing at its second try leaves a note. The same thread then puts another file
+# in place of the name, which it has looked up for that, and opens it by the entry which the kernel
+# still has of it, for a second.
+an_open_after_a_replacement_asks_anew()
+{
+	MNT=$MNT ROUTER=$ROUTER python3 - <<-'END' || fail 'another open got the second try'
+		import http.client, os
+		router = http.client.HTTPConnection(os.environ['ROUTER'].split('//')[1])
+		def http(method, value=None):
+		    router.request(method, '/kv/' + name, value)
+		    router.getresponse().read()
+		def write(path):
+		    with open(path, 'x') as file:
+		        file.write('replaced')
+		def rename():
+		    write(path + '.tmp')
+		    os.rename(path + '.tmp', path)
+		def create():
+		    os.unlink(path)
+		    write(path)
+		for replace, name in [(rename, '00d1'), (create, '00d2'), (rename, '00d3'), (create, '00d4')]:
+		    path = os.environ['MNT'] + '/' + name
+		    http('PUT', b'listed')
+		    # The kernel opens what it has from a listing without a look-up.
+		    assert name in os.listdir(os.environ['MNT'])
+		    http('DELETE')
+		    try:
+		        open(path).close()
+		        raise AssertionError('it is removed')
+		    except FileNotFoundError:
+		        pass
+		    http('PUT', b'looked up')
+		    replace()
+		    http('PUT', b'newest')
+		    with open(path) as file:
+		        assert file.read() == 'newest', name
+	END
+}
+
 requests()
 {
 	curl -sS "$ROUTER/metrics" |
@@ -144,5 +183,5 @@ mount_start
 run_cases each_open_sees_the_current_version an_absent_name_is_found_as_soon_as_it_is_written \
 	names_and_sizes_follow_within_a_second an_open_file_never_mixes_two_versions \
 	readers_of_this_mount_see_what_is_not_stored_yet a_redirection_never_shows_an_empty_version \
-	two_mounts_see_each_other few_requests_do
+	two_mounts_see_each_other an_open_after_a_replacement_asks_anew few_requests_do
 mount_stop

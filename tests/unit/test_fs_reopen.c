@@ -45,6 +45,23 @@ static void an_open_without_a_look_up_that_found_the_name_is_no_second_try(void 
 	assert_true(reopen_take(&reopen, 7, NAME, &since));
 }
 
+static void after_something_else_the_next_open_is_no_second_try(void **state)
+{
+	struct reopen reopen = { 0 };
+	uint64_t since = 0;
+
+	(void)state;
+	reopen_note(&reopen, 7, NAME, 42);
+	assert_true(reopen_looks(&reopen, 7, NAME, true));
+	reopen_forget(&reopen, 7);
+	assert_false(reopen_take(&reopen, 7, NAME, &since));
+	reopen_note(&reopen, 7, NAME, 42);
+	assert_true(reopen_looks(&reopen, 7, NAME, true));
+	reopen_forget(&reopen, 7 + REOPEN_SLOTS);
+	reopen_forget(&reopen, 0);
+	assert_true(reopen_take(&reopen, 7, NAME, &since));
+}
+
 static void the_next_open_of_another_file_is_no_second_try(void **state)
 {
 	struct reopen reopen = { 0 };
@@ -136,6 +153,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_open_that_tries_again_is_recognised_once),
 		cmocka_unit_test(an_open_without_a_look_up_that_found_the_name_is_no_second_try),
+		cmocka_unit_test(after_something_else_the_next_open_is_no_second_try),
 		cmocka_unit_test(the_next_open_of_another_file_is_no_second_try),
 		cmocka_unit_test(opens_of_other_threads_are_no_second_try),
 		cmocka_unit_test(threads_without_a_number_are_not_remembered),

@@ -7,7 +7,8 @@
  *   4. the new files are moved into place; durable; bootstrap/ goes;
  *   5. the marker goes, durably; replaced/ goes.
  * Each of 2 and 4 can be begun again after a crash, as what was moved is not there to be moved any
- * more. IDENTITY and STANDING are the node's and stay where they are.
+ * more. IDENTITY and STANDING are the node's and stay where they are, but STANDING is written anew
+ * in 4: what it says of the records was said of the old ones.
  */
 #include "node/install.h"
 
@@ -20,11 +21,14 @@
 #include "node/identity.h"
 #include "node/manifest.h"
 #include "node/request_ids_file.h"
+#include "node/standing.h"
 #include "node/store.h"
 #include "node/wal_recovery.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define BOOTSTRAP "bootstrap"
@@ -253,7 +257,44 @@ static int verify(struct copy *copy, char **ret_why)
 	return r == 0 ? sync_all(copy->vfs, copy->dir) : r;
 }
 
-int install_complete(struct vfs *vfs, const char *dir, char **ret_why)
+#define PROMISE_TEXT "promise "
+
+static int write_marker(struct vfs *vfs, const char *dir, uint64_t promise)
+{
+	_cleanup_(buf_deinit) struct buf text = { 0 };
+	int r = 0;
+
+	if (promise > 0)
+		r = buf_printf(&text, PROMISE_TEXT "%016" PRIx64, promise);
+	if (r == 0)
+		r = buf_append_str(&text, "\n");
+	return r < 0 ? r : atomic_file_write(vfs, dir, MARKER, text.data, text.len);
+}
+
+/* As the marker that was moved says. */
+static int write_standing(struct vfs *vfs, const char *dir)
+{
+	_cleanup_(buf_deinit) struct buf text = { 0 };
+	struct standing standing;
+	struct identity own;
+	int r = atomic_file_read(vfs, dir, MOVED, 256, &text);
+
+	if (r == 0)
+		r = buf_append(&text, "", 1);
+	if (r == 0)
+		r = identity_read(vfs, dir, &own);
+	if (r == 0)
+		r = standing_read(vfs, dir, own.store_id, &standing);
+	if (r < 0)
+		return r;
+	standing.whole = false;
+	standing.ahead = (struct version){ 0 };
+	if (strncmp((char *)text.data, PROMISE_TEXT, strlen(PROMISE_TEXT)) == 0)
+		standing.promise = strtoull((char *)text.data + strlen(PROMISE_TEXT), NULL, 16);
+	return standing_write(vfs, dir, own.store_id, &standing);
+}
+
+int install_complete(struct vfs *vfs, const char *dir, uint64_t promise, char **ret_why)
 {
 	_cleanup_(freep) char *bootstrap = path_of(dir, BOOTSTRAP);
 	struct copy copy = { .vfs = vfs, .dir = bootstrap };
@@ -271,7 +312,7 @@ int install_complete(struct vfs *vfs, const char *dir, char **ret_why)
 	if (r == 0)
 		r = verify(&copy, ret_why);
 	if (r == 0)
-		r = atomic_file_write(vfs, dir, MARKER, "\n", 1);
+		r = write_marker(vfs, dir, promise);
 	history_deinit(&copy.history);
 	if (r == -EBADMSG && !*ret_why)
 		wal_say(ret_why, "a file of it is missing or damaged");
@@ -327,6 +368,8 @@ static int put_in_place(struct vfs *vfs, const char *dir)
 		r = 0;
 	if (r == 0)
 		r = install_discard(vfs, dir);
+	if (r == 0)
+		r = write_standing(vfs, dir);
 	if (r == 0)
 		r = vfs_sync_dir(vfs, dir);
 	if (r == 0)

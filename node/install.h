@@ -26,8 +26,9 @@ int install_discard(struct vfs *vfs, const char *dir);
 /* All files are there. 0: it is sound, and the next store_open() installs it. -EBADMSG: it is not,
  * as @ret_why (to be freed) says: to be discarded. Reads all of it, so it takes its time; the store
  * in @dir may be open. What it calls on the way may be called again after any failure, with the
- * files of the checkpoint in place again. */
-int install_complete(struct vfs *vfs, const char *dir, char **ret_why);
+ * files of the checkpoint in place again. What is installed is not whole; its promise is that of
+ * the old store if @promise is 0, else it is of another lineage, and @promise is its promise. */
+int install_complete(struct vfs *vfs, const char *dir, uint64_t promise, char **ret_why);
 /* 1: the next store_open() installs something; 0: it does not. */
 int install_is_due(struct vfs *vfs, const char *dir);
 

@@ -22,6 +22,7 @@
 #define PULL_BYTES          (1024 * 1024)
 #define ASK_TIMEOUT_MS      5000
 #define SAMPLES             64
+#define FOREIGN_MS          30000 /* nobody has said for so long that there is an older lineage */
 #define SAMPLE_EVERY_MS     50
 
 /* What a peer asked and is answered later. */
@@ -95,6 +96,7 @@ enum replica_step {
 struct diverged_writer;
 struct replica_batch; /* node/replica_apply */
 struct replica_repair;
+struct replica_aside;
 struct replica_bootstrap;
 
 /* The value that is fetched now. */
@@ -197,6 +199,7 @@ struct replica {
 	 * UINT64_MAX: it has not. */
 	uint64_t asked_handover_under;
 	int source; /* place of the node that is pulled from; -1: none */
+	bool recovering; /* it is pulled from to lead again */
 	uint64_t lead_at_ms; /* next attempt after a failed one */
 	uint32_t lead_backoff_ms;
 	bool waits_logged;
@@ -207,6 +210,8 @@ struct replica {
 	unsigned fetched_at;
 	struct replica_repair *repair;
 	struct replica_bootstrap *bootstrap;
+	struct replica_aside *aside;
+	struct version set_aside; /* all up to here was, as far as the shard has it not */
 	struct replica_promotion promotion;
 	struct replica_handover handover;
 	struct store_pause pause;
@@ -256,6 +261,8 @@ void replica_answer_status(struct replica *replica, uint64_t request, enum repli
 int replica_start(struct replica *replica);
 /* What a message says about the shard: promises, lineages. */
 void replica_learn(struct replica *replica, const struct replica_head *head);
+/* The place of the node to copy an older lineage from; -1: none is known. */
+int replica_foreign_source(struct replica *replica);
 /* Stops whatever this node does, and follows whom the promise names. */
 void replica_follow(struct replica *replica);
 /* Stops whatever this node does, and finds out anew what it should do. */
@@ -366,11 +373,18 @@ void replica_repair_drop(struct replica *replica);
 bool replica_repair_is_in_vain(struct replica *replica, const struct replica_message *message);
 /* Whether none is ahead of the log. */
 bool replica_repair_is_over(struct replica *replica);
+bool replica_epochs_contain(struct replica_items epochs, struct version point);
 int replica_diverged_begin(struct replica *replica, struct version common,
 			   struct diverged_writer **ret_writer);
 int replica_diverged_add(struct replica *replica, struct diverged_writer *writer,
 			 const struct entry *entry);
 int replica_diverged_finish(struct diverged_writer *writer, uint64_t entries);
+
+/* node/replica_aside */
+struct replica_aside *replica_aside_new(struct replica_items epochs);
+struct replica_aside *replica_aside_free(struct replica_aside *aside);
+/* 1: there is more to save; 0: all is, and replica->aside is freed. */
+int replica_aside_step(struct replica *replica);
 
 /* node/replica_bootstrap */
 void replica_bootstrap_begin(struct replica *replica, const char *why);

@@ -77,7 +77,7 @@ static void pull(struct replica *replica)
 
 	message.end = replica_standing(replica).synced;
 	message.bytes_max = PULL_BYTES;
-	message.wait_ms = replica->role == REPLICA_RECOVERING ? 0 : PULL_WAIT_MS;
+	message.wait_ms = replica->recovering ? 0 : PULL_WAIT_MS;
 	job->sent_ms = replica_now(replica);
 	job->step = STEP_PULL;
 	replica->counters.pulls_asked++;
@@ -98,7 +98,7 @@ static void applied(struct replica *replica)
 
 	replica_job_succeed(replica);
 	replica_job_rest(replica, 0);
-	if (replica->role == REPLICA_RECOVERING) {
+	if (replica->recovering) {
 		if (caught_up)
 			replica_recovered(replica);
 		return;
@@ -172,7 +172,7 @@ static int adopt_lineage(struct replica *replica, const struct replica_message *
 /* A node that leads in a lower epoch has not heard of the promise yet. */
 static bool is_from_leader(const struct replica *replica, const struct replica_message *message)
 {
-	return replica->role == REPLICA_RECOVERING ||
+	return replica->recovering ||
 	       (message->head.role == REPLICA_LEADER && message->head.promise == replica->promise);
 }
 
@@ -257,10 +257,15 @@ void replica_job_tick(struct replica *replica)
 
 	switch (job->step) {
 	case STEP_REST:
+		if (lineage_is_set(&replica->foreign))
+			replica->source = replica_foreign_source(replica);
 		if (replica->role == REPLICA_LEADER || replica->role == REPLICA_STARTING ||
 		    !has_source(replica) || replica_now(replica) < job->at_ms)
 			return;
-		pull(replica);
+		if (lineage_is_set(&replica->foreign))
+			replica_bootstrap_diverged(replica, (struct replica_items){ 0 });
+		else
+			pull(replica);
 		break;
 	case STEP_PULL:
 		break;

@@ -59,7 +59,7 @@ void replica_repair_drop(struct replica *replica)
 	free(repair);
 }
 
-static bool theirs_contains(struct replica_items epochs, struct version point)
+bool replica_epochs_contain(struct replica_items epochs, struct version point)
 {
 	struct history_epoch epoch;
 	bool inside = point.sequence == 0;
@@ -82,7 +82,8 @@ bool replica_repair_is_in_vain(struct replica *replica, const struct replica_mes
 		return true;
 	if (standing.synced.sequence >= standing.ahead.sequence)
 		return !replica_has_point(replica, standing.ahead);
-	return message->epochs.count > 0 && !theirs_contains(message->epochs, standing.ahead);
+	return message->epochs.count > 0 &&
+	       !replica_epochs_contain(message->epochs, standing.ahead);
 }
 
 bool replica_repair_is_over(struct replica *replica)
@@ -411,7 +412,7 @@ void replica_repair_answered(struct replica *replica, const struct replica_messa
 
 	if (message->status != REPLICA_OK || message->items.count == 0 ||
 	    message->items.count > replica->repair->left.count ||
-	    message->head.promise != replica->promise) {
+	    (message->head.promise != replica->promise && !replica->recovering)) {
 		replica_job_fail(replica, "the leader gives no records", -EAGAIN);
 		return;
 	}

@@ -49,6 +49,7 @@ static int stand_down(struct replica *replica)
 	replica_ship_stop(replica);
 	replica_job_reset(replica);
 	replica->source = -1;
+	replica->recovering = false;
 	r = store_follow(replica->options.store);
 	if (replica->role == REPLICA_LEADER && replica->options.acks)
 		acks_stop(replica->options.acks);
@@ -64,6 +65,24 @@ void replica_choose(struct replica *replica)
 	look_around(replica);
 	replica_set_role(replica, REPLICA_STARTING);
 	replica_changed(replica);
+}
+
+/* Who leads in the older lineage; or, if that is to be this node, who has most of it. */
+int replica_foreign_source(struct replica *replica)
+{
+	struct replica_node *best = NULL;
+
+	for (unsigned i = 0; i < replica->peer_count; i++) {
+		struct replica_node *peer = &replica->peers[i];
+
+		if (peer->heard_ms == 0 || !lineage_equal(&peer->head.lineage, &replica->foreign))
+			continue;
+		if (peer->id == epoch_node(replica->foreign_promise))
+			return (int)peer->place;
+		if (!best || version_compare(peer->end, best->end) > 0)
+			best = peer;
+	}
+	return best ? (int)best->place : -1;
 }
 
 static void log_follow(struct replica *replica, int leader)
@@ -84,12 +103,10 @@ void replica_follow(struct replica *replica)
 		replica_set_role(replica, REPLICA_STARTING);
 		return;
 	}
-	replica->source = replica_leader(replica);
+	replica->source = lineage_is_set(&replica->foreign) ? replica_foreign_source(replica)
+							    : replica_leader(replica);
 	log_follow(replica, replica->source);
-	if (lineage_is_set(&replica->foreign))
-		replica_bootstrap_begin(replica, "another lineage is older");
-	else
-		replica_set_role(replica, REPLICA_FOLLOWER);
+	replica_set_role(replica, REPLICA_FOLLOWER);
 	replica_changed(replica);
 }
 
@@ -151,6 +168,8 @@ static void learn_foreign(struct replica *replica, const struct replica_head *he
 			    : -1;
 	bool is_news = order < 0 || (order == 0 && head->promise > replica->foreign_promise);
 
+	if (order == 0)
+		replica->foreign_ms = replica_now(replica);
 	if (!is_news)
 		return;
 	if (!lineage_is_set(&replica->foreign))
@@ -159,7 +178,7 @@ static void learn_foreign(struct replica *replica, const struct replica_head *he
 	replica->foreign = head->lineage;
 	replica->foreign_promise = head->promise;
 	replica->foreign_ms = replica_now(replica);
-	if (order < 0)
+	if (replica->role != REPLICA_STARTING)
 		replica_follow(replica);
 }
 
@@ -285,6 +304,7 @@ static void recover(struct replica *replica, const struct store_standing *standi
 		log_info("fetches what it has not", "from=%s", best->name);
 		replica_job_reset(replica);
 		replica->source = (int)best->place;
+		replica->recovering = true;
 		replica_set_role(replica, REPLICA_RECOVERING);
 	} else if (!best && !standing->whole) {
 		wait_for_data(replica);
@@ -338,8 +358,20 @@ int replica_start(struct replica *replica)
 					     : 0);
 }
 
+/* Nobody has spoken of the older lineage for long: there is none any more. */
+static void forget_foreign(struct replica *replica)
+{
+	log_warn("the older lineage is gone", "%s", "");
+	replica->foreign = (struct lineage){ 0 };
+	replica->foreign_promise = 0;
+	replica_choose(replica);
+}
+
 void replica_start_tick(struct replica *replica)
 {
+	if (lineage_is_set(&replica->foreign) &&
+	    replica_now(replica) - replica->foreign_ms >= FOREIGN_MS)
+		forget_foreign(replica);
 	if (replica->persist_at_ms > 0 && replica_now(replica) >= replica->persist_at_ms &&
 	    replica_persist(replica, replica->promise) == 0)
 		act_on_promise(replica, 0);

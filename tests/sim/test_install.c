@@ -112,7 +112,7 @@ static void a_copy_takes_the_place_of_the_store_at_the_next_opening(void **state
 		char *why;
 
 		set_up(&pair, seed);
-		assert_int_equal(install_complete(pair.own.vfs, "/own", &why), 0);
+		assert_int_equal(install_complete(pair.own.vfs, "/own", 0, &why), 0);
 		assert_null(why);
 		assert_int_equal(install_is_due(pair.own.vfs, "/own"), 1);
 		/* Until then the old one serves. */
@@ -138,7 +138,7 @@ static void a_power_cut_at_any_call_leaves_the_old_store_or_the_new_one(void **s
 
 		set_up(&pair, nth);
 		crash_vfs_cut_after(pair.own.crash, nth);
-		r = install_complete(pair.own.vfs, "/own", &why);
+		r = install_complete(pair.own.vfs, "/own", 0, &why);
 		free(why);
 		own_writes_close(&pair.own);
 		if (!crash_vfs_is_cut(pair.own.crash) &&
@@ -176,7 +176,7 @@ static void a_call_that_fails_leaves_the_old_store_or_the_new_one(void **state)
 
 		set_up(&pair, nth);
 		crash_vfs_fail(pair.own.crash, nth, 1, nth % 2 ? EIO : ENOSPC);
-		r = install_complete(pair.own.vfs, "/own", &why);
+		r = install_complete(pair.own.vfs, "/own", 0, &why);
 		free(why);
 		failures = crash_vfs_failures(pair.own.crash);
 		crash_vfs_fail(pair.own.crash, 1, 0, 0);
@@ -211,9 +211,10 @@ static void a_copy_that_is_not_whole_is_refused_and_the_old_store_stays(void **s
 			free(path);
 			if (missing && strcmp(spoilt[i], "REQUEST-IDS") == 0) {
 				/* It need not be there. */
-				assert_int_equal(install_complete(pair.own.vfs, "/own", &why), 0);
+				assert_int_equal(install_complete(pair.own.vfs, "/own", 0, &why),
+						 0);
 			} else {
-				assert_int_equal(install_complete(pair.own.vfs, "/own", &why),
+				assert_int_equal(install_complete(pair.own.vfs, "/own", 0, &why),
 						 -EBADMSG);
 				assert_non_null(why);
 				free(why);
@@ -256,7 +257,7 @@ static void every_byte_is_verified_before_it_is_installed(void **state)
 	set_up(&pair, 9);
 	assert_int_equal(vfs_list(pair.own.vfs, "/own/bootstrap/value", spoil_one, &spoil), 0);
 	assert_true(spoil.done);
-	assert_int_equal(install_complete(pair.own.vfs, "/own", &why), -EBADMSG);
+	assert_int_equal(install_complete(pair.own.vfs, "/own", 0, &why), -EBADMSG);
 	assert_non_null(strstr(why, "value file"));
 	free(why);
 	own_writes_close(&pair.own);

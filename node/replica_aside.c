@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Before a copy replaces a store: what it has and the shard has not is saved in a diverged log.
+ * That is each record whose version is not in the leader's history, then each entry of the log that
+ * is not: so the last one of a key in the file is the newest, as far back as anybody knows.
+ */
+#include "node/replica_private.h"
+
+#include "lib/cleanup.h"
+#include "node/diverged.h"
+#include "node/log_read.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define NAMES 256 /* of one step */
+
+struct replica_aside {
+	struct buf epochs; /* the leader's */
+	uint32_t count;
+	struct diverged_writer *writer; /* NULL: not begun yet */
+	uint64_t entries;
+	struct key after; /* of the records that were looked at */
+	bool in_log;
+	struct version at; /* of the log */
+};
+
+struct replica_aside *replica_aside_free(struct replica_aside *aside)
+{
+	if (!aside)
+		return NULL;
+	diverged_writer_abort(aside->writer);
+	buf_deinit(&aside->epochs);
+	free(aside);
+	return NULL;
+}
+
+struct replica_aside *replica_aside_new(struct replica_items epochs)
+{
+	struct replica_aside *aside = calloc(1, sizeof(*aside));
+
+	if (!aside)
+		return NULL;
+	aside->count = epochs.count;
+	if (epochs.len > 0 && buf_append(&aside->epochs, epochs.data, epochs.len) < 0)
+		return replica_aside_free(aside);
+	return aside;
+}
+
+static bool is_lost(const struct replica_aside *aside, struct version version)
+{
+	struct replica_items epochs = { aside->epochs.data, aside->epochs.len, aside->count };
+
+	return !replica_epochs_contain(epochs, version);
+}
+
+struct page {
+	struct replica_aside *aside;
+	struct key keys[NAMES];
+	size_t count;
+};
+
+static int look(const struct entry *entry, void *state)
+{
+	struct page *page = state;
+
+	if (!is_lost(page->aside, entry->version))
+		return 0;
+	if (page->count == NAMES)
+		return 1;
+	return key_from_bytes(entry->key, entry->key_len, &page->keys[page->count++]);
+}
+
+static int save_record(struct replica *replica, const struct key *key)
+{
+	struct replica_aside *aside = replica->aside;
+	struct store_record record;
+	int r = store_get(replica->options.store, key, 0, &record);
+
+	if (r != 0)
+		return r == STORE_NOT_FOUND ? 0 : r;
+	r = diverged_writer_add(aside->writer, &record.held.entry, record.held.file);
+	store_record_release(&record);
+	aside->entries += r == 0;
+	return r;
+}
+
+/* 1: there is more. */
+static int save_records(struct replica *replica)
+{
+	struct replica_aside *aside = replica->aside;
+	_cleanup_(freep) struct page *page = calloc(1, sizeof(*page));
+	bool more = false;
+	int r;
+
+	if (!page)
+		return -ENOMEM;
+	page->aside = aside;
+	r = store_list(replica->options.store, &aside->after, NAMES, look, page, &more,
+		       &aside->after);
+	for (size_t i = 0; i < page->count && r >= 0; i++)
+		r = save_record(replica, &page->keys[i]);
+	if (r < 0)
+		return r;
+	aside->in_log = !more;
+	return 1;
+}
+
+static int save_logged(const struct shipped_record *record, void *state)
+{
+	struct replica *replica = state;
+	struct replica_aside *aside = replica->aside;
+	struct bytes_reader reader = bytes_reader(record->payload, record->payload_len);
+	int r = 0;
+
+	for (uint32_t i = 0; i < record->count && r == 0; i++) {
+		struct entry entry;
+
+		r = entry_decode(&reader, &entry);
+		if (r < 0 || !is_lost(aside, entry.version))
+			continue;
+		r = replica_diverged_add(replica, aside->writer, &entry);
+		aside->entries += r == 0;
+	}
+	aside->at = (struct version){ record->epoch, record->first_sequence + record->count - 1 };
+	return r;
+}
+
+static int finish(struct replica *replica)
+{
+	struct replica_aside *aside = replica->aside;
+	int r = replica_diverged_finish(take_ptr(aside->writer), aside->entries);
+
+	if (r < 0)
+		return r;
+	replica->counters.diverged_entries += aside->entries;
+	replica->set_aside = replica_standing(replica).end;
+	replica->aside = replica_aside_free(aside);
+	return 0;
+}
+
+static int begin(struct replica *replica)
+{
+	struct store_standing standing = replica_standing(replica);
+	struct replica_aside *aside = replica->aside;
+
+	aside->at = standing.log_begin;
+	return replica_diverged_begin(replica, (struct version){ 0 }, &aside->writer);
+}
+
+int replica_aside_step(struct replica *replica)
+{
+	struct replica_aside *aside = replica->aside;
+	struct version end = replica_standing(replica).end, before;
+	int r;
+
+	/* It was done already, and nothing has come since. */
+	if (end.sequence == 0 || version_compare(replica->set_aside, end) == 0) {
+		replica->aside = replica_aside_free(aside);
+		return 0;
+	}
+	r = aside->writer ? diverged_writer_step(aside->writer) : begin(replica);
+	if (r != 0)
+		return r;
+	if (!aside->in_log)
+		return save_records(replica);
+	before = aside->at;
+	r = store_log_read(replica->options.store, aside->at, PULL_BYTES, save_logged, replica);
+	if (r != 0)
+		return r < 0 ? r : -ESTALE;
+	return aside->at.sequence > before.sequence ? 1 : finish(replica);
+}

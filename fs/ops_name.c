@@ -94,21 +94,24 @@ void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode
 	}
 }
 
+/* Who removes or replaces a name has looked it up. If the kernel then has an entry of what took its
+ * place, the next open would pass for the second try of one that ended without. */
+static void end_open(fuse_req_t req)
+{
+	struct mount *mount = ops_mount(req);
+
+	mutex_lock(&mount->inodes.lock);
+	reopen_forget(&mount->reopen, fuse_req_ctx(req)->pid);
+	mutex_unlock(&mount->inodes.lock);
+}
+
 void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	const struct interrupt interrupt = ops_interrupt(req);
 
 	(void)parent;
+	end_open(req);
 	ops_reply_error(req, files_unlink(ops_mount(req), name, &interrupt));
-}
-
-/* It has looked the new name up, and the kernel keeps the entry of the old one under it: the next
- * open would pass for the second try of one that ended without. */
-static void end_open(struct mount *mount, pid_t pid)
-{
-	mutex_lock(&mount->inodes.lock);
-	reopen_forget(&mount->reopen, pid);
-	mutex_unlock(&mount->inodes.lock);
 }
 
 void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
@@ -122,7 +125,7 @@ void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t 
 		fuse_reply_err(req, EINVAL);
 		return;
 	}
-	end_open(ops_mount(req), fuse_req_ctx(req)->pid);
+	end_open(req);
 	ops_reply_error(req, files_rename(ops_mount(req), name, newname, flags & RENAME_NOREPLACE,
 					  &interrupt));
 }

@@ -120,27 +120,28 @@ two_mounts_see_each_other()
 	mount_stop "$second"
 }
 
-# requests: how many the mount has made, by the router's count.
-# An open that found nothing at its second try leaves a note. The same thread then puts another file
-# in place of the name, which it has looked up for that, and opens it by the entry which the kernel
-# still has of it, for a second.
+# An open that found nothing at its second try leaves a note. The same thread then looks the name up to
+# replace or remove it, and opens what took its place by the entry which the kernel still has of that,
+# for a second.
 an_open_after_a_replacement_asks_anew()
 {
 	MNT=$MNT ROUTER=$ROUTER python3 - <<-'END' || fail 'another open got the second try'
-		import http.client, os
+		import http.client, os, threading
 		router = http.client.HTTPConnection(os.environ['ROUTER'].split('//')[1])
 		def http(method, value=None):
 		    router.request(method, '/kv/' + name, value)
 		    router.getresponse().read()
 		def write(path):
-		    with open(path, 'x') as file:
+		    with open(path, 'w') as file:
 		        file.write('replaced')
 		def rename():
 		    write(path + '.tmp')
 		    os.rename(path + '.tmp', path)
 		def create():
 		    os.unlink(path)
-		    write(path)
+		    other = threading.Thread(target=write, args=(path,))
+		    other.start()
+		    other.join()
 		for replace, name in [(rename, '00d1'), (create, '00d2'), (rename, '00d3'), (create, '00d4')]:
 		    path = os.environ['MNT'] + '/' + name
 		    http('PUT', b'listed')
@@ -160,6 +161,7 @@ an_open_after_a_replacement_asks_anew()
 	END
 }
 
+# requests: how many the mount has made, by the router's count.
 requests()
 {
 	curl -sS "$ROUTER/metrics" |

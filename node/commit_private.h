@@ -104,6 +104,8 @@ int commit_finish_reset(struct commit *commit);
 
 /* From now on puts are refused for lack of space, or no more. */
 void commit_set_full(struct commit *commit, bool full);
+/* Of the file system; UINT64_MAX if it does not tell. */
+uint64_t commit_space_free(struct commit *commit);
 /* Whether what is dead would give as much room as there is. */
 bool commit_room_is_short(struct commit *commit);
 /* Room is short, or was lately. */

@@ -67,6 +67,14 @@ static bool takes_room(const struct store_batch *batch)
 	return false;
 }
 
+/* Batches come in their order, so on a full disk a delete that would give room waits behind puts:
+ * half of what was set aside is theirs. The other half must do for flushes and openings. */
+static bool has_room(struct commit *commit, const struct store_batch *batch)
+{
+	return !commit->full || !takes_room(batch) ||
+	       commit_space_free(commit) > commit->options.ballast_bytes / 2;
+}
+
 static int encode(struct commit *commit, struct store_batch *batch, struct buf *payload)
 {
 	int r = 0;
@@ -201,7 +209,7 @@ static int commit_batch(struct commit *commit, struct store_batch *batch, struct
 	r = log_batch(commit, batch, payload, &maybe);
 	if (commit_is_no_room(r) && !maybe && !commit->full) {
 		commit_set_full(commit, true);
-		if (!takes_room(batch))
+		if (has_room(commit, batch))
 			r = log_batch(commit, batch, payload, &maybe);
 	}
 	if (maybe)
@@ -225,7 +233,7 @@ static int run_batch(struct commit *commit, struct store_batch *batch)
 	r = commit_make_ready(commit);
 	if (r == 0)
 		r = check_batch(commit, batch);
-	if (r == 0 && commit->full && takes_room(batch))
+	if (r == 0 && !has_room(commit, batch))
 		r = -ENOSPC;
 	if (r == 0)
 		r = commit_batch(commit, batch, &payload, &dead);

@@ -47,7 +47,7 @@ static bool flush_lacks_room(struct commit *commit)
 	return space < 2 * stats.sealed_bytes + commit->options.ballast_bytes;
 }
 
-static uint64_t space_free(struct commit *commit)
+uint64_t commit_space_free(struct commit *commit)
 {
 	uint64_t space, total;
 
@@ -60,7 +60,7 @@ bool commit_room_is_short(struct commit *commit)
 {
 	uint64_t dead = commit->dead_bytes + commit->dead_inline_bytes;
 
-	return dead > 0 && dead >= space_free(commit);
+	return dead > 0 && dead >= commit_space_free(commit);
 }
 
 bool commit_is_pressed(const struct commit *commit)
@@ -76,7 +76,7 @@ void commit_press(struct commit *commit)
 void commit_let_go(struct commit *commit)
 {
 	uint64_t now = commit_now_ms(commit),
-		 room = commit_is_pressed(commit) ? space_free(commit) : 0;
+		 room = commit_is_pressed(commit) ? commit_space_free(commit) : 0;
 	bool all = commit_is_pressed(commit) && commit->dead_inline_bytes >= room;
 	int r;
 

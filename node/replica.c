@@ -386,7 +386,9 @@ int replica_new(const struct replica_options *options, struct replica **ret_repl
 	r = make_peers(replica);
 	if (r < 0)
 		return r;
-	store_on_synced(options->store, log_synced, replica);
+	/* Alone, nobody waits for the log to be synced sooner than its writers ask. */
+	if (replica->peer_count > 0)
+		store_on_synced(options->store, log_synced, replica);
 	r = replica_start(replica);
 	if (r < 0)
 		return r;

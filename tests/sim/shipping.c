@@ -25,19 +25,38 @@ int shipping_adopt(struct store *leader, struct store *follower)
 	return r;
 }
 
+struct waiting {
+	struct mutex lock;
+	struct condition answered;
+	bool is_answered;
+};
+
 static void on_done(struct store_batch *batch)
 {
-	*(bool *)batch->state = true;
+	struct waiting *waiting = batch->state;
+
+	mutex_lock(&waiting->lock);
+	waiting->is_answered = true;
+	condition_signal(&waiting->answered);
+	mutex_unlock(&waiting->lock);
 }
 
 int shipping_apply(struct store *store, struct store_batch *batch)
 {
-	bool answered = false;
+	struct waiting waiting = { 0 };
 
+	mutex_init(&waiting.lock);
+	condition_init(&waiting.answered);
 	batch->done = on_done;
-	batch->state = &answered;
+	batch->state = &waiting;
 	store_apply_batch(store, batch);
-	return answered ? batch->result : -EINPROGRESS;
+	mutex_lock(&waiting.lock);
+	while (!waiting.is_answered)
+		condition_wait(&waiting.answered, &waiting.lock);
+	mutex_unlock(&waiting.lock);
+	condition_deinit(&waiting.answered);
+	mutex_deinit(&waiting.lock);
+	return batch->result;
 }
 
 int shipping_reset(struct store *leader, struct store *follower)

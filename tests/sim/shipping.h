@@ -9,7 +9,7 @@
 struct version shipping_end(struct store *store);
 /* Makes the follower's history the leader's, as far as both reach. */
 int shipping_adopt(struct store *leader, struct store *follower);
-/* Applies one batch; its result. The store must have no threads. */
+/* Applies one batch; its result. */
 int shipping_apply(struct store *store, struct store_batch *batch);
 /* The value file of @entry, which the entry names afterwards. */
 int shipping_copy_value(struct store *from, struct store *to, struct entry *entry,

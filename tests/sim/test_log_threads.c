@@ -29,7 +29,7 @@
 
 struct shared {
 	struct crash_vfs *crash;
-	struct store *leader;
+	struct store *leader, *follower;
 	_Atomic bool writing;
 	_Atomic unsigned faults, trimmed;
 	struct mutex lock;
@@ -200,6 +200,47 @@ static void *read_on(void *state)
 	return NULL;
 }
 
+/* The third kind of reader: a store. */
+static void *follow(void *state)
+{
+	struct shared *shared = state;
+	bool last_round = false;
+	uint64_t synced = 0;
+
+	while (!last_round) {
+		int r;
+
+		last_round = !shared->writing;
+		do
+			r = shipping_pull(shared->leader, shared->follower, 20);
+		while (r > 0);
+		if (r < 0 && r != -EIO)
+			shared->faults++;
+		if (r < 0)
+			last_round = false;
+		wait_for_news(shared, &synced, 1);
+	}
+	return NULL;
+}
+
+static void check_same(struct shared *shared)
+{
+	for (unsigned i = 0; i < WRITERS * KEYS; i++) {
+		struct key key = { .len = 2,
+				   .bytes = { (uint8_t)(i / KEYS), (uint8_t)(i % KEYS) } };
+		struct store_record ours, theirs;
+		int r = store_get(shared->leader, &key, 0, &ours);
+
+		assert_int_equal(store_get(shared->follower, &key, 0, &theirs), r);
+		if (r != 0)
+			continue;
+		assert_int_equal(version_compare(ours.meta.version, theirs.meta.version), 0);
+		assert_memory_equal(store_record_inline(&ours), store_record_inline(&theirs), 120);
+		store_record_release(&ours);
+		store_record_release(&theirs);
+	}
+}
+
 static void *pin_and_trim(void *state)
 {
 	struct worker *worker = state;
@@ -218,68 +259,112 @@ static void *pin_and_trim(void *state)
 	return NULL;
 }
 
-static void readers_get_all_entries_in_order_beside_writing_and_trimming(void **state)
+static struct store *open_store(struct crash_vfs *crash, const char *dir, uint64_t retain_bytes)
 {
-	struct shared shared = { .writing = true };
 	struct store_options options = {
-		.dir = "/leader",
+		.vfs = crash_vfs_base(crash),
+		.dir = dir,
 		.cluster = "sim",
-		.node = "leader",
+		.node = dir + 1,
 		.memtable_bytes = 16384,
 		.inline_bytes = 1024,
-		.log_retain_bytes = 256 << 10,
+		.log_retain_bytes = retain_bytes,
 		.log_retain_s = 600,
 		.threads = true,
 	};
-	pthread_t writers[WRITERS], readers[READERS], trimmer;
-	struct worker workers[WRITERS], reading[READERS];
-	uint64_t number = 2 * WRITES; /* on disk: a multiple of 3 */
+	struct store *store = NULL;
 	char *why = NULL;
 
-	(void)state;
-	shared.crash = crash_vfs_new(1);
-	options.vfs = crash_vfs_base(shared.crash);
-	mutex_init(&shared.lock);
-	condition_init(&shared.changed);
-	assert_int_equal(store_open(&options, &shared.leader, &why), 0);
-	assert_int_equal(store_lead_next(shared.leader, 1), 0);
-	store_on_synced(shared.leader, on_synced, &shared);
+	assert_int_equal(store_open(&options, &store, &why), 0);
+	return store;
+}
+
+static void shared_init(struct shared *shared, uint64_t retain_bytes)
+{
+	*shared = (struct shared){ .writing = true, .crash = crash_vfs_new(1) };
+	mutex_init(&shared->lock);
+	condition_init(&shared->changed);
+	shared->leader = open_store(shared->crash, "/leader", retain_bytes);
+	assert_int_equal(store_lead_next(shared->leader, 1), 0);
+	store_on_synced(shared->leader, on_synced, shared);
+}
+
+static void shared_deinit(struct shared *shared)
+{
+	store_on_synced(shared->leader, NULL, NULL);
+	store_close(shared->leader);
+	store_close(shared->follower);
+	assert_int_equal(shared->faults, 0);
+	condition_deinit(&shared->changed);
+	mutex_deinit(&shared->lock);
+	crash_vfs_free(shared->crash);
+}
+
+/* All write at once; then the log is good, and all of it on disk. */
+static void write_all(struct shared *shared)
+{
+	struct worker workers[WRITERS];
+	pthread_t writers[WRITERS];
+	uint64_t number = 2 * WRITES; /* on disk: a multiple of 3 */
+	bool settled = false;
+
 	for (unsigned i = 0; i < WRITERS; i++) {
-		workers[i] = (struct worker){ &shared, i };
+		workers[i] = (struct worker){ shared, i };
 		assert_int_equal(pthread_create(&writers[i], NULL, write_many, &workers[i]), 0);
 	}
-	for (unsigned i = 0; i < READERS; i++) {
-		reading[i] = (struct worker){ &shared, i * 4 };
-		assert_int_equal(pthread_create(&readers[i], NULL, read_on, &reading[i]), 0);
-	}
-	assert_int_equal(pthread_create(&trimmer, NULL, pin_and_trim, &workers[0]), 0);
 	for (unsigned i = 0; i < WRITERS; i++)
 		pthread_join(writers[i], NULL);
-	crash_vfs_fail(shared.crash, 0, 0, 0);
-	/* Then the log is good, and all of it on disk. */
-	for (bool settled = false; !settled; number += 3) {
+	crash_vfs_fail(shared->crash, 0, 0, 0);
+	for (; !settled; number += 3) {
 		struct call call;
 
 		submit(&workers[0], &call, number);
 		settled = outcome_is_success(call.write.outcome);
 	}
-	shared.writing = false;
+	shared->writing = false;
+}
+
+static void readers_get_all_entries_in_order_beside_writing_and_trimming(void **state)
+{
+	struct worker reading[READERS];
+	pthread_t readers[READERS], trimmer;
+	struct shared shared;
+
+	(void)state;
+	shared_init(&shared, 256 << 10);
+	for (unsigned i = 0; i < READERS; i++) {
+		reading[i] = (struct worker){ &shared, i * 4 };
+		assert_int_equal(pthread_create(&readers[i], NULL, read_on, &reading[i]), 0);
+	}
+	assert_int_equal(pthread_create(&trimmer, NULL, pin_and_trim, &reading[0]), 0);
+	write_all(&shared);
 	for (unsigned i = 0; i < READERS; i++)
 		pthread_join(readers[i], NULL);
 	pthread_join(trimmer, NULL);
-	store_on_synced(shared.leader, NULL, NULL);
-	store_close(shared.leader);
-	assert_int_equal(shared.faults, 0);
 	print_message("readers began anew %u times\n", shared.trimmed);
-	condition_deinit(&shared.changed);
-	mutex_deinit(&shared.lock);
-	crash_vfs_free(shared.crash);
+	shared_deinit(&shared);
+}
+
+static void a_follower_keeps_up_beside_writing(void **state)
+{
+	struct shared shared;
+	pthread_t follower;
+
+	(void)state;
+	shared_init(&shared, 64 << 20);
+	shared.follower = open_store(shared.crash, "/follower", 64 << 20);
+	assert_int_equal(pthread_create(&follower, NULL, follow, &shared), 0);
+	write_all(&shared);
+	pthread_join(follower, NULL);
+	check_same(&shared);
+	shared_deinit(&shared);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(readers_get_all_entries_in_order_beside_writing_and_trimming),
+		cmocka_unit_test(a_follower_keeps_up_beside_writing),
 	};
 
 	/* Failing calls make the store complain, and rightly so. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* One store's log read into another: what is shipped, and what becomes of it. */
+#include "node/request_ids_file.h"
 #include "node/store_private.h"
 #include "tests/sim/crash_vfs.h"
 #include "tests/sim/shipping.h"
@@ -584,6 +585,71 @@ static void a_follower_without_room_goes_on_once_there_is_some(void **state)
 	assert_value(pair->follower, "c", "1");
 }
 
+/* Its disk is smaller than the leader's: deletes come behind puts that it has no room for. */
+static void a_full_follower_still_comes_to_the_deletes(void **state)
+{
+	struct pair *pair = *state;
+	struct crash_vfs *small = crash_vfs_new(2);
+	struct store *follower = must_open(small, "/follower");
+	struct store_stats stats = { 0 };
+	char name[16], value[201] = { 0 };
+	unsigned count = 0, tries = 0;
+	int r = 0;
+
+	memset(value, 'v', 200);
+	crash_vfs_set_capacity(small, 600 << 10);
+	while (!stats.full) {
+		snprintf(name, sizeof(name), "%u", count++);
+		put(pair->leader, name, value);
+		r = shipping_pull(pair->leader, follower, UINT_MAX);
+		store_stats(follower, &stats);
+		assert_true(count < 10000);
+	}
+	for (unsigned i = 0; i < 10; i++) {
+		snprintf(name, sizeof(name), "%u", count++);
+		put(pair->leader, name, value);
+	}
+	for (unsigned i = 0; i < 50; i++) {
+		snprintf(name, sizeof(name), "%u", i);
+		delete_record(pair->leader, name);
+	}
+	do {
+		simulated_ns += 1100000000;
+		store_tick(follower);
+		r = shipping_pull(pair->leader, follower, UINT_MAX);
+		assert_true(r == -ENOSPC || r >= 0);
+		assert_true(++tries < 100);
+	} while (r != 0);
+	assert_value(follower, "0", NULL);
+	store_close(follower);
+	crash_vfs_free(small);
+}
+
+static void a_store_made_of_a_copy_knows_the_requests_of_its_maker(void **state)
+{
+	struct pair *pair = *state;
+	struct request_ids *ids = request_ids_new();
+	struct request_answer answer = { 0 };
+	struct request_id known = { { 1 } }, later = { { 2 } };
+	struct key key = key_of("a");
+
+	put(pair->leader, "a", "1");
+	assert_int_equal(shipping_pull(pair->leader, pair->follower, UINT_MAX), 1);
+	answer.key_hash = request_key_hash(key.bytes, key.len);
+	answer.version = shipping_end(pair->follower);
+	assert_int_equal(request_ids_add(ids, &known, &answer, simulated_clock()), 0);
+	answer.version.sequence++;
+	assert_int_equal(request_ids_add(ids, &later, &answer, simulated_clock()), 0);
+	pair->follower = store_close(pair->follower);
+	assert_int_equal(
+		request_ids_save(ids, crash_vfs_base(pair->crash), "/follower", UINT64_MAX), 0);
+	pair->follower = must_open(pair->crash, "/follower");
+	assert_true(store_knows_request(pair->follower, &known, &key));
+	/* What it does not hold it must not take for done. */
+	assert_false(store_knows_request(pair->follower, &later, &key));
+	request_ids_free(ids);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -600,6 +666,8 @@ int main(void)
 		TEST(a_reset_that_breaks_off_is_finished_later),
 		TEST(a_follower_knows_the_requests_it_was_given),
 		TEST(a_follower_without_room_goes_on_once_there_is_some),
+		TEST(a_full_follower_still_comes_to_the_deletes),
+		TEST(a_store_made_of_a_copy_knows_the_requests_of_its_maker),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

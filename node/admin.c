@@ -2,13 +2,19 @@
 #include "node/admin.h"
 
 #include "lib/clock.h"
+#include "node/replica_metrics.h"
+#include "node/replication.h"
+#include "node/role.h"
 #include "node/store_metrics.h"
 
 #include <string.h>
 
 static bool is_ready(const struct request *request, const struct store_stats *stats)
 {
-	return server_is_ready(request->worker->worker->server) && !stats->failed;
+	enum replica_role role = replication_role(request_service(request)->replication).role;
+
+	return server_is_ready(request->worker->worker->server) && !stats->failed &&
+	       role != REPLICA_STARTING && role != REPLICA_RECOVERING;
 }
 
 void admin_live(const struct request *request)
@@ -96,20 +102,24 @@ static json_t *store_status(const struct store_stats *stats)
 void admin_status(const struct request *request)
 {
 	const struct service *service = request_service(request);
+	const struct cluster_node *leader = role_leader(service);
+	struct replica_view view;
 	struct store_stats stats;
 	json_t *status;
 
 	store_stats(service->store, &stats);
-	status = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:I}", "program",
+	replication_view(service->replication, &view);
+	status = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:b, s:I, s:I}", "program",
 			   "hexkv-node", "version", HEXKV_VERSION, "cluster",
 			   service->cluster->name, "name", service->node->name, "shard",
-			   service->shard->name, "role", service->is_leader ? "leader" : "idle",
-			   "leader", service->shard->nodes[service->shard->leader].name, "url",
+			   service->shard->name, "role", role_name(view.role), "leader",
+			   leader ? json_string(leader->name) : json_null(), "url",
 			   service->node->url, "ready", is_ready(request, &stats), "uptime_ms",
 			   (json_int_t)(clock_monotonic_ms() - service->started_ms), "answers",
 			   (json_int_t)traffic_total(&service->traffic));
 	if (status) {
 		set(status, "store", store_status(&stats));
+		set(status, "replication", replica_status(service, &view));
 		set(json_object_get(status, "store"), "file_system",
 		    json_string(service->file_system));
 	}
@@ -124,14 +134,18 @@ void admin_topology(const struct request *request)
 void admin_metrics(const struct request *request)
 {
 	const struct service *service = request_service(request);
+	struct replica_view view;
 	struct store_stats stats;
 	struct buf text = { 0 };
 	int r;
 
 	store_stats(service->store, &stats);
+	replication_view(service->replication, &view);
 	r = traffic_metrics(&service->traffic, &text);
 	if (r >= 0)
 		r = store_metrics(&stats, &text);
+	if (r >= 0)
+		r = replica_metrics(service, &view, &text);
 	if (r >= 0)
 		r = metrics_end(&text);
 	if (r >= 0)

@@ -11,6 +11,7 @@
 #include "lib/cleanup.h"
 #include "lib/log.h"
 #include "lib/name_page.h"
+#include "node/role.h"
 
 #include <errno.h>
 #include <string.h>
@@ -173,26 +174,28 @@ static const char *parse_format(const struct exchange *ex, bool *ret_text)
 	return name_page_format(ex, ret_text) < 0 ? "format is json or text" : NULL;
 }
 
-static bool may_list(const struct request *request)
+static bool may_list(struct request *request)
 {
-	const struct service *service = request_service(request);
-	const struct cluster_node *leader = &service->shard->nodes[service->shard->leader];
+	struct object_request wanted;
+	const char *why = "memory is out; try again";
+	int r;
 
-	if (!service->listing) {
+	if (!request_service(request)->listing) {
 		request_problem(request, OUTCOME_FORBIDDEN, "this node does not list its keys");
 		return false;
 	}
-	if (!service->is_leader) {
-		request_problem_with(request, OUTCOME_MISDIRECTED, FIELD_LEADER, leader->url,
-				     "shard %s is led by %s at %s; ask there", service->shard->name,
-				     leader->name, leader->url);
+	r = object_request_parse(&request->ex->request, &wanted, &why);
+	if (r < 0) {
+		request_problem(request, r == -EINVAL ? OUTCOME_BAD_REQUEST : outcome_from_error(r),
+				"%s", why);
 		return false;
 	}
-	return true;
+	return role_may_read(request, wanted.read);
 }
 
-void keys_begin(const struct request *request)
+void keys_begin(const struct request *asked)
 {
+	struct request own = *asked, *request = &own;
 	struct page *page;
 	const char *why;
 	struct key after;

@@ -9,9 +9,17 @@
  *     object_put       PUT                (value_upload, object_write)
  *     object_change    DELETE, PATCH, MOVE  (object_write)
  *   keys             /keys
- *   admin            /health, /status, /topology, /metrics  (traffic, store_metrics)
+ *   role             /role, /admin/promote; who may read and write here
+ *   admin            /health, /status, /topology, /metrics
+ *                      (traffic, store_metrics, replica_metrics)
  *   check            --check
  *   diverged_print   --diverged
+ *
+ *   replication      the thread around the replication core, and its clock
+ *     replica_door     /replica: what other nodes ask
+ *     replica_calls    what they are asked
+ *     replica          the core: who leads, pulls, divergence, bootstrap
+ *     acks             writes that wait until followers have them
  *
  *   store            versions, preconditions, group commit; it joins
  *     wal              the write-ahead log
@@ -20,6 +28,7 @@
  *   entry, vfs       one version of one record as bytes; all file access
  */
 #include "lib/cleanup.h"
+#include "lib/http_client.h"
 #include "lib/log.h"
 #include "lib/options.h"
 #include "lib/server_settings.h"
@@ -52,6 +61,7 @@ static const struct settings defaults = {
 		.cache_bytes = 64 * MIB,
 		.log_retain_bytes = 64 * MIB,
 		.log_retain_s = 600,
+		.ack_timeout_ms = 5000,
 	},
 };
 
@@ -75,6 +85,16 @@ static int parse_arguments(int argc, char **argv, struct settings *s, int *ret_e
 		  "print a diverged log as JSON lines and exit", 0, 0 },
 		{ "diverged-values", 0, OPTION_STRING, &s->diverged_values, "DIR",
 		  "with it: write values too large for a line to files here", 0, 0 },
+		{ NULL, 0, OPTION_GROUP, NULL, NULL, "Replication", 0, 0 },
+		{ "ack-timeout-ms", 0, OPTION_UNSIGNED, &service->ack_timeout_ms, "MS",
+		  "wait that long for other nodes to have a write (5000)", 1, 3600000 },
+		{ "bootstrap-rate", 0, OPTION_SIZE, &service->bootstrap_bytes_per_s, "SIZE",
+		  "fetch a whole copy with at most that many bytes a second (no limit)", 64 * KIB,
+		  0 },
+		{ "log-retain-bytes", 0, OPTION_SIZE, &service->log_retain_bytes, "SIZE",
+		  "keep that much log for followers that were away (64M)", 0, 0 },
+		{ "log-retain-seconds", 0, OPTION_UNSIGNED, &service->log_retain_s, "SECONDS",
+		  "but none that is older (600)", 0, 0 },
 		{ NULL, 0, OPTION_GROUP, NULL, NULL, "Storage", 0, 0 },
 		{ "memtable-bytes", 0, OPTION_SIZE, &service->memtable_bytes, "SIZE",
 		  "seal a memtable at this size (1M)", 4 * KIB, GIB },
@@ -82,10 +102,6 @@ static int parse_arguments(int argc, char **argv, struct settings *s, int *ret_e
 		  "larger values get files of their own (64K)", 0, 256 * KIB },
 		{ "cache-bytes", 0, OPTION_SIZE, &service->cache_bytes, "SIZE",
 		  "memory for blocks that were read (64M)", 0, 0 },
-		{ "log-retain-bytes", 0, OPTION_SIZE, &service->log_retain_bytes, "SIZE",
-		  "keep that much log behind the flush (64M)", 0, 0 },
-		{ "log-retain-seconds", 0, OPTION_UNSIGNED, &service->log_retain_s, "SECONDS",
-		  "but none that is older (600)", 0, 0 },
 	};
 	struct option_spec specs[sizeof(own) / sizeof(own[0]) + SERVER_SETTINGS_SPECS];
 	const struct options options = {
@@ -126,9 +142,11 @@ static const char *default_listen(const struct service *service)
 	return host ? host + 3 : service->node->url;
 }
 
-static int serve(struct settings *s)
+/* Until SIGTERM, or until there is another copy to serve from: opening takes it over. */
+static int serve_once(const struct settings *s)
 {
 	_cleanup_(freep) char *why = NULL;
+	struct server_options server = s->server.server;
 	struct service *service = NULL;
 	int status;
 
@@ -137,11 +155,24 @@ static int serve(struct settings *s)
 		complain(why ? why : "memory is out");
 		return status;
 	}
-	if (!s->server.server.listen)
-		s->server.server.listen = default_listen(service);
-	s->server.server.http.offer_mux = true;
-	status = server_run(&s->server.server, &service_callbacks, service);
+	if (!server.listen)
+		server.listen = default_listen(service);
+	server.http.offer_mux = true;
+	status = server_run(&server, &service_callbacks, service);
 	service_close(service);
+	return status;
+}
+
+static int serve(struct settings *s)
+{
+	int status;
+
+	s->service.token = s->server.token;
+	if (http_client_global_init() < 0)
+		return complain("memory is out");
+	do
+		status = serve_once(s);
+	while (status == SERVER_RESTART);
 	return status;
 }
 

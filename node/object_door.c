@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/object_door.h"
 
+#include "node/role.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -35,41 +37,13 @@ bool object_door_owns(const struct request *request, const struct key *key)
 	const struct cluster_shard *shard = &service->cluster->shards[index];
 	const struct cluster_node *leader = &shard->nodes[shard->leader];
 
-	if (service->is_leader && shard == service->shard)
+	if (shard == service->shard)
 		return true;
 	request_problem_with(request, OUTCOME_MISDIRECTED, FIELD_LEADER, leader->url,
-			     "slot %u belongs to shard %s, which is led by %s at %s; ask there",
+			     "slot %u belongs to shard %s, which was led by %s at %s at first; ask "
+			     "there",
 			     hash_slot(key->bytes, key->len), shard->name, leader->name,
 			     leader->url);
-	return false;
-}
-
-/* How many nodes must have a write on stable storage for @ack. */
-static unsigned copies_for(enum ack ack, unsigned nodes)
-{
-	switch (ack) {
-	case ACK_QUORUM:
-		return nodes / 2 + 1;
-	case ACK_ALL:
-		return nodes;
-	case ACK_LEADER:
-		break;
-	}
-	return 1;
-}
-
-/* This version keeps one copy, the leader's: more is refused before anything is applied. */
-static bool can_acknowledge(const struct request *request, enum ack ack)
-{
-	const struct cluster_shard *shard = request_service(request)->shard;
-	unsigned copies = copies_for(ack, shard->node_count);
-
-	if (copies <= 1)
-		return true;
-	request_problem(request, OUTCOME_UNAVAILABLE,
-			"this acknowledgement needs %u of the %u nodes of shard %s and only its "
-			"leader takes writes; ask for HexKV-Ack: leader",
-			copies, shard->node_count, shard->name);
 	return false;
 }
 
@@ -90,6 +64,7 @@ void object_door_begin(const struct request *request)
 {
 	struct exchange *ex = request->ex;
 	object_method *begin = find_method(ex->method);
+	struct request judged = *request;
 	struct object_request wanted;
 	struct key key;
 	const char *why;
@@ -120,7 +95,6 @@ void object_door_begin(const struct request *request)
 	}
 	if (!object_door_owns(request, &key))
 		return;
-	if (is_write(ex->method) && !can_acknowledge(request, wanted.ack))
-		return;
-	begin(request, &key, &wanted);
+	if (is_write(ex->method) ? role_may_write(request) : role_may_read(&judged, wanted.read))
+		begin(&judged, &key, &wanted);
 }

@@ -9,7 +9,7 @@
 #include "node/request.h"
 
 void object_door_begin(const struct request *request);
-/* True if this node leads the shard of @key; otherwise it has answered 421. */
+/* True if @key belongs to this node's shard; otherwise it has answered 421. */
 bool object_door_owns(const struct request *request, const struct key *key);
 
 /* The methods (node/object_get.c, node/object_put.c, node/object_change.c). @wanted is borrowed. */

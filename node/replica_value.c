@@ -192,6 +192,7 @@ static int take_chunk(struct replica *replica, const struct replica_message *mes
 		return -EBADMSG;
 	r = value_writer_append(fetch->writer, message->bytes, message->bytes_len);
 	fetch->chunk++;
+	replica->counters.bytes_received += message->bytes_len;
 	if (r < 0)
 		drop(replica);
 	return r;

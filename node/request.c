@@ -4,6 +4,7 @@
 #include "lib/clock.h"
 #include "lib/object.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -39,8 +40,25 @@ static void count(const struct request *request, unsigned status)
 		      clock_monotonic_ns() - request->begun_ns);
 }
 
+/* Counted from when the copy was known to be fresh, on this node's clock alone. Without memory the
+ * answer goes without it. */
+static void show_staleness(const struct request *request, struct answer *answer)
+{
+	uint64_t now = clock_monotonic_ms();
+
+	if (request->is_leader)
+		(void)fields_set(&answer->fields, FIELD_STALENESS_MS, "0", 1);
+	else if (request->fresh_ms == 0)
+		(void)fields_set(&answer->fields, FIELD_STALENESS_MS, "unknown", 7);
+	else
+		(void)fields_setf(&answer->fields, FIELD_STALENESS_MS, "%" PRIu64,
+				  now > request->fresh_ms ? now - request->fresh_ms : 0);
+}
+
 void request_respond(const struct request *request, struct answer *answer)
 {
+	if (request->shows_staleness)
+		show_staleness(request, answer);
 	count(request, answer->status);
 	exchange_respond(request->ex, answer);
 }
@@ -116,6 +134,14 @@ void request_json(const struct request *request, enum outcome outcome, json_t *j
 
 void request_text(const struct request *request, const char *content_type, struct buf *text)
 {
-	count(request, 200);
-	reply_text(request->ex, OUTCOME_OK, content_type, text);
+	struct answer answer = { .status = outcome_info(OUTCOME_OK)->status,
+				 .bytes = buf_take(text) };
+
+	if (fields_set(&answer.fields, FIELD_CONTENT_TYPE, content_type, strlen(content_type)) <
+	    0) {
+		answer_deinit(&answer);
+		request_problem(request, OUTCOME_UNAVAILABLE, "memory is out; try again");
+		return;
+	}
+	request_respond(request, &answer);
 }

@@ -16,6 +16,10 @@ struct request {
 	struct exchange *ex;
 	struct service_worker *worker;
 	uint64_t begun_ns;
+	/* Of a read that any node may answer: its answer says how stale it may be. */
+	bool shows_staleness;
+	bool is_leader; /* who answers: not stale at all */
+	uint64_t fresh_ms; /* what was acknowledged before this time is in the answer; 0: unknown */
 };
 
 /* For a service that has not answered in begin() and wants no body. */

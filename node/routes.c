@@ -5,19 +5,28 @@
 #include "node/admin.h"
 #include "node/keys.h"
 #include "node/object_door.h"
+#include "node/replica_door.h"
+#include "node/role.h"
 
 #include <string.h>
 
 struct route {
 	const char *path;
 	void (*begin)(const struct request *request);
+	bool posts; /* otherwise read only */
 };
 
-/* Everything but /kv/: read only. */
+/* Everything but /kv/. */
 static const struct route routes[] = {
-	{ "/keys", keys_begin },          { "/health/live", admin_live },
-	{ "/health/ready", admin_ready }, { "/status", admin_status },
-	{ "/topology", admin_topology },  { "/metrics", admin_metrics },
+	{ "/keys", keys_begin, false },
+	{ "/health/live", admin_live, false },
+	{ "/health/ready", admin_ready, false },
+	{ "/status", admin_status, false },
+	{ "/role", role_begin, false },
+	{ "/topology", admin_topology, false },
+	{ "/metrics", admin_metrics, false },
+	{ "/replica", replica_door_begin, true },
+	{ "/admin/promote", role_promote_begin, true },
 };
 
 static const struct route *find_route(const char *path)
@@ -27,6 +36,13 @@ static const struct route *find_route(const char *path)
 			return &routes[i];
 	}
 	return NULL;
+}
+
+static bool allows(const struct route *route, enum method method)
+{
+	if (route->posts)
+		return method == METHOD_POST;
+	return method == METHOD_GET || method == METHOD_HEAD;
 }
 
 void routes_begin(struct exchange *ex, struct worker *worker)
@@ -48,10 +64,14 @@ void routes_begin(struct exchange *ex, struct worker *worker)
 				"there is nothing here; records are at /kv/{key in hex}");
 		return;
 	}
-	if (ex->method != METHOD_GET && ex->method != METHOD_HEAD) {
-		request_problem_with(&request, OUTCOME_METHOD_NOT_ALLOWED, FIELD_ALLOW, "GET, HEAD",
-				     "%s can only be read; use GET", route->path);
+	if (allows(route, ex->method)) {
+		route->begin(&request);
 		return;
 	}
-	route->begin(&request);
+	if (route->posts)
+		request_problem_with(&request, OUTCOME_METHOD_NOT_ALLOWED, FIELD_ALLOW, "POST",
+				     "%s is asked with POST", route->path);
+	else
+		request_problem_with(&request, OUTCOME_METHOD_NOT_ALLOWED, FIELD_ALLOW, "GET, HEAD",
+				     "%s can only be read; use GET", route->path);
 }

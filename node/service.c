@@ -3,6 +3,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/clock.h"
+#include "node/replication.h"
 #include "node/routes.h"
 
 #include <assert.h>
@@ -28,17 +29,7 @@ static int find_place(struct service *service, const struct service_options *opt
 		return 2;
 	}
 	service->shard = &service->cluster->shards[service->node->shard];
-	service->is_leader = service->node == &service->shard->nodes[service->shard->leader];
 	return 0;
-}
-
-static int lead(struct service *service, char **ret_why)
-{
-	int r = store_lead_next(service->store, service->node->id);
-
-	if (r < 0 && asprintf(ret_why, "the store can't be led: %s", strerror(-r)) < 0)
-		*ret_why = NULL;
-	return r;
 }
 
 static int open_store(struct service *service, const struct service_options *options,
@@ -60,8 +51,6 @@ static int open_store(struct service *service, const struct service_options *opt
 	int r;
 
 	r = store_open(&store_options, &service->store, ret_why);
-	if (r == 0 && service->is_leader)
-		r = lead(service, ret_why);
 	if (r == -EPERM || r == -EBUSY)
 		return 2;
 	return r < 0 ? 1 : 0;
@@ -81,6 +70,35 @@ static int start_pools(struct service *service, char **ret_why)
 	return 1;
 }
 
+static int start_replication(struct service *service, const struct service_options *options,
+			     char **ret_why)
+{
+	struct replication_options replication = {
+		.store = service->store,
+		.vfs = vfs_posix(),
+		.dir = options->data,
+		.cluster = service->cluster,
+		.shard = service->shard,
+		.self = (unsigned)(service->node - service->shard->nodes),
+		.token = options->token,
+		.bootstrap_bytes_per_s = options->bootstrap_bytes_per_s,
+	};
+	int r = -ENOMEM;
+
+	service->acks = acks_new(service->shard->node_count);
+	replication.acks = service->acks;
+	if (service->acks)
+		r = replication_new(&replication, &service->replication);
+	if (r >= 0)
+		return 0;
+	if (r == -E2BIG && asprintf(ret_why, "shard %s has more than %d nodes; remove some",
+				    service->shard->name, REPLICA_NODES_MAX) < 0)
+		*ret_why = NULL;
+	else if (r != -E2BIG && asprintf(ret_why, "replication can't start: %s", strerror(-r)) < 0)
+		*ret_why = NULL;
+	return r == -E2BIG ? 2 : 1;
+}
+
 int service_open(const struct service_options *options, struct service **ret_service,
 		 char **ret_why)
 {
@@ -94,6 +112,7 @@ int service_open(const struct service_options *options, struct service **ret_ser
 	service->listing = !options->no_listing;
 	service->inline_bytes = options->inline_bytes;
 	service->stream_wait_ms = STREAM_WAIT_MS;
+	service->ack_timeout_ms = options->ack_timeout_ms;
 	service->started_ms = clock_monotonic_ms();
 	status = find_place(service, options, ret_why);
 	if (status == 0)
@@ -102,6 +121,8 @@ int service_open(const struct service_options *options, struct service **ret_ser
 		file_system_id(options->data, service->file_system);
 	if (status == 0)
 		status = start_pools(service, ret_why);
+	if (status == 0)
+		status = start_replication(service, options, ret_why);
 	if (status != 0) {
 		service_close(service);
 		return status;
@@ -116,7 +137,9 @@ struct service *service_close(struct service *service)
 		return NULL;
 	pool_free(service->read_pool);
 	pool_free(service->write_pool);
+	service->replication = replication_free(service->replication);
 	store_close(service->store);
+	acks_free(service->acks);
 	cluster_free(service->cluster);
 	free(service);
 	return NULL;
@@ -145,11 +168,15 @@ static int start_worker(struct worker *worker, void *program)
 	state->service = program;
 	state->worker = worker;
 	worker->state = state;
+	replication_attach(state->service->replication, worker->server);
 	return 0;
 }
 
 static void stop_worker(struct worker *worker)
 {
+	struct service_worker *state = worker->state;
+
+	replication_detach(state->service->replication);
 	free(worker->state);
 	worker->state = NULL;
 }
@@ -161,9 +188,18 @@ static bool worker_is_busy(struct worker *worker)
 	return state && (state->in_flight > 0 || state->waiting);
 }
 
+/* Every worker says so, and once would do. */
+static void drain_worker(struct worker *worker)
+{
+	struct service_worker *state = worker->state;
+
+	replication_drain(state->service->replication);
+}
+
 const struct server_service service_callbacks = {
 	.start = start_worker,
 	.stop = stop_worker,
 	.begin = routes_begin,
 	.busy = worker_is_busy,
+	.drain = drain_worker,
 };

@@ -11,6 +11,7 @@
 #include "lib/cluster.h"
 #include "lib/pool.h"
 #include "lib/server.h"
+#include "node/acks.h"
 #include "node/file_system.h"
 #include "node/store.h"
 #include "node/traffic.h"
@@ -25,18 +26,25 @@ struct service_options {
 	uint64_t log_retain_bytes;
 	unsigned log_retain_s;
 	bool no_listing;
+	unsigned ack_timeout_ms;
+	uint64_t bootstrap_bytes_per_s; /* 0: as fast as it goes */
+	const char *token; /* to show to the other nodes; NULL: none. Borrowed */
 };
+
+struct replication;
 
 struct service {
 	struct cluster *cluster;
 	const struct cluster_node *node; /* this one */
 	const struct cluster_shard *shard; /* its shard */
-	bool is_leader; /* of its shard */
 	bool listing;
 	uint64_t inline_bytes;
 	uint64_t started_ms; /* monotonic */
 	char file_system[FILE_SYSTEM_ID_SIZE]; /* that the store is on */
 	struct store *store;
+	struct acks *acks; /* writes that wait for copies */
+	unsigned ack_timeout_ms;
+	struct replication *replication; /* who leads, and how the others come to have it all */
 	unsigned stream_wait_ms; /* how long a value waits for memory to be sent with */
 	struct pool *read_pool; /* reads, so that they never queue behind a sync */
 	struct pool *write_pool; /* value files being written */

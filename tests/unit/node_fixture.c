@@ -51,6 +51,7 @@ static void open_service(struct node_fixture *fixture)
 		.cache_bytes = 1024 * 1024,
 		.log_retain_bytes = 1024 * 1024,
 		.log_retain_s = 600,
+		.ack_timeout_ms = 5000,
 	};
 	char *why = NULL;
 

@@ -12,6 +12,7 @@
  *   role             /role, /admin/promote; who may read and write here
  *   admin            /health, /status, /topology, /metrics
  *                      (traffic, store_metrics, replica_metrics)
+ *   checkpoint_door  /admin/checkpoint
  *   check            --check
  *   diverged_print   --diverged
  *

@@ -3,6 +3,7 @@
 
 #include "lib/clock.h"
 #include "node/admin.h"
+#include "node/checkpoint_door.h"
 #include "node/keys.h"
 #include "node/object_door.h"
 #include "node/replica_door.h"
@@ -27,6 +28,7 @@ static const struct route routes[] = {
 	{ "/metrics", admin_metrics, false },
 	{ "/replica", replica_door_begin, true },
 	{ "/admin/promote", role_promote_begin, true },
+	{ "/admin/checkpoint", checkpoint_door_begin, true },
 };
 
 static const struct route *find_route(const char *path)

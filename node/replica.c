@@ -93,7 +93,7 @@ bool replica_is_reached(const struct replica *replica, const struct replica_node
 
 /* Messages */
 
-/* Only what is durable is told, but for a store without a lineage, which has nothing to protect. */
+/* Only what is durable is told. */
 static void set_head(struct replica *replica, struct replica_message *message)
 {
 	struct store_standing standing = replica_standing(replica);
@@ -103,7 +103,7 @@ static void set_head(struct replica *replica, struct replica_message *message)
 		.role = replica->role,
 		.group = replica->group,
 		.lineage = standing.lineage,
-		.promise = lineage_is_set(&standing.lineage) ? standing.promise : replica->promise,
+		.promise = standing.promise,
 	};
 	memcpy(message->head.store_id, standing.store_id, 16);
 }

@@ -275,6 +275,8 @@ static bool would_lose(struct replica *replica)
 
 	if (standing.whole)
 		return false;
+	if (lineage_is_set(&replica->lineage) && !lineage_is_set(&standing.lineage))
+		return true;
 	for (unsigned i = 0; i < replica->peer_count; i++)
 		if (replica->peers[i].state_ms > 0 && (replica->peers[i].flags & REPLICA_WHOLE))
 			return true;

@@ -210,7 +210,7 @@ void replica_pull_asked(struct replica *replica, struct replica_node *peer, uint
 	peer->pull_bytes = message->bytes_max < PULL_BYTES ? message->bytes_max : PULL_BYTES;
 	if (!replica_serves(replica, peer)) {
 		answer_pull(replica, peer, request, refusal(replica), NULL);
-	} else if (leads && head->promise != replica->epoch) {
+	} else if (leads && has_lineage && head->promise != replica->epoch) {
 		/* It learns the promise from this answer, and pulls again. */
 		answer_pull(replica, peer, request, REPLICA_BUSY, NULL);
 	} else if ((has_lineage && !is_same) || (!has_lineage && message->end.sequence > 0)) {

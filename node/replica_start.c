@@ -143,7 +143,7 @@ static void act_on_promise(struct replica *replica, uint64_t before)
 		if (replica_lead(replica, replica->promise) == 0)
 			return;
 	}
-	replica->must_recover = true;
+	replica->must_recover = replica->promise > 0;
 	replica_choose(replica);
 }
 
@@ -182,25 +182,51 @@ static void learn_foreign(struct replica *replica, const struct replica_head *he
 		replica_follow(replica);
 }
 
+/*
+ * A store without a lineage goes by what its peers say now, the older lineage first: what they said
+ * before they were wiped counts no more, or a shard that lost everything would wait for it for
+ * ever.
+ */
+static void learn_hearsay(struct replica *replica)
+{
+	struct lineage lineage = { 0 };
+	uint64_t promise = replica_standing(replica).promise, before = replica->promise;
+
+	for (unsigned i = 0; i < replica->peer_count; i++) {
+		const struct lineage *theirs = &replica->peers[i].head.lineage;
+
+		if (lineage_is_set(theirs) &&
+		    (!lineage_is_set(&lineage) || lineage_compare(theirs, &lineage) < 0))
+			lineage = *theirs;
+	}
+	for (unsigned i = 0; i < replica->peer_count; i++) {
+		const struct replica_head *head = &replica->peers[i].head;
+
+		if (lineage_equal(&head->lineage, &lineage) && head->promise > promise)
+			promise = head->promise;
+	}
+	if (promise == before && lineage_equal(&lineage, &replica->lineage))
+		return;
+	replica->lineage = lineage;
+	replica->promise = promise;
+	act_on_promise(replica, before);
+}
+
 void replica_learn(struct replica *replica, const struct replica_head *head)
 {
-	bool have_own = lineage_is_set(&replica->lineage);
 	int order;
 
-	if (!lineage_is_set(&head->lineage)) {
-		if (!have_own && head->promise > replica->promise)
-			raise_promise(replica, head->promise);
+	if (!lineage_is_set(&replica->own_lineage)) {
+		learn_hearsay(replica);
 		return;
 	}
-	order = have_own ? lineage_compare(&head->lineage, &replica->lineage) : -1;
-	if (order < 0 && !lineage_is_set(&replica->own_lineage)) {
-		replica->lineage = head->lineage;
-		raise_promise(replica, head->promise);
-	} else if (order < 0) {
+	if (!lineage_is_set(&head->lineage))
+		return;
+	order = lineage_compare(&head->lineage, &replica->lineage);
+	if (order < 0)
 		learn_foreign(replica, head);
-	} else if (order == 0 && head->promise > replica->promise) {
+	else if (order == 0 && head->promise > replica->promise)
 		raise_promise(replica, head->promise);
-	}
 }
 
 /* Leading */
@@ -300,7 +326,8 @@ static void recover(struct replica *replica, const struct store_standing *standi
 {
 	struct replica_node *best = find_best(replica);
 
-	if (best && version_compare(best->end, standing->synced) > 0) {
+	if (best && (version_compare(best->end, standing->synced) > 0 ||
+		     !lineage_is_set(&standing->lineage))) {
 		log_info("fetches what it has not", "from=%s", best->name);
 		replica_job_reset(replica);
 		replica->source = (int)best->place;

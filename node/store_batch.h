@@ -29,9 +29,9 @@ enum store_batch_kind {
  * result: 0: logged, on stable storage and applied. -EINVAL: versions or count are wrong; -EFBIG:
  * more than WAL_RECORD_BYTES_MAX; -ESTALE: it does not continue this store's log; -EPERM: this node
  * does not follow; -ESHUTDOWN: the store is closing; else why the disk or memory refused it
- * (-ENOSPC: half of what was set aside is used to come to deletes). After a failure the end of the log says whether it is
- * in there all the same (it is applied before anything that comes later then), or must be given
- * again.
+ * (-ENOSPC: half of what was set aside is used to come to deletes). After a failure the end of the
+ * log says whether it is in there all the same (it is applied before anything that comes later
+ * then), or must be given again.
  */
 struct store_batch {
 	enum store_batch_kind kind;

@@ -498,6 +498,40 @@ static void a_reset_takes_back_what_diverged(void **state)
 	assert_false(store_knows_request(pair->follower, &write.request.request_id, &write.key));
 }
 
+/* The epoch of what was lost is the one in which the rest was written. */
+static void a_leader_that_was_replaced_goes_on_as_a_follower(void **state)
+{
+	struct pair *pair = *state;
+	struct store_write write = put_of("c", "lost");
+	struct version end;
+
+	put(pair->leader, "a", "1");
+	put(pair->leader, "b", "2");
+	assert_int_equal(shipping_pull(pair->leader, pair->follower, UINT_MAX), 2);
+	request_id_generate(&write.request.request_id);
+	assert_true(outcome_is_success(submit(pair->leader, &write)));
+	assert_int_equal(store_follow(pair->leader), 0);
+	lead(pair->follower);
+	put(pair->follower, "d", "3");
+	end = shipping_end(pair->leader);
+	assert_int_equal(shipping_reset(pair->follower, pair->leader), 0);
+	for (int i = 0; i < 2; i++) {
+		struct seen seen = { 0 };
+
+		assert_string_equal(
+			must_read(pair->leader, (struct version){ 0 }, SIZE_MAX, 0).keys, "ab");
+		assert_int_equal(store_log_read(pair->leader, end, 1, see, &seen),
+				 STORE_LOG_FOREIGN);
+		assert_false(
+			store_knows_request(pair->leader, &write.request.request_id, &write.key));
+		pair->leader = store_close(pair->leader);
+		pair->leader = must_open(pair->crash, "/leader");
+	}
+	assert_int_equal(shipping_pull(pair->follower, pair->leader, UINT_MAX), 1);
+	assert_string_equal(must_read(pair->leader, (struct version){ 0 }, SIZE_MAX, 0).keys,
+			    "abd");
+}
+
 /* The history could not be cut: it is tried again, and done by an opening. */
 static void a_reset_that_breaks_off_is_finished_later(void **state)
 {
@@ -533,6 +567,7 @@ static void a_reset_that_breaks_off_is_finished_later(void **state)
 			simulated_ns += 2000000000;
 			store_tick(pair->follower);
 			assert_int_equal(shipping_reset(pair->leader, pair->follower), 0);
+			assert_false(store_in_history(pair->follower, end));
 			put(pair->leader, "b", "2");
 			assert_int_equal(shipping_pull(pair->leader, pair->follower, UINT_MAX), 1);
 			assert_int_equal(version_compare(shipping_end(pair->follower),
@@ -663,6 +698,7 @@ int main(void)
 		TEST(what_does_not_continue_the_log_is_refused),
 		TEST(a_repair_installs_other_versions_and_leaves_the_end),
 		TEST(a_reset_takes_back_what_diverged),
+		TEST(a_leader_that_was_replaced_goes_on_as_a_follower),
 		TEST(a_reset_that_breaks_off_is_finished_later),
 		TEST(a_follower_knows_the_requests_it_was_given),
 		TEST(a_follower_without_room_goes_on_once_there_is_some),

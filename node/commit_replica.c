@@ -173,6 +173,10 @@ int commit_finish_reset(struct commit *commit)
 	if (!commit->reset_pending)
 		return 0;
 	r = commit->options.finish_reset(commit->options.state, commit->reset_point);
+	if (commit_is_no_room(r) && !commit->full) {
+		commit_set_full(commit, true);
+		r = commit->options.finish_reset(commit->options.state, commit->reset_point);
+	}
 	if (r < 0) {
 		commit->retry_at_ms = commit_now_ms(commit) + COMMIT_RETRY_MS;
 		log_error("history waits to be cut", "error=%d", -r);

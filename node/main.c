@@ -23,7 +23,8 @@
  *     acks             writes that wait until followers have them
  *
  *   store            versions, preconditions, group commit; it joins
- *     wal              the write-ahead log
+ *     wal              the write-ahead log; log_read: as it is shipped to followers
+ *     commit           the thread that writes: groups of writes, and a follower's batches
  *     lsm              memtables, segments, manifest, flush, compaction, reclaim
  *     value_file       values in files of their own; value_pins: those kept for a reader
  *   entry, vfs       one version of one record as bytes; all file access

@@ -22,7 +22,8 @@
  *     replica          the core: who leads, pulls, divergence, bootstrap
  *     acks             writes that wait until followers have them
  *
- *   store            versions, preconditions, group commit; it joins
+ *   store            versions, preconditions, group commit; store_role: leading and following; it
+ *                    joins
  *     wal              the write-ahead log; log_read: as it is shipped to followers
  *     commit           the thread that writes: groups of writes, and a follower's batches
  *     lsm              memtables, segments, manifest, flush, compaction, reclaim

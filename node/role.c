@@ -41,9 +41,11 @@ void role_refuse(const struct request *request)
 				     "shard %s is led by %s at %s; ask there", service->shard->name,
 				     leader->name, leader->url);
 	else
-		request_problem(request, OUTCOME_UNAVAILABLE,
-				"the nodes of shard %s find out which of them leads; try again",
-				service->shard->name);
+		/* With the field, so that a router tells it from other reasons for a 503. */
+		request_problem_with(request, OUTCOME_UNAVAILABLE, FIELD_LEADER, "unknown",
+				     "the nodes of shard %s find out which of them leads; try "
+				     "again",
+				     service->shard->name);
 }
 
 bool role_may_write(const struct request *request)

@@ -89,9 +89,7 @@ static int start_put(struct copy *copy, int64_t length)
 	struct call *call = &put->hop.call;
 	int r;
 
-	gather_init(put, service,
-		    service_leader(service, service_shard_of(service, &copy->destination)),
-		    METHOD_PUT);
+	gather_init(put, service, service_shard_of(service, &copy->destination), METHOD_PUT);
 	hop_target_key(&put->hop, &copy->destination);
 	put->done = put_done;
 	put->state = copy;
@@ -128,6 +126,7 @@ static void get_head(struct call *call, unsigned status, struct fields *fields,
 	copy->status = status;
 	fields_deinit(&copy->fields);
 	copy->fields = fields_take(fields);
+	hop_head(&copy->get, status, &copy->fields);
 	buf_clear(&copy->whole);
 	if (status != 200)
 		return;
@@ -178,9 +177,10 @@ static void get_done(struct call *call, enum outcome result, bool maybe_applied)
 		}
 		return;
 	}
+	if (hop_again(&copy->get, result))
+		return;
 	if (result != OUTCOME_OK) {
-		if (!hop_resend(&copy->get, result))
-			fail(copy, &copy->get, result);
+		fail(copy, &copy->get, result);
 		return;
 	}
 	if (copy->status != 200)
@@ -203,8 +203,7 @@ int copy_start(struct copy *copy)
 	int r = 0;
 
 	copy_deinit(copy);
-	hop_init(&copy->get, service,
-		 service_leader(service, service_shard_of(service, &copy->source)), METHOD_GET,
+	hop_init(&copy->get, service, service_shard_of(service, &copy->source), METHOD_GET,
 		 &get_handler, copy);
 	hop_target_key(&copy->get, &copy->source);
 	for (size_t i = 0; r == 0 && i < sizeof(asked) / sizeof(*asked); i++)

@@ -118,6 +118,19 @@ int counters_print(struct router *router, struct buf *out)
 				 "Requests of the JSON door refused because its memory was in use.",
 				 load(&c->json_refused));
 	if (r >= 0)
+		r = print_single(out, "hexkv_router_leader_changes", "counter",
+				 "Shards that got another leader.",
+				 leaders_changes(router->leaders));
+	if (r >= 0)
+		r = print_single(out, "hexkv_router_stale_reads", "counter",
+				 "Reads of followers because there was no leader.",
+				 load(&c->stale_reads));
+	if (r >= 0)
+		r = print_single(out, "hexkv_router_moved_on", "counter",
+				 "Requests that went on to another node, because the first one did "
+				 "not lead or stood still.",
+				 load(&c->moved_on));
+	if (r >= 0)
 		r = print_single(out, "hexkv_router_moves_across", "counter",
 				 "MOVE requests from one shard to another.",
 				 load(&c->moves_across));

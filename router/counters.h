@@ -24,6 +24,7 @@ struct node_counters {
 struct counters {
 	_Atomic uint64_t requests[DOOR_COUNT][METHOD_POST + 1]; /* [0]: other methods */
 	_Atomic uint64_t json_refused;
+	_Atomic uint64_t stale_reads, moved_on;
 	_Atomic uint64_t moves_across, moves_copied_again;
 	struct histogram hop;
 	struct node_counters *nodes; /* in cluster order */

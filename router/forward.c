@@ -92,6 +92,7 @@ static void forward_head(struct call *call, unsigned status, struct fields *fiel
 	buf_clear(&forward->answer);
 	forward->status = status;
 	forward->fields = fields_take(fields);
+	hop_head(&forward->hop, status, &forward->fields);
 	forward->length = content_length;
 	hop_clean_fields(&forward->fields);
 	id = fields_get(&forward->ex->request, FIELD_REQUEST_ID, NULL);
@@ -134,9 +135,10 @@ static void forward_done(struct call *call, enum outcome result, bool maybe_appl
 		download_end(forward->download);
 		return;
 	}
+	if (hop_again(&forward->hop, result))
+		return;
 	if (result != OUTCOME_OK) {
-		if (!hop_resend(&forward->hop, result))
-			hop_reply_failure(&forward->hop, forward->ex, result);
+		hop_reply_failure(&forward->hop, forward->ex, result);
 		return;
 	}
 	if (!hop_reply_refused(&forward->hop, forward->ex, forward->status))
@@ -259,9 +261,9 @@ static const struct exchange_handler exchange_handler = {
 static int prepare(struct forward *forward, struct service *service, const struct key *key)
 {
 	struct exchange *ex = forward->ex;
-	const struct cluster_node *node = service_leader(service, service_shard_of(service, key));
 
-	hop_init(&forward->hop, service, node, ex->method, &whole_handler, forward);
+	hop_init(&forward->hop, service, service_shard_of(service, key), ex->method, &whole_handler,
+		 forward);
 	hop_target_key(&forward->hop, key);
 	if (ex->method == METHOD_PUT || ex->method == METHOD_PATCH)
 		forward->body = BODY_COLLECTED;

@@ -22,6 +22,7 @@ static void gather_head(struct call *call, unsigned status, struct fields *field
 	gather->status = status;
 	fields_deinit(&gather->fields);
 	gather->fields = fields_take(fields);
+	hop_head(&gather->hop, status, &gather->fields);
 	gather->length = content_length > 0 ? (uint64_t)content_length : 0;
 	buf_clear(&gather->body);
 	if (call->method == METHOD_HEAD)
@@ -59,7 +60,7 @@ static void gather_done(struct call *call, enum outcome result, bool maybe_appli
 	struct gather *gather = call->state;
 
 	hop_ended(&gather->hop, result, maybe_applied);
-	if (result != OUTCOME_OK && hop_resend(&gather->hop, result))
+	if (hop_again(&gather->hop, result))
 		return;
 	gather->done(gather, result);
 }
@@ -77,11 +78,17 @@ static const struct call_handler upload_handler = {
 	.done = gather_done,
 };
 
-void gather_init(struct gather *gather, struct service *service, const struct cluster_node *node,
-		 enum method method)
+void gather_init(struct gather *gather, struct service *service, unsigned shard, enum method method)
 {
 	*gather = (struct gather){ .body_max = 1 << 20 };
-	hop_init(&gather->hop, service, node, method, &whole_handler, gather);
+	hop_init(&gather->hop, service, shard, method, &whole_handler, gather);
+}
+
+void gather_init_node(struct gather *gather, struct service *service,
+		      const struct cluster_node *node, enum method method)
+{
+	*gather = (struct gather){ .body_max = 1 << 20 };
+	hop_init_node(&gather->hop, service, node, method, &whole_handler, gather);
 }
 
 int gather_start(struct gather *gather)

@@ -29,8 +29,11 @@ struct gather {
 	uint64_t length; /* of the body as announced */
 };
 
-void gather_init(struct gather *gather, struct service *service, const struct cluster_node *node,
+void gather_init(struct gather *gather, struct service *service, unsigned shard,
 		 enum method method);
+/* Of this node and no other. */
+void gather_init_node(struct gather *gather, struct service *service,
+		      const struct cluster_node *node, enum method method);
 /* -ENOMEM, or 0 and done() will come. */
 int gather_start(struct gather *gather);
 /* Cancels what is under way. */

@@ -117,8 +117,7 @@ static void read_record(struct json_post *post)
 	const char *from = fields_get(&post->ex->request, FIELD_READ, NULL);
 	int r = 0;
 
-	gather_init(get, service, service_leader(service, service_shard_of(service, &post->key)),
-		    METHOD_GET);
+	gather_init(get, service, service_shard_of(service, &post->key), METHOD_GET);
 	get->body_max = ROUTER_JSON_BODY_MAX;
 	get->admit = admit;
 	get->done = get_done;
@@ -187,7 +186,6 @@ static const struct exchange_handler exchange_handler = {
 static int read_options(struct exchange *ex, enum key_form *ret_form, const char **ret_why)
 {
 	char form[8];
-	const char *from = fields_get(&ex->request, FIELD_READ, NULL);
 	int found = exchange_query(ex, "key", form, sizeof(form));
 
 	*ret_form = KEY_FORM_ANY;
@@ -195,7 +193,7 @@ static int read_options(struct exchange *ex, enum key_form *ret_form, const char
 		*ret_why = "?key= says how to read the body: hex or raw";
 		return -EINVAL;
 	}
-	if (from && strcmp(from, "leader") != 0 && strcmp(from, "any") != 0) {
+	if (!hop_read_is_understood(&ex->request)) {
 		*ret_why = "HexKV-Read is leader or any";
 		return -EINVAL;
 	}

@@ -93,8 +93,7 @@ static void write_record(struct json_put *put)
 	struct call *call = &put->put.hop.call;
 	int r;
 
-	gather_init(&put->put, service,
-		    service_leader(service, service_shard_of(service, &record->key)), METHOD_PUT);
+	gather_init(&put->put, service, service_shard_of(service, &record->key), METHOD_PUT);
 	put->put.done = put_done;
 	put->put.state = put;
 	hop_target_key(&put->put.hop, &record->key);

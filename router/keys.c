@@ -24,6 +24,7 @@ struct keys {
 	unsigned limit;
 	bool text;
 	unsigned empty_pages;
+	bool stale; /* a follower's page is in it */
 	struct cursor at;
 	struct gather page;
 };
@@ -75,6 +76,22 @@ static int write_names(struct keys *keys, const char *prefix, struct name_page *
 	return keys->text ? name_page_end(ret_body, cursor) : name_page_json_end(ret_body, cursor);
 }
 
+/* One request may have read several pages; the last one's age stands for all, and a follower's mark
+ * stays. */
+static void respond(struct keys *keys, struct buf *body)
+{
+	struct answer answer = { .status = 200, .bytes = buf_take(body) };
+	const char *staleness = fields_get(&keys->page.fields, FIELD_STALENESS_MS, NULL);
+
+	fields_setf(&answer.fields, FIELD_CONTENT_TYPE, "%s",
+		    keys->text ? NAME_PAGE_TYPE : "application/json");
+	if (keys->stale)
+		fields_setf(&answer.fields, FIELD_STALE, "true");
+	if (staleness)
+		fields_setf(&answer.fields, FIELD_STALENESS_MS, "%s", staleness);
+	exchange_respond(keys->ex, &answer);
+}
+
 static void reply_names(struct keys *keys, const char *prefix, struct name_page *from,
 			const char *cursor)
 {
@@ -87,8 +104,7 @@ static void reply_names(struct keys *keys, const char *prefix, struct name_page 
 		reply_problem(keys->ex, OUTCOME_UNAVAILABLE,
 			      "the router is out of memory; try again later");
 	else
-		reply_text(keys->ex, OUTCOME_OK, keys->text ? NAME_PAGE_TYPE : "application/json",
-			   &body);
+		respond(keys, &body);
 }
 
 static void handle_page(struct keys *keys)
@@ -136,6 +152,7 @@ static void page_done(struct gather *page, enum outcome result)
 	}
 	if (hop_reply_refused(&page->hop, keys->ex, page->status))
 		return;
+	keys->stale |= fields_get(&page->fields, FIELD_STALE, NULL) != NULL;
 	if (page->status == 200) {
 		handle_page(keys);
 		return;
@@ -149,19 +166,23 @@ static void page_done(struct gather *page, enum outcome result)
 
 static void ask(struct keys *keys)
 {
+	const char *read = fields_get(&keys->ex->request, FIELD_READ, NULL);
 	struct gather *page = &keys->page;
-	int r;
+	int r = 0;
 
 	/* Pages of deleted names may have to be passed over. */
 	exchange_moving(keys->ex);
 	gather_deinit(page);
-	gather_init(page, keys->service, service_leader(keys->service, keys->at.shard), METHOD_GET);
+	gather_init(page, keys->service, keys->at.shard, METHOD_GET);
 	page->body_max = PAGE_BYTES_MAX;
 	page->done = page_done;
 	page->state = keys;
 	snprintf(page->hop.target, sizeof(page->hop.target), "/keys?format=text&limit=%u%s%s",
 		 keys->limit, keys->at.node[0] ? "&cursor=" : "", keys->at.node);
-	r = gather_start(page);
+	if (read)
+		r = fields_setf(&page->hop.call.fields, FIELD_READ, "%s", read);
+	if (r == 0)
+		r = gather_start(page);
 	if (r < 0)
 		hop_reply_not_sent(&page->hop, keys->ex, r);
 }
@@ -240,6 +261,10 @@ void keys_begin(struct exchange *ex, struct service *service)
 	if (parse_cursor(ex, service->router->cluster, &at) < 0) {
 		reply_problem(ex, OUTCOME_BAD_REQUEST,
 			      "cursor is not one that this cluster gave; begin without one");
+		return;
+	}
+	if (!hop_read_is_understood(&ex->request)) {
+		reply_problem(ex, OUTCOME_BAD_REQUEST, "HexKV-Read is leader or any");
 		return;
 	}
 	keys = calloc(1, sizeof(*keys));

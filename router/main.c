@@ -16,7 +16,8 @@
  *   status           /status, /health/ready: what all nodes say  (survey)
  *   admin            /health/live, /topology, /metrics  (counters)
  *
- *   hop              one request to a node: address, fields, accounting, failures
+ *   leaders          who leads each shard, and whom else to read  (prober: asks the nodes)
+ *   hop              one request to a node: address, fields, accounting, failures  (hop_wait)
  *   gather           a hop whose answer is collected whole
  *   pipe             bounded bytes between two sides of a stream
  *   budget, work     a bound on memory held together; computing that would hold the loop
@@ -87,7 +88,8 @@ static int load(const struct settings *s, struct router *router)
 		return complain(why ? why : "the cluster file can't be read: memory is out");
 	for (unsigned i = 0; i < router->cluster->shard_count; i++)
 		router->node_count += router->cluster->shards[i].node_count;
-	if (counters_init(&router->counters, router->node_count) < 0)
+	router->leaders = leaders_new(router->cluster);
+	if (!router->leaders || counters_init(&router->counters, router->node_count) < 0)
 		return complain("memory is out");
 	router->token = s->server.token;
 	router->node_timeout_ms = s->node_timeout_ms;
@@ -133,6 +135,7 @@ int main(int argc, char **argv)
 		status = load(&settings, &router);
 	if (status == 0)
 		status = serve(&settings, &router);
+	leaders_free(router.leaders);
 	cluster_free(router.cluster);
 	counters_deinit(&router.counters);
 	server_settings_deinit(&settings.server);

@@ -80,8 +80,7 @@ static int step_start(struct move *move, const struct key *key, const char *if_m
 	int r;
 
 	gather_deinit(&move->step);
-	gather_init(&move->step, service, service_leader(service, service_shard_of(service, key)),
-		    METHOD_DELETE);
+	gather_init(&move->step, service, service_shard_of(service, key), METHOD_DELETE);
 	move->step.done = done;
 	move->step.state = move;
 	hop_target_key(&move->step.hop, key);

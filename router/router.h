@@ -9,6 +9,7 @@
 #include "lib/record.h"
 #include "router/budget.h"
 #include "router/counters.h"
+#include "router/leaders.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,6 +28,7 @@ struct router {
 	bool listing; /* false: GET /keys is refused */
 	uint64_t started_ms;
 
+	struct leaders *leaders;
 	struct budget json; /* bytes of JSON bodies and their values in memory */
 	struct counters counters;
 };

@@ -4,9 +4,11 @@
 #include "lib/log.h"
 #include "lib/reply.h"
 #include "router/admin.h"
+#include "router/hop.h"
 #include "router/json_door.h"
 #include "router/keys.h"
 #include "router/object_door.h"
+#include "router/prober.h"
 #include "router/status.h"
 
 #include <errno.h>
@@ -20,6 +22,8 @@ static void service_free(struct service *service)
 {
 	/* First what may still post to the loop, then what its jobs refer to. */
 	pool_free(service->pool);
+	prober_free(service->prober);
+	loop_clear_timer(service->loop, &service->hop_timer);
 	for (unsigned i = 0; service->peers && i < service->router->node_count; i++)
 		peer_free(service->peers[i]);
 	http_client_free(service->http);
@@ -69,7 +73,10 @@ static int open_service(struct service *service)
 	r = http_client_new(service->loop, &service->http);
 	if (r < 0)
 		return r;
-	return add_peers(service);
+	r = add_peers(service);
+	if (r == 0 && service->worker->index == 0)
+		r = prober_new(service, &service->prober);
+	return r;
 }
 
 static int service_start(struct worker *worker, void *program)
@@ -82,6 +89,7 @@ static int service_start(struct worker *worker, void *program)
 	service->router = program;
 	service->worker = worker;
 	service->loop = worker->loop;
+	service->hop_timer.expired = hop_look;
 	r = open_service(service);
 	if (r < 0) {
 		log_error("worker can't start", "worker=%u error=\"%s\"", worker->index,

@@ -20,18 +20,15 @@ struct service {
 	bool *reported_down; /* by node index - 1: its failure has been logged */
 	struct pool *pool; /* for large JSON: what would hold the loop for milliseconds */
 	unsigned jobs; /* of the pool that are not done */
+	struct prober *prober; /* of the first worker only */
+	/* Hops that wait for a leader or may have to go to another node (router/hop_wait.c). */
+	struct hop *first_hop, *last_hop;
+	uint64_t hops_seen; /* leaders_generation() when they were looked at */
+	struct loop_timer hop_timer;
 };
 
 /* The table that lib/server calls; its program is a struct router. */
 extern const struct server_service router_service;
-
-static inline const struct cluster_node *service_leader(const struct service *service,
-							unsigned shard)
-{
-	const struct cluster_shard *s = &service->router->cluster->shards[shard];
-
-	return &s->nodes[s->leader];
-}
 
 static inline unsigned service_shard_of(const struct service *service, const struct key *key)
 {

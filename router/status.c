@@ -6,6 +6,8 @@
 #include "lib/reply.h"
 #include "router/survey.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,37 +51,71 @@ static json_t *node_answer(const struct gather *gather)
 	return json_loadb((const char *)gather->body.data, gather->body.len, 0, NULL);
 }
 
-static json_t *node_to_json(struct survey *survey, const struct cluster_node *node,
-			    struct totals *totals)
+static json_t *epoch_to_json(uint64_t epoch)
 {
-	json_t *answer = node_answer(&survey->nodes[node->index - 1]);
-	json_t *json;
+	char text[20];
 
-	if (answer && totals)
-		add_totals(totals, answer);
-	json = json_pack("{s:s, s:s, s:b, s:o}", "name", node->name, "url", node->url, "answers",
-			 answer != NULL, "status", answer ? answer : json_null());
-	return json;
+	snprintf(text, sizeof(text), "%" PRIx64, epoch);
+	return epoch > 0 ? json_string(text) : json_null();
+}
+
+/* What is known of the node; @answer is its own status, or NULL. */
+static json_t *node_to_json(struct survey *survey, const struct cluster_node *node, json_t *answer)
+{
+	struct leaders_view view;
+	const char *role;
+
+	leaders_view(survey->service->router->leaders, node, &view);
+	role = view.heard && *view.role.role ? view.role.role : NULL;
+	return json_pack("{s:s, s:s, s:b, s:s?, s:o, s:b, s:o, s:o}", "name", node->name, "url",
+			 node->url, "answers", answer != NULL, "role", role, "epoch",
+			 epoch_to_json(view.heard ? view.role.epoch : 0), "reads",
+			 view.heard && view.role.reads, "staleness_ms",
+			 view.heard && view.role.staleness_ms >= 0
+				 ? json_integer(view.role.staleness_ms)
+				 : json_null(),
+			 "status", answer ? answer : json_null());
+}
+
+/* Followers hold the same records: only one node of a shard counts, the leader if it answers. */
+static unsigned counted_place(struct survey *survey, const struct cluster_shard *shard)
+{
+	bool leads;
+	const struct cluster_node *leader =
+		leaders_leader(survey->service->router->leaders, shard->nodes[0].shard, &leads);
+
+	if (survey->nodes[leader->index - 1].status == 200)
+		return (unsigned)(leader - shard->nodes);
+	for (unsigned n = 0; n < shard->node_count; n++)
+		if (survey->nodes[shard->nodes[n].index - 1].status == 200)
+			return n;
+	return 0;
 }
 
 static json_t *shard_to_json(struct survey *survey, const struct cluster_shard *shard,
 			     struct totals *totals)
 {
+	struct leaders *leaders = survey->service->router->leaders;
+	unsigned index = shard->nodes[0].shard, counted = counted_place(survey, shard);
+	const struct cluster_node *leader;
 	json_t *nodes = json_array();
+	bool leads;
 
 	for (unsigned n = 0; n < shard->node_count; n++) {
-		/* Followers hold the same records: only the leader's count. */
-		struct totals *counted = n == shard->leader ? totals : NULL;
+		const struct cluster_node *node = &shard->nodes[n];
+		json_t *answer = node_answer(&survey->nodes[node->index - 1]);
 
-		if (json_array_append_new(nodes, node_to_json(survey, &shard->nodes[n], counted)) <
-		    0) {
+		if (answer && n == counted)
+			add_totals(totals, answer);
+		if (json_array_append_new(nodes, node_to_json(survey, node, answer)) < 0) {
 			json_decref(nodes);
 			return NULL;
 		}
 	}
-	return json_pack("{s:s, s:i, s:s, s:o}", "name", shard->name, "slots",
-			 (int)shard->slot_count, "leader", shard->nodes[shard->leader].name,
-			 "nodes", nodes);
+	leader = leaders_leader(leaders, index, &leads);
+	return json_pack("{s:s, s:i, s:s, s:b, s:o, s:o}", "name", shard->name, "slots",
+			 (int)shard->slot_count, "leader", leader->name, "leads", leads, "epoch",
+			 epoch_to_json(leaders_epoch(leaders, index)), "nodes", nodes);
 }
 
 static json_t *status_to_json(struct survey *survey)
@@ -122,16 +158,21 @@ void status_begin(struct exchange *ex, struct service *service)
 static void ready_done(struct survey *survey)
 {
 	const struct cluster *cluster = survey->service->router->cluster;
+	struct leaders *leaders = survey->service->router->leaders;
 
 	for (unsigned s = 0; s < cluster->shard_count; s++) {
-		const struct cluster_shard *shard = &cluster->shards[s];
-		const struct cluster_node *node = &shard->nodes[shard->leader];
+		bool leads;
+		const struct cluster_node *node = leaders_leader(leaders, s, &leads);
+		const char *reads = "";
 
-		if (survey->nodes[node->index - 1].status == 200)
+		if (leads && survey->nodes[node->index - 1].status == 200)
 			continue;
+		if (leaders_reader(leaders, s, false))
+			reads = "; its followers answer reads";
 		reply_problem(survey->ex, OUTCOME_UNAVAILABLE,
-			      "node %s of shard %s is not ready; the other shards are served",
-			      node->name, shard->name);
+			      "node %s, the leader of shard %s, is not ready%s; the other shards "
+			      "are served",
+			      node->name, cluster->shards[s].name, reads);
 		return;
 	}
 	reply_json(survey->ex, OUTCOME_OK, json_pack("{s:s}", "status", "ready"));

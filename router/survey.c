@@ -25,7 +25,7 @@ static void ask(struct survey *survey, const struct cluster_node *node, const ch
 	struct gather *gather = &survey->nodes[node->index - 1];
 	struct call *call = &gather->hop.call;
 
-	gather_init(gather, survey->service, node, METHOD_GET);
+	gather_init_node(gather, survey->service, node, METHOD_GET);
 	gather->done = node_done;
 	gather->state = survey;
 	if (call->timeout_ms > WAIT_MS)
@@ -61,6 +61,7 @@ void survey_start(struct exchange *ex, struct service *service, const char *targ
 {
 	const struct cluster *cluster = service->router->cluster;
 	unsigned count = service->router->node_count;
+	bool leads;
 	struct survey *survey = calloc(1, sizeof(*survey) + count * sizeof(survey->nodes[0]));
 
 	if (!survey) {
@@ -75,9 +76,11 @@ void survey_start(struct exchange *ex, struct service *service, const char *targ
 	ex->handler = &exchange_handler;
 	for (unsigned s = 0; s < cluster->shard_count; s++) {
 		const struct cluster_shard *shard = &cluster->shards[s];
+		const struct cluster_node *leader =
+			leaders_leader(service->router->leaders, s, &leads);
 
 		for (unsigned n = 0; n < shard->node_count; n++) {
-			if (!leaders_only || n == shard->leader)
+			if (!leaders_only || &shard->nodes[n] == leader)
 				ask(survey, &shard->nodes[n], target);
 		}
 	}

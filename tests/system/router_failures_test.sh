@@ -42,7 +42,8 @@ well_is_quick()
 	done
 }
 
-a_killed_node_is_503_at_once_and_comes_back()
+# The first request waits for a leader: its node might only be starting anew.
+a_killed_node_is_503_soon_and_comes_back()
 {
 	local start
 	kill_process s0a
@@ -60,7 +61,7 @@ a_killed_node_is_503_at_once_and_comes_back()
 	head -c 1000000 /dev/zero >"$TMP/large"
 	expect_http 503 -X PUT "$SICK" -T "$TMP/large"
 	expect_http 503 "$ROUTER/keys"
-	(($(now_ms) - start < 2000 * PATIENCE)) || fail "took $(($(now_ms) - start)) ms"
+	(($(now_ms) - start < 7000 * PATIENCE)) || fail "took $(($(now_ms) - start)) ms"
 	well_is_quick 20
 	expect_http 200 "$ROUTER/keys?cursor=1."
 	expect_http 200 "$ROUTER/status"
@@ -232,7 +233,7 @@ choose_keys
 expect_http 201 -X PUT "$SICK" -d sick
 expect_http 201 -X PUT "$WELL" -d well
 run_cases \
-	a_killed_node_is_503_at_once_and_comes_back \
+	a_killed_node_is_503_soon_and_comes_back \
 	a_stuck_node_is_504_within_the_deadline_and_the_other_shard_is_quick \
 	writes_while_a_node_dies_are_answered_honestly \
 	a_node_that_dies_in_an_answer_ends_it_short \

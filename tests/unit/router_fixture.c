@@ -173,10 +173,64 @@ static size_t take_body(struct exchange *ex, const void *data, size_t len)
 	return len;
 }
 
+static void answer_role(struct exchange *ex, struct fake_node *node)
+{
+	static const char *const names[] = { "", "leader", "follower", "starting" };
+	enum fake_role role = node->role;
+	char epoch[16];
+
+	atomic_fetch_add(&node->role_asked, 1);
+	snprintf(epoch, sizeof(epoch), "%x", atomic_load(&node->epoch));
+	if (role == FAKE_SILENT)
+		reply_problem(ex, OUTCOME_NOT_FOUND, "no such path");
+	else if (role != FAKE_STUCK)
+		reply_json(ex, OUTCOME_OK,
+			   json_pack("{s:s, s:s, s:b, s:i}", "role", names[role], "epoch", epoch,
+				     "reads", role != FAKE_STARTING, "staleness_ms", 7));
+}
+
+/* True if the node has refused it, or is stuck. */
+static bool is_refused(struct exchange *ex, struct fake_node *node)
+{
+	const char *read = fields_get(&ex->request, FIELD_READ, NULL);
+	bool any = read && strcmp(read, "any") == 0;
+
+	switch (node->role) {
+	case FAKE_SILENT:
+	case FAKE_LEADER:
+		return false;
+	case FAKE_STUCK:
+		return true;
+	case FAKE_STARTING:
+		break;
+	case FAKE_FOLLOWER:
+		if (any && (ex->method == METHOD_GET || ex->method == METHOD_HEAD))
+			return false;
+	}
+	atomic_fetch_add(&node->refused, 1);
+	if (node->role == FAKE_STARTING) {
+		struct answer answer = { .status = 503 };
+
+		CHECK(fields_setf(&answer.fields, FIELD_LEADER, "unknown") == 0);
+		exchange_respond(ex, &answer);
+	} else {
+		reply_problem(ex, OUTCOME_MISDIRECTED, "another leads");
+	}
+	return true;
+}
+
 static void body_is_whole(struct exchange *ex)
 {
 	struct fake_request *request = ex->state;
 
+	if (strcmp(ex->path, "/role") == 0) {
+		answer_role(ex, request->node);
+		return;
+	}
+	if (is_refused(ex, request->node))
+		return;
+	if (ex->method == METHOD_GET)
+		atomic_fetch_add(&request->node->reads, 1);
 	if (strcmp(ex->path, "/kv/ee04") == 0)
 		return;
 	if (strcmp(ex->path, "/kv/ee15") == 0)
@@ -208,6 +262,8 @@ static void node_begin(struct exchange *ex, void *state)
 	request->node = state;
 	ex->state = request;
 	ex->handler = &node_handler;
+	if (strcmp(ex->path, "/role") == 0)
+		return;
 	fields_deinit(&request->node->seen);
 	CHECK(fields_copy(&ex->request, &request->node->seen) == 0);
 }
@@ -268,7 +324,7 @@ static void *thread(void *arg)
 	return NULL;
 }
 
-static void start_nodes(struct fixture *fixture)
+static void start_nodes(struct fixture *fixture, bool one_shard)
 {
 	uint16_t ports[2];
 	char text[1024], *why = NULL;
@@ -282,17 +338,25 @@ static void start_nodes(struct fixture *fixture)
 		CHECK(http_server_new(fixture->loop, node->fd, &service, &server_options,
 				      &node->http) == 0);
 	}
-	snprintf(text, sizeof(text),
-		 "{\"cluster\":\"t\",\"shards\":["
-		 "{\"name\":\"s0\",\"slots\":[[0,2047]],\"leader\":\"a\",\"nodes\":"
-		 "[{\"name\":\"a\",\"url\":\"http://127.0.0.1:%u\"}]},"
-		 "{\"name\":\"s1\",\"slots\":[[2048,4095]],\"leader\":\"b\",\"nodes\":"
-		 "[{\"name\":\"b\",\"url\":\"http://127.0.0.1:%u\"}]}]}",
-		 ports[0], ports[1]);
+	if (one_shard)
+		snprintf(text, sizeof(text),
+			 "{\"cluster\":\"t\",\"shards\":["
+			 "{\"name\":\"s0\",\"slots\":[[0,4095]],\"leader\":\"a\",\"nodes\":["
+			 "{\"name\":\"a\",\"url\":\"http://127.0.0.1:%u\"},"
+			 "{\"name\":\"b\",\"url\":\"http://127.0.0.1:%u\"}]}]}",
+			 ports[0], ports[1]);
+	else
+		snprintf(text, sizeof(text),
+			 "{\"cluster\":\"t\",\"shards\":["
+			 "{\"name\":\"s0\",\"slots\":[[0,2047]],\"leader\":\"a\",\"nodes\":"
+			 "[{\"name\":\"a\",\"url\":\"http://127.0.0.1:%u\"}]},"
+			 "{\"name\":\"s1\",\"slots\":[[2048,4095]],\"leader\":\"b\",\"nodes\":"
+			 "[{\"name\":\"b\",\"url\":\"http://127.0.0.1:%u\"}]}]}",
+			 ports[0], ports[1]);
 	CHECK(cluster_parse(text, strlen(text), &fixture->router.cluster, &why) == 0);
 }
 
-void fixture_start(struct fixture *fixture)
+static void start(struct fixture *fixture, bool one_shard)
 {
 	struct http_service service = { .begin = router_begin, .state = &fixture->worker };
 	struct http_sync_options client = { .connections_max = 4, .connect_timeout_ms = 5000 };
@@ -303,12 +367,20 @@ void fixture_start(struct fixture *fixture)
 	log_init("test", LOG_LEVEL_ERROR);
 	CHECK(http_client_global_init() == 0);
 	*fixture = (struct fixture){ .stop.run = stop };
+	if (one_shard) {
+		fixture->nodes[0].role = FAKE_LEADER;
+		fixture->nodes[0].epoch = 1;
+		fixture->nodes[1].role = FAKE_FOLLOWER;
+		fixture->nodes[1].epoch = 1;
+	}
 	CHECK(loop_new(&fixture->loop) == 0);
-	start_nodes(fixture);
+	start_nodes(fixture, one_shard);
 	fixture->router.node_count = 2;
-	fixture->router.node_timeout_ms = 1000;
+	fixture->router.node_timeout_ms = one_shard ? 3000 : 1000;
 	fixture->router.listing = true;
 	fixture->router.json.limit = ROUTER_JSON_TOTAL_MAX;
+	fixture->router.leaders = leaders_new(fixture->router.cluster);
+	CHECK(fixture->router.leaders);
 	CHECK(counters_init(&fixture->router.counters, 2) == 0);
 	fixture->worker.loop = fixture->loop;
 	CHECK(router_service.start(&fixture->worker, &fixture->router) == 0);
@@ -319,6 +391,16 @@ void fixture_start(struct fixture *fixture)
 	client.base = url;
 	CHECK(http_sync_new(&client, &fixture->client) == 0);
 	CHECK(pthread_create(&fixture->thread, NULL, thread, fixture) == 0);
+}
+
+void fixture_start(struct fixture *fixture)
+{
+	start(fixture, false);
+}
+
+void fixture_start_shard(struct fixture *fixture)
+{
+	start(fixture, true);
 }
 
 void fixture_stop(struct fixture *fixture)
@@ -339,6 +421,7 @@ void fixture_stop(struct fixture *fixture)
 		}
 	}
 	counters_deinit(&fixture->router.counters);
+	leaders_free(fixture->router.leaders);
 	cluster_free(fixture->router.cluster);
 }
 

@@ -25,8 +25,20 @@ struct fake_record {
 	unsigned version; /* 0: none */
 };
 
+/* What a node says of itself. */
+enum fake_role {
+	FAKE_SILENT, /* it has no /role */
+	FAKE_LEADER,
+	FAKE_FOLLOWER, /* which refuses writes, and reads that want the leader */
+	FAKE_STARTING, /* refuses everything */
+	FAKE_STUCK, /* answers nothing at all */
+};
+
 struct fake_node {
 	struct fixture *fixture;
+	_Atomic enum fake_role role;
+	_Atomic unsigned epoch;
+	_Atomic unsigned refused, reads, role_asked;
 	int fd;
 	struct http_server *http;
 	unsigned next_version;
@@ -52,6 +64,8 @@ struct fixture {
 };
 
 void fixture_start(struct fixture *fixture);
+/* Both nodes are of one shard, the first one its leader, the second one a follower. */
+void fixture_start_shard(struct fixture *fixture);
 void fixture_stop(struct fixture *fixture);
 
 struct fixture_answer {

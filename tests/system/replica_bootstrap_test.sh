@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# Whole copies: of a follower that was away too long, of a new one, of a leader whose disk was lost.
+# shellcheck source=tests/system/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/system/replica_lib.sh
+. "$(dirname "$0")/replica_lib.sh"
+
+# write_much FROM TO: records of 2000 bytes at the leader.
+write_much()
+{
+	local n
+	leader_find
+	for ((n = $1; n <= $2; n++)); do
+		printf 'url = "%s/kv/%s"\nupload-file = "%s"\noutput = /dev/null\n' \
+			"${NODE_URLS[LEADER]}" "$(printf 'dd%06d' "$n")" "$TMP/piece"
+	done >"$TMP/uploads"
+	curl -sS -m 120 -w '%{http_code}\n' -K "$TMP/uploads" >"$TMP/written"
+	! grep -v '^20[14]$' "$TMP/written" || fail 'not everything was written'
+}
+
+a_follower_that_was_away_too_long_fetches_a_copy()
+{
+	put 01 before
+	expect_converged
+	node_kill 1
+	write_much 1 3000
+	head -c 2500000 /dev/urandom >"$TMP/large"
+	expect_http 201 -T "$TMP/large" "${NODE_URLS[0]}/kv/02"
+	expect_http 204 -X DELETE "${NODE_URLS[0]}/kv/01"
+	# Until the log no longer reaches back.
+	expect_within 30 log_is_short 0
+	node_restart 1
+	write_much 3001 3200
+	expect_converged
+	(($(wc -l <"$TMP/records-0") == 3201)) || fail "$(wc -l <"$TMP/records-0") records"
+	expect_contains "$(<"$TMP/log/s0b")" 'copy'
+	expect_http 200 -H 'HexKV-Read: any' "${NODE_URLS[1]}/kv/02"
+	expect_same_file "$TMP/large" "$BODY"
+	[[ ! -e $TMP/data-s0b/bootstrap && ! -e $TMP/data-s0b/replaced ]] || fail 'something is left over'
+}
+
+log_is_short()
+{
+	(($(metric "$1" hexkv_store_log_bytes) < 4000000))
+}
+
+what_was_fetched_survives_a_crash_and_is_sound()
+{
+	node_kill 1
+	expect_exit 0 "$NODE_BIN" --check "$TMP/data-s0b"
+	node_restart 1
+	expect_converged
+}
+
+a_leader_whose_disk_was_lost_fetches_everything_from_its_follower()
+{
+	local before
+	before=$(wc -l <"$TMP/records-0")
+	leader_find
+	expect_equal 0 "$LEADER"
+	node_kill 0
+	rm -rf "$TMP/data-s0a"
+	node_restart 0
+	expect_within 60 all_follow
+	expect_converged
+	expect_equal "$before" "$(wc -l <"$TMP/records-0")" 'records'
+	put 03 'goes on'
+	expect_everywhere 03 'goes on'
+}
+
+a_follower_whose_disk_was_lost_fetches_everything()
+{
+	leader_find
+	local other=$((1 - LEADER))
+	node_kill "$other"
+	rm -rf "$TMP/data-${NODE_NAMES[other]}"
+	node_restart "$other" --bootstrap-rate 2M
+	expect_converged
+	put 04 'goes on'
+	expect_everywhere 04 'goes on'
+}
+
+a_copy_that_breaks_off_is_gone_on_with()
+{
+	leader_find
+	local other=$((1 - LEADER))
+	node_kill "$other"
+	rm -rf "$TMP/data-${NODE_NAMES[other]}"
+	NODE_ARGS+=(--bootstrap-rate 1M)
+	node_start "$other"
+	expect_within 20 is_fetching "$other"
+	node_kill "$other"
+	node_start "$other"
+	expect_within 20 is_fetching "$other"
+	# Nothing half fetched is ever shown.
+	expect_http 503 -H 'HexKV-Read: any' "${NODE_URLS[other]}/kv/02"
+	expect_within 60 all_follow
+	expect_converged
+}
+
+is_fetching()
+{
+	local bytes
+	bytes=$(metric "$1" hexkv_replica_bootstrap_bytes 2>/dev/null) || return 1
+	[[ $bytes =~ ^[0-9]+$ ]] && ((bytes > 0))
+}
+
+head -c 2000 /dev/urandom >"$TMP/piece"
+NODE_ARGS=(--log-retain-bytes 256K --log-retain-seconds 5 --memtable-bytes 128K)
+shard_start 2
+run_cases a_follower_that_was_away_too_long_fetches_a_copy \
+	what_was_fetched_survives_a_crash_and_is_sound \
+	a_leader_whose_disk_was_lost_fetches_everything_from_its_follower \
+	a_follower_whose_disk_was_lost_fetches_everything \
+	a_copy_that_breaks_off_is_gone_on_with

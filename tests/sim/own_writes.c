@@ -2,6 +2,7 @@
 #include "tests/sim/own_writes.h"
 
 #include "node/checkpoint.h"
+#include "node/store_batch.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -188,6 +189,66 @@ void own_writes_put_with_id(struct own_writes *own, struct request_id *ret_id, s
 	*ret_key = key_number(0);
 	call.write.request.request_id = *ret_id;
 	put(own, &call, 0);
+}
+
+static void on_batch_done(struct store_batch *batch)
+{
+	*(bool *)batch->state = true;
+}
+
+static void apply(struct own_writes *own, struct store_batch *batch)
+{
+	bool answered = false;
+
+	batch->done = on_batch_done;
+	batch->state = &answered;
+	store_apply_batch(own->store, batch);
+	assert_true(answered);
+	assert_int_equal(batch->result, 0);
+}
+
+static void repair_key(struct own_writes *own, unsigned key, uint64_t sequence)
+{
+	uint32_t number = own->held[sequence][key];
+	struct key name = key_number(key);
+	uint8_t data[VALUE_MAX];
+	struct entry entry = {
+		.kind = number > 0 ? ENTRY_INLINE : ENTRY_TOMBSTONE,
+		.key = name.bytes,
+		.key_len = name.len,
+		.version = { own->last.epoch, number > 0 ? number : sequence },
+		.size_bytes = number > 0 ? value_number(number, data) : 0,
+		.value = number > 0 ? data : NULL,
+	};
+	struct store_batch batch = {
+		.kind = BATCH_REPAIR,
+		.entries = &entry,
+		.count = 1,
+		.epoch = own->last.epoch,
+		.first_sequence = own->last.sequence + 1,
+	};
+
+	apply(own, &batch);
+}
+
+void own_writes_repair(struct own_writes *own, uint64_t sequence)
+{
+	assert_int_equal(store_follow(own->store), 0);
+	for (unsigned i = 0; i < OWN_KEYS; i++)
+		if (own->held[sequence][i] != own->held[own->last.sequence][i])
+			repair_key(own, i, sequence);
+}
+
+void own_writes_reset(struct own_writes *own, uint64_t sequence)
+{
+	struct store_batch batch = {
+		.kind = BATCH_RESET,
+		.epoch = own->last.epoch,
+		.first_sequence = sequence,
+	};
+
+	apply(own, &batch);
+	own->last.sequence = sequence;
 }
 
 static bool try_barrier(struct own_writes *own)

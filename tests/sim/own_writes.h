@@ -37,6 +37,10 @@ void own_writes_close(struct own_writes *own);
 /* A PUT, small or large, or a DELETE, sometimes with durability memory. */
 void own_writes_one(struct own_writes *own);
 void own_writes_put_with_id(struct own_writes *own, struct request_id *ret_id, struct key *ret_key);
+/* It follows, and its records become those of @sequence again, as a repair does it. */
+void own_writes_repair(struct own_writes *own, uint64_t sequence);
+/* What completes the repair. */
+void own_writes_reset(struct own_writes *own, uint64_t sequence);
 /* All is on stable storage. */
 void own_writes_barrier(struct own_writes *own);
 /* Until what failed works again. */

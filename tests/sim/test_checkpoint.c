@@ -186,6 +186,42 @@ static void one_for_bootstrap_stands_at_its_point_and_the_log_goes_on_there(void
 	assert_true(was_behind);
 }
 
+static void a_store_under_repair_is_not_copied_and_then_only_repaired(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 30; seed++) {
+		struct checkpoint *before, *checkpoint;
+		struct checkpoint_saved saved;
+		struct checkpoint_view view;
+		struct own_writes own;
+		uint64_t back = 10 + seed;
+
+		own_writes_init(&own, seed);
+		own_writes_open(&own);
+		write_many(&own, 60);
+		own_writes_barrier(&own);
+		assert_int_equal(checkpoint_new(own.store, &before), 0);
+		own_writes_repair(&own, back);
+		/* What was repaired may be flushed or not. */
+		assert_int_equal(checkpoint_new(own.store, &checkpoint), -EAGAIN);
+		assert_int_equal(checkpoint_save(own.store, "copy", &saved), -EAGAIN);
+		own_writes_reset(&own, back);
+		assert_int_equal(checkpoint_new(own.store, &checkpoint), 0);
+		checkpoint_view(checkpoint, &view);
+		assert_int_equal(view.point.sequence, back);
+		fetch(&own, checkpoint);
+		own_writes_expect_sound(&own, "/fetched");
+		own_writes_expect_state(&own, "/fetched", back);
+		checkpoint_free(checkpoint);
+		checkpoint_free(before);
+		assert_int_equal(checkpoint_save(own.store, "copy", &saved), 0);
+		free(saved.path);
+		own_writes_close(&own);
+		expect_copy(&own, copy_dir, back);
+		own_writes_deinit(&own);
+	}
+}
+
 static void it_goes_when_it_is_freed_and_at_every_opening(void **state)
 {
 	struct checkpoint *first, *second;
@@ -301,6 +337,7 @@ int main(void)
 		cmocka_unit_test(a_saved_checkpoint_knows_the_requests_it_holds),
 		cmocka_unit_test(a_name_is_taken_once_and_must_be_a_plain_one),
 		cmocka_unit_test(one_for_bootstrap_stands_at_its_point_and_the_log_goes_on_there),
+		cmocka_unit_test(a_store_under_repair_is_not_copied_and_then_only_repaired),
 		cmocka_unit_test(it_goes_when_it_is_freed_and_at_every_opening),
 		cmocka_unit_test(a_power_cut_at_any_call_leaves_a_whole_checkpoint_or_none),
 		cmocka_unit_test(

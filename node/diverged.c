@@ -347,9 +347,9 @@ static int choose_name(struct diverged_writer *writer, char **ret_name, char **r
 	return -EEXIST;
 }
 
-int diverged_writer_finish(struct diverged_writer *writer, char **ret_name)
+int diverged_writer_finish(struct diverged_writer *used, char **ret_name)
 {
-	_cleanup_(diverged_writer_abortp) struct diverged_writer *used = writer;
+	_cleanup_(diverged_writer_abortp) struct diverged_writer *writer = used;
 	_cleanup_(freep) char *name = NULL, *path = NULL;
 	uint8_t end[DIVERGED_END_BYTES];
 	bool there = false;

@@ -89,6 +89,11 @@ int lsm_list(struct lsm *lsm, const struct key *after, size_t limit,
 	     int (*found)(const struct entry *entry, void *state), void *state, bool *ret_more,
 	     struct key *ret_last);
 
+/* As lsm_list(), but tombstones, as far as they are still there, count like records. */
+int lsm_scan(struct lsm *lsm, const struct key *after, size_t limit,
+	     int (*found)(const struct entry *entry, void *state), void *state, bool *ret_more,
+	     struct key *ret_last);
+
 struct lsm_stats {
 	uint64_t memtable_bytes, sealed_memtables, sealed_bytes;
 	uint64_t segments, runs, segment_bytes;

@@ -96,9 +96,9 @@ static int merge_view(const struct view *view, const struct key *after, struct m
 	return 0;
 }
 
-int lsm_list(struct lsm *lsm, const struct key *after, size_t limit,
-	     int (*found)(const struct entry *entry, void *state), void *state, bool *ret_more,
-	     struct key *ret_last)
+static int list(struct lsm *lsm, const struct key *after, size_t limit, bool with_tombstones,
+		int (*found)(const struct entry *entry, void *state), void *state, bool *ret_more,
+		struct key *ret_last)
 {
 	_cleanup_(view_unrefp) struct view *view = lsm_view(lsm);
 	_cleanup_(merge_freep) struct merge *merge = NULL;
@@ -111,7 +111,7 @@ int lsm_list(struct lsm *lsm, const struct key *after, size_t limit,
 	r = merge_view(view, after, &merge);
 	while (r == 0 && !merge_ended(merge)) {
 		const struct entry *key = merge_key(merge);
-		bool tombstone = key->kind == ENTRY_TOMBSTONE;
+		bool tombstone = key->kind == ENTRY_TOMBSTONE && !with_tombstones;
 		struct entry entry;
 
 		if (tombstone ? skipped++ >= LSM_TOMBSTONES_SKIP : names++ >= limit)
@@ -136,6 +136,20 @@ int lsm_list(struct lsm *lsm, const struct key *after, size_t limit,
 	*ret_more = !merge_ended(merge);
 	*ret_last = last;
 	return 0;
+}
+
+int lsm_list(struct lsm *lsm, const struct key *after, size_t limit,
+	     int (*found)(const struct entry *entry, void *state), void *state, bool *ret_more,
+	     struct key *ret_last)
+{
+	return list(lsm, after, limit, false, found, state, ret_more, ret_last);
+}
+
+int lsm_scan(struct lsm *lsm, const struct key *after, size_t limit,
+	     int (*found)(const struct entry *entry, void *state), void *state, bool *ret_more,
+	     struct key *ret_last)
+{
+	return list(lsm, after, limit, true, found, state, ret_more, ret_last);
 }
 
 static int check_segment(struct lsm *lsm, uint64_t file_id,

@@ -91,6 +91,29 @@ bool replica_is_reached(const struct replica *replica, const struct replica_node
 	       peer->tried_ms <= peer->heard_ms;
 }
 
+static uint64_t next_due(struct replica *replica)
+{
+	uint64_t next = replica_sooner(replica_start_next(replica), replica_probe_next(replica));
+
+	next = replica_sooner(next, replica_promotion_next(replica));
+	next = replica_sooner(next, replica_handover_next(replica));
+	next = replica_sooner(next, replica_job_next(replica));
+	next = replica_sooner(next, replica_ship_next(replica));
+	next = replica_sooner(next, replica_copy_next(replica));
+	return next > 0 ? next : replica_now(replica) + PROBE_EVERY_MS;
+}
+
+/* Something else than time has changed what is due: perhaps it is so earlier than was told. */
+static void look_at_time(struct replica *replica)
+{
+	uint64_t next = next_due(replica);
+
+	if (next >= replica->next_ms)
+		return;
+	replica->next_ms = next;
+	replica->transport->wake(replica->options.state);
+}
+
 /* Messages */
 
 /* Only what is durable is told. */
@@ -221,6 +244,7 @@ void replica_asked(struct replica *replica, uint64_t request, const void *messag
 	}
 	replica_learn(replica, &asked.head);
 	dispatch(replica, peer, request, &asked);
+	look_at_time(replica);
 }
 
 void replica_answered(struct replica *replica, uint64_t call, int error, const void *message,
@@ -237,11 +261,11 @@ void replica_answered(struct replica *replica, uint64_t call, int error, const v
 	/* Learning may end what the call was made for: then nobody wants the answer. */
 	if (error == 0)
 		replica_learn(replica, &answer.head);
-	if (replica_probe_answered(replica, call, error, &answer) ||
-	    replica_promotion_answered(replica, call, error, &answer) ||
-	    replica_value_answered(replica, call, error, &answer))
-		return;
-	replica_job_answered(replica, call, error, &answer, message, len);
+	if (!replica_probe_answered(replica, call, error, &answer) &&
+	    !replica_promotion_answered(replica, call, error, &answer) &&
+	    !replica_value_answered(replica, call, error, &answer))
+		replica_job_answered(replica, call, error, &answer, message, len);
+	look_at_time(replica);
 }
 
 /* Time */
@@ -258,7 +282,6 @@ static void log_synced(void *state)
 
 uint64_t replica_tick(struct replica *replica)
 {
-	uint64_t next = 0;
 	bool synced;
 
 	mutex_lock(&replica->lock);
@@ -274,13 +297,8 @@ uint64_t replica_tick(struct replica *replica)
 	replica_job_tick(replica);
 	replica_ship_tick(replica);
 	replica_copy_tick(replica);
-	next = replica_sooner(replica_start_next(replica), replica_probe_next(replica));
-	next = replica_sooner(next, replica_promotion_next(replica));
-	next = replica_sooner(next, replica_handover_next(replica));
-	next = replica_sooner(next, replica_job_next(replica));
-	next = replica_sooner(next, replica_ship_next(replica));
-	next = replica_sooner(next, replica_copy_next(replica));
-	return next > 0 ? next : replica_now(replica) + PROBE_EVERY_MS;
+	replica->next_ms = next_due(replica);
+	return replica->next_ms;
 }
 
 /* What others are told */

@@ -64,8 +64,15 @@ static int look(const struct entry *entry, void *state)
 {
 	struct page *page = state;
 
+	int r;
+
 	if (!is_lost(page->aside, entry->version))
 		return 0;
+	if (entry->kind == ENTRY_TOMBSTONE) {
+		r = diverged_writer_add(page->aside->writer, entry, NULL);
+		page->aside->entries += r == 0;
+		return r;
+	}
 	if (page->count == NAMES)
 		return 1;
 	return key_from_bytes(entry->key, entry->key_len, &page->keys[page->count++]);
@@ -96,7 +103,7 @@ static int save_records(struct replica *replica)
 	if (!page)
 		return -ENOMEM;
 	page->aside = aside;
-	r = store_list(replica->options.store, &aside->after, NAMES, look, page, &more,
+	r = store_scan(replica->options.store, &aside->after, NAMES, look, page, &more,
 		       &aside->after);
 	for (size_t i = 0; i < page->count && r >= 0; i++)
 		r = save_record(replica, &page->keys[i]);

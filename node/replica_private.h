@@ -182,6 +182,7 @@ struct replica {
 	bool closing;
 	uint64_t begun_ms; /* in this role */
 	uint64_t next_call;
+	uint64_t next_ms; /* when it was said that the next tick is due */
 	/* Of the store, or of the lineage that it will have once it has something. */
 	struct lineage lineage;
 	struct lineage own_lineage; /* the store's */

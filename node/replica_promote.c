@@ -236,6 +236,7 @@ void replica_promote(struct replica *replica, bool force, replica_promoted_fn do
 	} else {
 		ask_handover(replica);
 	}
+	replica->transport->wake(replica->options.state);
 }
 
 bool replica_promotion_answered(struct replica *replica, uint64_t call, int error,

@@ -550,6 +550,13 @@ int store_list(struct store *store, const struct key *after, size_t limit,
 	return lsm_list(store->lsm, after, limit, found, state, ret_more, ret_last);
 }
 
+int store_scan(struct store *store, const struct key *after, size_t limit,
+	       int (*found)(const struct entry *entry, void *state), void *state, bool *ret_more,
+	       struct key *ret_last)
+{
+	return lsm_scan(store->lsm, after, limit, found, state, ret_more, ret_last);
+}
+
 void store_submit_batch(struct store *store, struct store_write *writes)
 {
 	if (writes)

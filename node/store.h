@@ -74,6 +74,11 @@ int store_list(struct store *store, const struct key *after, size_t limit,
 	       int (*found)(const struct entry *entry, void *state), void *state, bool *ret_more,
 	       struct key *ret_last);
 
+/* As lsm_scan(). */
+int store_scan(struct store *store, const struct key *after, size_t limit,
+	       int (*found)(const struct entry *entry, void *state), void *state, bool *ret_more,
+	       struct key *ret_last);
+
 enum write_kind {
 	WRITE_PUT,
 	WRITE_PATCH, /* content_type, encoding, mtime of an existing record */

@@ -320,21 +320,33 @@ int resolve_lookup(struct mount *mount, const char *name, pid_t pid,
 	return r;
 }
 
+/* A file without a name is opened by way of one that is open, or by a look-up from before it lost
+ * the name, and what has the name now may have been there when the open began. The second try tells
+ * which it is; without it who has the file open is given it. */
+static bool is_nameless_current_locked(const struct inode *inode, pid_t pid, enum reopen_try try)
+{
+	if (try == REOPEN_BY_NAME)
+		return inode->handles > 0 || inode_is_readable_locked(inode);
+	return inode->handles > 0 && (try == REOPEN_PAST_NAME || pid <= 0);
+}
+
 /* Whether the inode will do without asking. */
-static bool is_current_locked(const struct inode *inode, pid_t pid, bool again, uint64_t since)
+static bool is_current_locked(const struct inode *inode, pid_t pid, enum reopen_try try,
+			      uint64_t since)
 {
 	if (inode_is_given_up_locked(inode))
 		return false;
-	/* What was removed or replaced here has no name that would find it, but it may be whole. */
-	if (inode->deleted && inode->handles == 0)
-		return again && inode_is_readable_locked(inode);
-	if (inode_is_local_locked(inode))
+	if (inode->deleted)
+		return is_nameless_current_locked(inode, pid, try);
+	if (try == REOPEN_PAST_NAME && inode->handles > 0)
 		return true;
+	if (inode_is_local_locked(inode))
+		return inode->linked || try == REOPEN_BY_NAME || pid <= 0;
 	/* Those that it was opened with are what a changed file is stored with. A large one that is
 	 * not pinned may go away under its reader. */
 	if (!inode->content_type || !inode_is_readable_locked(inode))
 		return false;
-	if (again && inode->known_by > since)
+	if (try == REOPEN_BY_NAME && inode->known_by > since)
 		return true;
 	return inode->linked && inode->asked_at_ms > 0 && pid > 0 && inode->asked_by == pid &&
 	       clock_monotonic_ms() - inode->asked_at_ms < OPEN_FOLLOWS_MS;
@@ -349,7 +361,7 @@ static int ask_current(struct mount *mount, struct inode *inode, const struct in
 
 	mutex_lock(&mount->inodes.lock);
 	inode_name_locked(inode, name);
-	r = inode->deleted && inode->handles == 0 ? -ESTALE : 0;
+	r = inode->deleted ? -ESTALE : 0;
 	mutex_unlock(&mount->inodes.lock);
 	if (r == 0)
 		r = resolve_name(mount, name, RESOLVE_NOW, interrupt, &current);
@@ -363,6 +375,15 @@ static int ask_current(struct mount *mount, struct inode *inode, const struct in
 	return r;
 }
 
+/* A file that was renamed to the name brought its own number. */
+static struct reopen_file file_of(const struct inode *inode)
+{
+	return (struct reopen_file){
+		.st_ino = inode_name_st_ino(inode->filename),
+		.birth = inode->birth,
+	};
+}
+
 int resolve_check_current(struct mount *mount, struct inode *inode, pid_t pid,
 			  const struct interrupt *interrupt, struct resolve_try *ret_try)
 {
@@ -373,10 +394,8 @@ int resolve_check_current(struct mount *mount, struct inode *inode, pid_t pid,
 		listed_opened(mount->listed);
 	mutex_lock(&mount->inodes.lock);
 	ret_try->began = mount->inodes.questions;
-	/* A file that was renamed to the name brought its own number. */
-	ret_try->again =
-		reopen_take(&mount->reopen, pid, inode_name_st_ino(inode->filename), &since);
-	done = is_current_locked(inode, pid, ret_try->again, since);
+	ret_try->which = reopen_take(&mount->reopen, pid, file_of(inode), &since);
+	done = is_current_locked(inode, pid, ret_try->which, since);
 	inode->asked_at_ms = 0;
 	mutex_unlock(&mount->inodes.lock);
 	if (done) {
@@ -389,10 +408,15 @@ int resolve_check_current(struct mount *mount, struct inode *inode, pid_t pid,
 void resolve_try_failed(struct mount *mount, struct inode *inode, pid_t pid,
 			const struct resolve_try *try)
 {
-	if (try->again)
-		return;
+	struct reopen_file file;
+
 	mutex_lock(&mount->inodes.lock);
-	reopen_note(&mount->reopen, pid, inode_name_st_ino(inode->filename), try->began);
+	file = file_of(inode);
+	/* Or it was a first one that looked like a second: an open that ended with its look-up had
+	 * left a note. */
+	if (try->which != REOPEN_FIRST)
+		file.birth = 0;
+	reopen_note(&mount->reopen, pid, file, try->began);
 	mutex_unlock(&mount->inodes.lock);
 }
 

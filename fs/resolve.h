@@ -29,7 +29,7 @@ int resolve_lookup(struct mount *mount, const char *name, pid_t pid,
 		   const struct interrupt *interrupt, struct inode **ret_inode);
 /* One of the two tries that the kernel gives an open. */
 struct resolve_try {
-	bool again; /* the second */
+	enum reopen_try which;
 	uint64_t began; /* number of the last question before it */
 };
 /* For an open by the thread @pid: -ESTALE if its name stands for another version by now, or for

@@ -12,19 +12,24 @@
 #define NAME  UINT64_C(0x1234567890)
 #define OTHER UINT64_C(0x1234567891)
 
+static const struct reopen_file file = { .st_ino = NAME, .birth = 1 };
+/* What the name stands for since. */
+static const struct reopen_file newer = { .st_ino = NAME, .birth = 2 };
+static const struct reopen_file other = { .st_ino = OTHER, .birth = 3 };
+
 static void an_open_that_tries_again_is_recognised_once(void **state)
 {
 	struct reopen reopen = { 0 };
 	uint64_t since = 0;
 
 	(void)state;
-	assert_false(reopen_take(&reopen, 7, NAME, &since));
+	assert_int_equal(reopen_take(&reopen, 7, newer, &since), REOPEN_FIRST);
 	assert_false(reopen_looks(&reopen, 7, NAME, true));
-	reopen_note(&reopen, 7, NAME, 42);
+	reopen_note(&reopen, 7, file, 42);
 	assert_true(reopen_looks(&reopen, 7, NAME, true));
-	assert_true(reopen_take(&reopen, 7, NAME, &since));
+	assert_int_equal(reopen_take(&reopen, 7, newer, &since), REOPEN_BY_NAME);
 	assert_int_equal(since, 42);
-	assert_false(reopen_take(&reopen, 7, NAME, &since));
+	assert_int_equal(reopen_take(&reopen, 7, newer, &since), REOPEN_FIRST);
 }
 
 static void an_open_without_a_look_up_that_found_the_name_is_no_second_try(void **state)
@@ -33,16 +38,32 @@ static void an_open_without_a_look_up_that_found_the_name_is_no_second_try(void 
 	uint64_t since = 0;
 
 	(void)state;
-	reopen_note(&reopen, 7, NAME, 42);
-	assert_false(reopen_take(&reopen, 7, NAME, &since));
-	reopen_note(&reopen, 7, NAME, 42);
+	reopen_note(&reopen, 7, file, 42);
+	assert_int_equal(reopen_take(&reopen, 7, newer, &since), REOPEN_FIRST);
+	reopen_note(&reopen, 7, file, 42);
 	assert_true(reopen_looks(&reopen, 7, NAME, false));
-	assert_false(reopen_take(&reopen, 7, NAME, &since));
+	assert_int_equal(reopen_take(&reopen, 7, newer, &since), REOPEN_FIRST);
 	/* The kernel looks up twice if the first finds nothing, and the name may be back then. */
-	reopen_note(&reopen, 7, NAME, 42);
+	reopen_note(&reopen, 7, file, 42);
 	assert_true(reopen_looks(&reopen, 7, NAME, false));
 	assert_true(reopen_looks(&reopen, 7, NAME, true));
-	assert_true(reopen_take(&reopen, 7, NAME, &since));
+	assert_int_equal(reopen_take(&reopen, 7, newer, &since), REOPEN_BY_NAME);
+}
+
+static void an_open_past_the_name_is_recognised_once(void **state)
+{
+	struct reopen reopen = { 0 };
+	uint64_t since = 0;
+
+	(void)state;
+	reopen_note(&reopen, 7, file, 42);
+	assert_int_equal(reopen_take(&reopen, 7, file, &since), REOPEN_PAST_NAME);
+	assert_int_equal(since, 42);
+	assert_int_equal(reopen_take(&reopen, 7, file, &since), REOPEN_FIRST);
+	/* One that ended with its look-up left a note behind. */
+	reopen_note(&reopen, 7, file, 42);
+	assert_true(reopen_looks(&reopen, 7, NAME, false));
+	assert_int_equal(reopen_take(&reopen, 7, file, &since), REOPEN_FIRST);
 }
 
 static void after_something_else_the_next_open_is_no_second_try(void **state)
@@ -51,15 +72,15 @@ static void after_something_else_the_next_open_is_no_second_try(void **state)
 	uint64_t since = 0;
 
 	(void)state;
-	reopen_note(&reopen, 7, NAME, 42);
+	reopen_note(&reopen, 7, file, 42);
 	assert_true(reopen_looks(&reopen, 7, NAME, true));
 	reopen_forget(&reopen, 7);
-	assert_false(reopen_take(&reopen, 7, NAME, &since));
-	reopen_note(&reopen, 7, NAME, 42);
+	assert_int_equal(reopen_take(&reopen, 7, newer, &since), REOPEN_FIRST);
+	reopen_note(&reopen, 7, file, 42);
 	assert_true(reopen_looks(&reopen, 7, NAME, true));
 	reopen_forget(&reopen, 7 + REOPEN_SLOTS);
 	reopen_forget(&reopen, 0);
-	assert_true(reopen_take(&reopen, 7, NAME, &since));
+	assert_int_equal(reopen_take(&reopen, 7, newer, &since), REOPEN_BY_NAME);
 }
 
 static void the_next_open_of_another_file_is_no_second_try(void **state)
@@ -68,12 +89,12 @@ static void the_next_open_of_another_file_is_no_second_try(void **state)
 	uint64_t since = 0;
 
 	(void)state;
-	reopen_note(&reopen, 7, NAME, 42);
+	reopen_note(&reopen, 7, file, 42);
 	assert_true(reopen_looks(&reopen, 7, NAME, true));
 	assert_false(reopen_looks(&reopen, 7, OTHER, true));
-	assert_false(reopen_take(&reopen, 7, OTHER, &since));
+	assert_int_equal(reopen_take(&reopen, 7, other, &since), REOPEN_FIRST);
 	/* Nor is one after it: the kernel tries again at once. */
-	assert_false(reopen_take(&reopen, 7, NAME, &since));
+	assert_int_equal(reopen_take(&reopen, 7, newer, &since), REOPEN_FIRST);
 }
 
 static void opens_of_other_threads_are_no_second_try(void **state)
@@ -82,18 +103,18 @@ static void opens_of_other_threads_are_no_second_try(void **state)
 	uint64_t since = 0;
 
 	(void)state;
-	reopen_note(&reopen, 7, NAME, 42);
+	reopen_note(&reopen, 7, file, 42);
 	assert_true(reopen_looks(&reopen, 7, NAME, true));
-	assert_false(reopen_take(&reopen, 8, NAME, &since));
+	assert_int_equal(reopen_take(&reopen, 8, newer, &since), REOPEN_FIRST);
 	/* One that shares the slot. */
-	assert_false(reopen_take(&reopen, 7 + REOPEN_SLOTS, NAME, &since));
-	assert_true(reopen_take(&reopen, 7, NAME, &since));
-	reopen_note(&reopen, 7, NAME, 42);
-	reopen_note(&reopen, 7 + REOPEN_SLOTS, NAME, 43);
+	assert_int_equal(reopen_take(&reopen, 7 + REOPEN_SLOTS, newer, &since), REOPEN_FIRST);
+	assert_int_equal(reopen_take(&reopen, 7, newer, &since), REOPEN_BY_NAME);
+	reopen_note(&reopen, 7, file, 42);
+	reopen_note(&reopen, 7 + REOPEN_SLOTS, file, 43);
 	assert_false(reopen_looks(&reopen, 7, NAME, true));
 	assert_true(reopen_looks(&reopen, 7 + REOPEN_SLOTS, NAME, true));
-	assert_false(reopen_take(&reopen, 7, NAME, &since));
-	assert_true(reopen_take(&reopen, 7 + REOPEN_SLOTS, NAME, &since));
+	assert_int_equal(reopen_take(&reopen, 7, newer, &since), REOPEN_FIRST);
+	assert_int_equal(reopen_take(&reopen, 7 + REOPEN_SLOTS, newer, &since), REOPEN_BY_NAME);
 	assert_int_equal(since, 43);
 }
 
@@ -104,11 +125,11 @@ static void threads_without_a_number_are_not_remembered(void **state)
 	uint64_t since = 0;
 
 	(void)state;
-	reopen_note(&reopen, 0, NAME, 42);
+	reopen_note(&reopen, 0, file, 42);
 	assert_false(reopen_looks(&reopen, 0, NAME, true));
-	assert_false(reopen_take(&reopen, 0, NAME, &since));
-	reopen_note(&reopen, -1, NAME, 42);
-	assert_false(reopen_take(&reopen, -1, NAME, &since));
+	assert_int_equal(reopen_take(&reopen, 0, newer, &since), REOPEN_FIRST);
+	reopen_note(&reopen, -1, file, 42);
+	assert_int_equal(reopen_take(&reopen, -1, newer, &since), REOPEN_FIRST);
 	absent_note(&absent, 0, NAME);
 	assert_false(absent_take(&absent, 0, NAME));
 	absent_note(&absent, -1, NAME);
@@ -123,10 +144,10 @@ static void a_second_try_that_comes_late_is_none(void **state)
 
 	(void)state;
 	/* As if it had been noted earlier. */
-	reopen_note(&reopen, 7, NAME, 42);
+	reopen_note(&reopen, 7, file, 42);
 	reopen.slots[7].at_ms -= 20000;
 	assert_false(reopen_looks(&reopen, 7, NAME, true));
-	assert_false(reopen_take(&reopen, 7, NAME, &since));
+	assert_int_equal(reopen_take(&reopen, 7, newer, &since), REOPEN_FIRST);
 	absent_note(&absent, 7, NAME);
 	absent.slots[7].at_ms -= 1000;
 	assert_false(absent_take(&absent, 7, NAME));
@@ -154,6 +175,7 @@ int main(void)
 		cmocka_unit_test(an_open_that_tries_again_is_recognised_once),
 		cmocka_unit_test(an_open_without_a_look_up_that_found_the_name_is_no_second_try),
 		cmocka_unit_test(after_something_else_the_next_open_is_no_second_try),
+		cmocka_unit_test(an_open_past_the_name_is_recognised_once),
 		cmocka_unit_test(the_next_open_of_another_file_is_no_second_try),
 		cmocka_unit_test(opens_of_other_threads_are_no_second_try),
 		cmocka_unit_test(threads_without_a_number_are_not_remembered),

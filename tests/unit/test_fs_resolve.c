@@ -196,7 +196,7 @@ static void an_open_that_lost_its_version_after_the_check_has_a_next_try_too(voi
 	struct resolve_try try;
 
 	assert_int_equal(resolve_check_current(&world->mount, old, THREAD, NULL, &try), 0);
-	assert_false(try.again);
+	assert_int_equal(try.which, REOPEN_FIRST);
 	resolve_try_failed(&world->mount, old, THREAD, &try);
 	/* The look-up asks, although what was said before is not old. */
 	replace(world, 2, "second");
@@ -207,6 +207,33 @@ static void an_open_that_lost_its_version_after_the_check_has_a_next_try_too(voi
 	assert_int_equal(open_it(world, new, THREAD), 0);
 	put_back(world, old);
 	put_back(world, new);
+}
+
+static void a_note_that_was_left_behind_takes_no_try_away(void **state)
+{
+	struct world *world = *state;
+	struct inode *first = look_up(world), *second, *third, *none;
+
+	/* This open ends with its look-up. */
+	assert_int_equal(open_it(world, first, THREAD), 0);
+	world->absent = true;
+	assert_int_equal(open_it(world, first, THREAD), -ESTALE);
+	assert_int_equal(resolve_lookup(&world->mount, "00ff", THREAD, NULL, &none), -ENOENT);
+	world->absent = false;
+	replace(world, 2, "second");
+	second = look_up(world);
+	/* Its value had to make way, so the answer is not good for the open. */
+	mutex_lock(&world->mount.inodes.lock);
+	inode_set_value_locked(&world->mount.inodes, second, NULL);
+	mutex_unlock(&world->mount.inodes.lock);
+	replace(world, 3, "third");
+	assert_int_equal(open_it(world, second, THREAD), -ESTALE);
+	third = look_up(world);
+	replace(world, 4, "fourth");
+	assert_int_equal(open_it(world, third, THREAD), 0);
+	put_back(world, first);
+	put_back(world, second);
+	put_back(world, third);
 }
 
 static void an_older_answer_changes_nothing(void **state)
@@ -323,6 +350,88 @@ static void a_listing_from_before_a_change_replaces_nothing(void **state)
 	put_back(world, inode);
 }
 
+static void mark_open(struct world *world, struct inode *inode)
+{
+	mutex_lock(&world->mount.inodes.lock);
+	inode->handles++;
+	mutex_unlock(&world->mount.inodes.lock);
+}
+
+static void an_open_beside_a_removal_gets_nothing_that_only_others_have_open(void **state)
+{
+	struct world *world = *state;
+	struct inode *inode = look_up(world), *none;
+
+	mark_open(world, inode);
+	/* A newer version came from elsewhere, and that was removed here. */
+	replace(world, 2, "second");
+	world->absent = true;
+	inode_mark_deleted(&world->mount.inodes, inode);
+	assert_int_equal(open_it(world, inode, THREAD), -ESTALE);
+	assert_int_equal(resolve_lookup(&world->mount, "00ff", THREAD, NULL, &none), -ENOENT);
+	assert_int_equal(open_it(world, inode, THREAD), -ESTALE);
+	put_back(world, inode);
+}
+
+static void what_is_open_can_be_opened_past_its_name(void **state)
+{
+	struct world *world = *state;
+	struct inode *removed = look_up(world), *replaced;
+
+	mark_open(world, removed);
+	inode_mark_deleted(&world->mount.inodes, removed);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(open_it(world, removed, THREAD), -ESTALE);
+		assert_int_equal(open_it(world, removed, THREAD), 0);
+	}
+	/* Where the kernel does not tell whose second try it is. */
+	assert_int_equal(open_it(world, removed, 0), 0);
+	replaced = look_up(world);
+	assert_int_equal(open_it(world, replaced, THREAD), 0);
+	mark_open(world, replaced);
+	replace(world, 2, "second");
+	assert_int_equal(open_it(world, replaced, THREAD), -ESTALE);
+	assert_false(replaced->linked);
+	assert_int_equal(open_it(world, replaced, THREAD), 0);
+	put_back(world, replaced);
+	put_back(world, removed);
+}
+
+static void what_is_written_without_a_name_is_not_what_the_name_stands_for(void **state)
+{
+	struct world *world = *state;
+	struct inode *old = look_up(world), *new;
+
+	mark_open(world, old);
+	replace(world, 2, "second");
+	age(old);
+	new = look_up(world);
+	mutex_lock(&world->mount.inodes.lock);
+	old->unsaved = true;
+	mutex_unlock(&world->mount.inodes.lock);
+	assert_int_equal(open_it(world, old, THREAD), -ESTALE);
+	put_back(world, look_up(world));
+	assert_int_equal(open_it(world, new, THREAD), 0);
+	put_back(world, new);
+	put_back(world, old);
+}
+
+static void what_a_look_up_found_is_opened_though_it_is_removed_by_then(void **state)
+{
+	struct world *world = *state;
+	struct inode *old = look_up(world), *new;
+
+	assert_int_equal(open_it(world, old, THREAD), 0);
+	replace(world, 2, "second");
+	assert_int_equal(open_it(world, old, THREAD), -ESTALE);
+	new = look_up(world);
+	mark_open(world, new);
+	inode_mark_deleted(&world->mount.inodes, new);
+	assert_int_equal(open_it(world, new, THREAD), 0);
+	put_back(world, old);
+	put_back(world, new);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -333,12 +442,17 @@ int main(void)
 		TEST(a_newer_version_is_another_inode_under_the_same_number),
 		TEST(an_open_of_an_older_version_is_stale_and_the_next_try_is_not),
 		TEST(an_open_that_lost_its_version_after_the_check_has_a_next_try_too),
+		TEST(a_note_that_was_left_behind_takes_no_try_away),
 		TEST(an_older_answer_changes_nothing),
 		TEST(a_record_that_is_gone_has_no_name_any_more),
 		TEST(absence_is_asked_for_each_time),
 		TEST(unsaved_content_is_found_without_asking),
 		TEST(what_was_listed_needs_no_look_up_but_its_open_does),
 		TEST(a_listing_from_before_a_change_replaces_nothing),
+		TEST(an_open_beside_a_removal_gets_nothing_that_only_others_have_open),
+		TEST(what_is_open_can_be_opened_past_its_name),
+		TEST(what_is_written_without_a_name_is_not_what_the_name_stands_for),
+		TEST(what_a_look_up_found_is_opened_though_it_is_removed_by_then),
 	};
 
 	if (http_client_global_init() < 0)

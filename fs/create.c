@@ -80,6 +80,8 @@ static int add_locked(struct inode_table *table, const struct files_create *crea
 		inode_unref_locked(table, inode, 1);
 		return r;
 	}
+	if (stored)
+		inode_unhide_locked(table, create->name, stored->version);
 	inode->storing++;
 	inode_link_locked(table, inode);
 	table->names_changed_ns = inode->mtime_ns;

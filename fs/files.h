@@ -21,12 +21,9 @@ int files_create(struct mount *mount, const struct files_create *create,
  * meanwhile is stored then, unless that can't be. */
 void files_created(struct mount *mount, struct inode *inode, int result);
 int files_unlink(struct mount *mount, const char *name, const struct interrupt *interrupt);
-/* For a temporary file that goes away: the record that it was goes with it, unless it has been
- * replaced since. */
-int files_remove_hidden(struct mount *mount, struct inode *inode,
-			const struct interrupt *interrupt);
-/* @key is not stored as far as is known: neither will a write be that is in doubt. */
-int files_remove_doubtful(struct mount *mount, const char *key, const struct interrupt *interrupt);
+/* @inode is a record's and not stored as far as is known: nor is it by a try that ended without an
+ * answer. The caller is its sender. */
+int files_remove_tried(struct mount *mount, struct inode *inode, const struct interrupt *interrupt);
 /* @only_new: -EEXIST if @to exists. */
 int files_rename(struct mount *mount, const char *from, const char *to, bool only_new,
 		 const struct interrupt *interrupt);

@@ -210,9 +210,49 @@ struct inode *inode_find(struct inode_table *table, const char *name)
 	return inode;
 }
 
+static struct inode **nameless_bucket(struct inode_table *table, const char *name)
+{
+	return &table->nameless[name_hash(name) % INODE_NAMELESS_BUCKETS];
+}
+
+static void enter_nameless_locked(struct inode_table *table, struct inode *inode)
+	REQUIRES(&table->lock)
+{
+	struct inode **bucket = nameless_bucket(table, inode->filename);
+
+	inode->nameless = true;
+	inode->next_nameless = *bucket;
+	*bucket = inode;
+}
+
+static void leave_nameless_locked(struct inode_table *table, struct inode *inode)
+	REQUIRES(&table->lock)
+{
+	struct inode **at = nameless_bucket(table, inode->filename);
+
+	if (!inode->nameless)
+		return;
+	while (*at != inode)
+		at = &(*at)->next_nameless;
+	*at = inode->next_nameless;
+	inode->next_nameless = NULL;
+	inode->nameless = false;
+}
+
+struct inode *inode_next_nameless_locked(struct inode_table *table, const char *name,
+					 const struct inode *previous)
+{
+	struct inode *inode = previous ? previous->next_nameless : *nameless_bucket(table, name);
+
+	while (inode && strcmp(inode->filename, name) != 0)
+		inode = inode->next_nameless;
+	return inode;
+}
+
 void inode_mark_deleted(struct inode_table *table, struct inode *inode)
 {
 	mutex_lock(&table->lock);
+	leave_nameless_locked(table, inode);
 	inode->deleted = true;
 	inode->unsaved = false;
 	inode_abandon_upload_locked(table, inode);
@@ -228,6 +268,7 @@ void inode_link_locked(struct inode_table *table, struct inode *inode)
 
 	if (inode->linked)
 		return;
+	leave_nameless_locked(table, inode);
 	other = inode_find_locked(table, inode->filename);
 	if (other)
 		inode_unlink_locked(table, other);
@@ -251,6 +292,8 @@ void inode_unlink_locked(struct inode_table *table, struct inode *inode)
 	inode->linked = false;
 	if (inode->kind == INODE_TEMPORARY)
 		inode_unref_locked(table, inode, 1);
+	else if (!inode->deleted)
+		enter_nameless_locked(table, inode);
 }
 
 int inode_reserve_name(struct inode_table *table, struct inode *inode)
@@ -274,6 +317,7 @@ void inode_rename_locked(struct inode_table *table, struct inode *inode, const c
 	inode_abandon_upload_locked(table, inode);
 	table->names_changed_ns = clock_realtime_ns();
 	inode_unlink_locked(table, inode);
+	leave_nameless_locked(table, inode);
 	strcpy(inode->filename, name);
 	inode->st_ino = inode_name_st_ino(name);
 	inode->kind = name_classify(name) == NAME_KEY ? INODE_RECORD : INODE_TEMPORARY;
@@ -295,6 +339,7 @@ void inode_unref_locked(struct inode_table *table, struct inode *inode, uint64_t
 	if (inode->references > 0 || inode->kind == INODE_ROOT)
 		return;
 	inode_unlink_locked(table, inode);
+	leave_nameless_locked(table, inode);
 	inode_set_value_locked(table, inode, NULL);
 	inode_set_hides_locked(table, inode, NULL, (struct version){ 0 });
 	leave_ring(table, inode);
@@ -317,12 +362,14 @@ static struct inode **hiding_bucket(struct inode_table *table, const char *name)
 struct inode *inode_hider_locked(struct inode_table *table, const char *name,
 				 struct version version)
 {
-	struct inode *inode = *hiding_bucket(table, name);
+	struct inode *newest = NULL;
 
-	while (inode && (strcmp(inode->hides, name) != 0 ||
-			 version_compare(version, inode->hides_version) > 0))
-		inode = inode->next_that_hides;
-	return inode;
+	for (struct inode *inode = *hiding_bucket(table, name); inode;
+	     inode = inode->next_that_hides)
+		if (strcmp(inode->hides, name) == 0 &&
+		    (!newest || version_compare(inode->hides_version, newest->hides_version) > 0))
+			newest = inode;
+	return newest && version_compare(version, newest->hides_version) <= 0 ? newest : NULL;
 }
 
 bool inode_is_hidden_locked(struct inode_table *table, const char *name, struct version version)
@@ -349,6 +396,18 @@ void inode_set_hides_locked(struct inode_table *table, struct inode *inode, char
 
 		inode->next_that_hides = *bucket;
 		*bucket = inode;
+	}
+}
+
+void inode_unhide_locked(struct inode_table *table, const char *name, struct version newest)
+{
+	struct inode *inode = *hiding_bucket(table, name), *next;
+
+	for (; inode; inode = next) {
+		next = inode->next_that_hides;
+		if (strcmp(inode->hides, name) == 0 &&
+		    version_compare(inode->hides_version, newest) <= 0)
+			inode_set_hides_locked(table, inode, NULL, (struct version){ 0 });
 	}
 }
 

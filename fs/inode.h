@@ -39,6 +39,8 @@ struct inode {
 	bool linked; /* the name finds this inode */
 	bool deleted; /* removed or replaced through this mount: nothing is stored any more */
 	struct inode *next_of_bucket;
+	bool nameless; /* a record's file that the name found once: it may be stored yet */
+	struct inode *next_nameless; /* of the bucket of the name that it had */
 	struct inode *next, *previous; /* of the ring that it is in */
 	bool from_elsewhere; /* in the ring of those */
 
@@ -91,8 +93,9 @@ struct inode {
 	struct inode *next_that_hides; /* of the bucket of what it hides */
 };
 
-#define INODE_BUCKETS        65536
-#define INODE_HIDING_BUCKETS 1024
+#define INODE_BUCKETS          65536
+#define INODE_HIDING_BUCKETS   1024
+#define INODE_NAMELESS_BUCKETS 1024
 
 struct inode_table {
 	struct mutex lock;
@@ -108,6 +111,7 @@ struct inode_table {
 	uint64_t questions; /* how many were asked of the router, in the order of asking */
 	int64_t names_changed_ns; /* when names came or went through this mount */
 	struct inode *hiding[INODE_HIDING_BUCKETS];
+	struct inode *nameless[INODE_NAMELESS_BUCKETS];
 	unsigned new_mode;
 	struct inode root;
 };
@@ -146,6 +150,10 @@ struct inode *inode_find_locked(struct inode_table *table, const char *name) REQ
 struct inode *inode_find(struct inode_table *table, const char *name);
 /* Removed or replaced through this mount: whoever has it open keeps it, nobody finds it. */
 void inode_mark_deleted(struct inode_table *table, struct inode *inode);
+/* Those of @name that it does not find any more, since a newer version came from elsewhere, or the
+ * record went: the one behind @previous (NULL: the first), borrowed; NULL if there is none. */
+struct inode *inode_next_nameless_locked(struct inode_table *table, const char *name,
+					 const struct inode *previous) REQUIRES(&table->lock);
 /* Makes @inode the one that its name finds, instead of any other. */
 void inode_link_locked(struct inode_table *table, struct inode *inode) REQUIRES(&table->lock);
 void inode_unlink_locked(struct inode_table *table, struct inode *inode) REQUIRES(&table->lock);
@@ -160,14 +168,19 @@ void inode_unref_locked(struct inode_table *table, struct inode *inode, uint64_t
 	REQUIRES(&table->lock);
 void inode_unref(struct inode_table *table, struct inode *inode);
 
-/* The temporary file that @version of the record @name became, and that hides it; NULL if there is
- * none. Borrowed. */
+/* The temporary file that the newest version of the record @name became that was moved aside, if
+ * that hides @version; NULL if there is none. Borrowed. */
 struct inode *inode_hider_locked(struct inode_table *table, const char *name,
 				 struct version version) REQUIRES(&table->lock);
 bool inode_is_hidden_locked(struct inode_table *table, const char *name, struct version version)
 	REQUIRES(&table->lock);
 void inode_set_hides_locked(struct inode_table *table, struct inode *inode, char *key,
 			    struct version version) REQUIRES(&table->lock);
+
+#define VERSION_NEWEST ((struct version){ UINT64_MAX, UINT64_MAX })
+/* The versions of @name up to @newest are not stored any more: nothing hides them. */
+void inode_unhide_locked(struct inode_table *table, const char *name, struct version newest)
+	REQUIRES(&table->lock);
 
 /* Takes the reference to @value (NULL: none). Values of files that nobody has open are dropped,
  * oldest first, beyond a bound. */

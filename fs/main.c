@@ -16,7 +16,8 @@
  *                    list_ahead.c the next one, trail.c the way back, local_names.c those of
  *                    unsaved files; listed.c: what was listed last; changes.c: what is newer
  *   handle.c         an open file; still_open.c: whether its process goes on with it
- *   create.c, unlink.c, rename.c  files by name; removals.c: removed ones that are not synced yet
+ *   create.c, unlink.c, rename.c  files by name; removals.c: removed ones that are not synced yet,
+ *                    withdraw.c: those that lose their name, aside.c: records moved aside
  *   content.c        a file's content: reading, changing; save.c: storing it, conflict.c: over what
  *   meta.c           content_type, encoding, mtime
  *   resolve.c        from a name to the version that it stands for now

@@ -11,11 +11,13 @@
  * What is replaced stays with those who have it open. The kernel renames one file of a directory at
  * a time.
  */
+#include "fs/aside.h"
 #include "fs/content.h"
 #include "fs/files.h"
 #include "fs/meta.h"
 #include "fs/resolve.h"
 #include "fs/save.h"
+#include "fs/withdraw.h"
 #include "lib/clock.h"
 
 #include <errno.h>
@@ -79,16 +81,13 @@ static int move_record(struct rename *rename)
 }
 
 /* What an earlier try to store it may have left under its name, or may leave there yet. */
-static int remove_doubtful(struct rename *rename)
+static int remove_tried(struct rename *rename)
 {
-	char from[NAME_BYTES_MAX + 1];
-	bool stored;
+	bool unsaved;
 
-	mutex_lock(&rename->mount->inodes.lock);
-	inode_name_locked(rename->source, from);
-	stored = rename->source->stored;
-	mutex_unlock(&rename->mount->inodes.lock);
-	return stored ? 0 : files_remove_doubtful(rename->mount, from, rename->interrupt);
+	if (is_stored(rename, &unsaved))
+		return 0;
+	return files_remove_tried(rename->mount, rename->source, rename->interrupt);
 }
 
 static int key_to_key(struct rename *rename)
@@ -101,7 +100,7 @@ static int key_to_key(struct rename *rename)
 		r = inode_begin_send(&rename->mount->inodes, rename->source, rename->interrupt);
 		if (r < 0)
 			return r;
-		r = remove_doubtful(rename);
+		r = remove_tried(rename);
 		if (r == 0)
 			r = save_as(rename->mount, rename->source, rename->to, rename->only_new,
 				    rename->interrupt);
@@ -140,7 +139,7 @@ static int temporary_to_key(struct rename *rename)
 	mutex_unlock(&table->lock);
 	/* The content is safe under its new key: that the old one stays for now loses nothing. */
 	if (!back)
-		(void)files_remove_hidden(rename->mount, source, rename->interrupt);
+		(void)aside_remove(rename->mount, source, rename->interrupt);
 	content_release(rename->mount, source);
 	return 0;
 }
@@ -160,7 +159,7 @@ static int key_to_temporary(struct rename *rename)
 		return r;
 	r = content_bring(rename->mount, source, rename->interrupt);
 	if (r == 0)
-		r = remove_doubtful(rename);
+		r = remove_tried(rename);
 	if (r == 0) {
 		mutex_lock(&table->lock);
 		if (source->stored)
@@ -203,16 +202,14 @@ static int make_way(struct rename *rename, struct inode *replaced)
 	r = content_keep(rename->mount, replaced, rename->interrupt);
 	if (r < 0)
 		return r;
-	return files_remove_hidden(rename->mount, replaced, rename->interrupt);
+	return aside_remove(rename->mount, replaced, rename->interrupt);
 }
 
-static int rename_over(struct rename *rename, struct inode *replaced)
+static int rename_withdrawn(struct rename *rename)
 {
 	bool from_key, to_key = name_classify(rename->to) == NAME_KEY;
-	int r = replaced ? make_way(rename, replaced) : 0;
+	int r;
 
-	if (r < 0)
-		return r;
 	mutex_lock(&rename->mount->inodes.lock);
 	from_key = rename->source->kind == INODE_RECORD;
 	mutex_unlock(&rename->mount->inodes.lock);
@@ -220,8 +217,24 @@ static int rename_over(struct rename *rename, struct inode *replaced)
 		r = to_key ? key_to_key(rename) : key_to_temporary(rename);
 	else
 		r = to_key ? temporary_to_key(rename) : temporary_to_temporary(rename);
-	if (r == 0 && replaced)
-		inode_mark_deleted(&rename->mount->inodes, replaced);
+	return r;
+}
+
+/* Neither name is for those any more who have an older file of it open. */
+static int rename_over(struct rename *rename, const char *from, struct inode *replaced)
+{
+	struct withdrawal of_from = { 0 }, of_to = { 0 };
+	int r = replaced ? make_way(rename, replaced) : 0;
+
+	if (r == 0)
+		r = withdraw_begin(rename->mount, from, rename->source, rename->interrupt,
+				   &of_from);
+	if (r == 0)
+		r = withdraw_begin(rename->mount, rename->to, NULL, rename->interrupt, &of_to);
+	if (r == 0)
+		r = rename_withdrawn(rename);
+	withdraw_end(rename->mount, &of_to, r == 0);
+	withdraw_end(rename->mount, &of_from, r == 0);
 	return r;
 }
 
@@ -272,7 +285,7 @@ int files_rename(struct mount *mount, const char *from, const char *to, bool onl
 		return r;
 	}
 	replaced = inode_find(&mount->inodes, to);
-	r = rename_over(&rename, replaced);
+	r = rename_over(&rename, from, replaced);
 	if (replaced)
 		inode_unref(&mount->inodes, replaced);
 	inode_unref(&mount->inodes, rename.source);

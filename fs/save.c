@@ -41,6 +41,7 @@ static void saved_locked(struct mount *mount, struct inode *inode, uint64_t ques
 	inode->known_by = question;
 	inode->asked_at_ms = 0;
 	inode->fresh_until_ms = clock_monotonic_ms() + mount->options->attr_timeout_ms;
+	inode_unhide_locked(&mount->inodes, inode->filename, stored->version);
 	/* It is the newest version, also if one from elsewhere had taken its name. */
 	if (!inode->deleted)
 		inode_link_locked(&mount->inodes, inode);

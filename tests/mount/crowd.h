@@ -5,8 +5,9 @@
  * until it closes.
  *
  * Half of the keys are written through both mounts by renaming a whole file to them. The others are
- * written in place through the first mount, where a lock of ours keeps others away meanwhile:
- * within a mount all see what is not finished yet. Over HTTP all of them are written.
+ * written in place through the first mount, where a lock of ours keeps other readers and writers
+ * away meanwhile: within a mount all see what is not finished yet. Over HTTP all of them are
+ * written. Removed they are by everybody at any time.
  */
 #pragma once
 
@@ -34,8 +35,9 @@ void crowd_run(const struct crowd_options *options);
 
 struct crowd_key {
 	struct history history;
-	struct mutex
-		in_place; /* for those who use the first mount, if the key is written in place */
+	struct mutex in_place; /* for those who read or write it by the first mount, if the key is
+				  written in place */
+	atomic_uint removals_begun, removals_over; /* through a mount */
 };
 
 struct crowd {

@@ -124,12 +124,19 @@ static int write_somehow(struct crowd_thread *thread, unsigned key, size_t len, 
 	return r;
 }
 
+/* Whether it may have been removed through a mount since so many of the removals were over. */
+static bool removed_since(struct crowd_thread *thread, unsigned key, unsigned over)
+{
+	return atomic_load(&thread->crowd->keys[key].removals_begun) != over;
+}
+
 int crowd_write(struct crowd_thread *thread, unsigned key)
 {
 	struct history *history = &thread->crowd->keys[key].history;
 	bool syncs = random_once_in(&thread->random, 2);
 	size_t len = claim_size(&thread->random);
 	uint64_t write = history_begin(history, false);
+	unsigned removals = atomic_load(&thread->crowd->keys[key].removals_over);
 	int r;
 
 	claim_make(&thread->random, key, write, thread->data, len);
@@ -140,32 +147,30 @@ int crowd_write(struct crowd_thread *thread, unsigned key)
 		return 0;
 	if (!crowd_expect(thread, "write", key, r))
 		return r;
-	/* Without fsync a crash within a second may take it away. */
+	/* Without fsync a crash within a second may take it away. And fsync of a file that is being
+	 * removed says nothing: a crash may bring back what had its name before. */
 	history_acknowledge(history, write,
-			    syncs || thread->mount == CROWD_MOUNTS ||
+			    (syncs && !removed_since(thread, key, removals)) ||
+				    thread->mount == CROWD_MOUNTS ||
 				    !thread->crowd->options->trouble);
 	atomic_fetch_add(&thread->crowd->writes, 1);
 	return 0;
 }
 
-/* Within a mount only where no other thread of it can be at the record. */
 int crowd_remove(struct crowd_thread *thread, unsigned key)
 {
 	struct crowd *crowd = thread->crowd;
 	struct history *history = &crowd->keys[key].history;
-	bool here = thread->mount == 0 && crowd_is_in_place(key);
+	bool here = thread->mount < CROWD_MOUNTS;
+	uint64_t write = history_begin(history, true);
 	char path[PATH_MAX + 64];
-	uint64_t write;
 	int r;
 
-	if (!here && thread->mount != CROWD_MOUNTS)
-		return 0;
-	write = history_begin(history, true);
 	report_note("%s removes %s: version %" PRIu64, thread->who, crowd_names[key], write);
 	if (here) {
-		mutex_lock(&crowd->keys[key].in_place);
+		atomic_fetch_add(&crowd->keys[key].removals_begun, 1);
 		r = result_of(unlink(crowd_path(thread, crowd_names[key], path, sizeof(path))));
-		mutex_unlock(&crowd->keys[key].in_place);
+		atomic_fetch_add(&crowd->keys[key].removals_over, 1);
 	} else {
 		r = side_delete(crowd->options->side, crowd_names[key]);
 	}

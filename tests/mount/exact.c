@@ -174,6 +174,17 @@ bool exact_is_mapped(const struct exact *exact, const struct file *mine, unsigne
 	return false;
 }
 
+void exact_withdraw(struct exact *exact, unsigned mount, unsigned name, const struct file *but)
+{
+	for (size_t i = 0; i < EXACT_OPENS; i++) {
+		struct file *file = exact->opens[i].file;
+
+		if (file && file != but && file->mount == mount && file->name == name &&
+		    !file->linked && !file->deleted)
+			world_mark_deleted(&exact->world, file);
+	}
+}
+
 struct file *exact_settle(struct exact *exact, unsigned mount, unsigned name)
 {
 	struct file *file = exact->world.linked[mount][name];

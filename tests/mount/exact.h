@@ -91,6 +91,9 @@ void exact_check_file(struct exact *exact, int fd, const struct file *file, cons
 bool exact_is_mapped(const struct exact *exact, const struct file *mine, unsigned key);
 /* Has the mount find what the name stands for now; what it finds, borrowed, NULL if nothing. */
 struct file *exact_settle(struct exact *exact, unsigned mount, unsigned name);
+/* The name was removed or given to another: whoever has an older file of it open keeps that for
+ * himself. @but is none of them. */
+void exact_withdraw(struct exact *exact, unsigned mount, unsigned name, const struct file *but);
 /* What fsync(2) of the file must give. */
 long exact_fsync_result(const struct exact *exact, const struct file *file);
 /* Before a close: the mount does not store an empty version at once when its process has another

@@ -114,6 +114,14 @@ static void remove_hidden(struct exact *exact, struct file *file)
 	world_set_hides(world, file, -1, 0);
 }
 
+/* Whoever stored it. */
+static void remove_record(struct exact *exact, unsigned mount, unsigned name)
+{
+	if (exact->world.records[name].exists)
+		world_remove(&exact->world, (int)mount, name);
+	world_unhide(&exact->world, mount, name);
+}
+
 void exact_unlink(struct exact *exact)
 {
 	unsigned mount = exact_pick_mount(exact), name = exact_pick_name(exact);
@@ -127,11 +135,12 @@ void exact_unlink(struct exact *exact)
 	if (!file)
 		return;
 	file_ref(file);
-	if (!world_is_temporary(name) && file->stored && exact->world.records[name].exists)
-		world_remove(&exact->world, (int)mount, name);
 	if (world_is_temporary(name))
 		remove_hidden(exact, file);
+	else if (file->stored || !world_is_hidden(&exact->world, mount, name))
+		remove_record(exact, mount, name);
 	world_mark_deleted(&exact->world, file);
+	exact_withdraw(exact, mount, name, NULL);
 	file_unref(file);
 }
 
@@ -217,6 +226,8 @@ void exact_rename(struct exact *exact)
 	if (expected < 0 || from == to)
 		return;
 	rename_in_model(exact, file, replaced, to);
+	exact_withdraw(exact, mount, from, file);
+	exact_withdraw(exact, mount, to, file);
 }
 
 void exact_utimens(struct exact *exact)

@@ -133,6 +133,16 @@ void world_set_hides(struct world *world, struct file *file, int key, uint64_t v
 	file->hides_version = version;
 }
 
+void world_unhide(struct world *world, unsigned mount, unsigned key)
+{
+	for (unsigned i = WORLD_KEYS; i < WORLD_NAMES; i++) {
+		struct file *file = world->linked[mount][i];
+
+		if (file && file->hides == (int)key)
+			world_set_hides(world, file, -1, 0);
+	}
+}
+
 bool world_is_hidden(const struct world *world, unsigned mount, unsigned key)
 {
 	for (unsigned i = WORLD_KEYS; i < WORLD_NAMES; i++) {
@@ -207,6 +217,7 @@ void world_save(struct world *world, struct file *file)
 	file->unsaved = file->mapped_unsaved = false;
 	file->labels_set = false;
 	file->version = world->records[file->name].version;
+	world_unhide(world, file->mount, file->name);
 	link_file(world, file);
 }
 

@@ -93,6 +93,8 @@ void world_set_hides(struct world *world, struct file *file, int key, uint64_t v
 
 /* What an open of the name finds: borrowed, NULL if nothing. */
 struct file *world_look(struct world *world, unsigned mount, unsigned name);
+/* No version of the record that there was is stored any more: nothing hides them. */
+void world_unhide(struct world *world, unsigned mount, unsigned key);
 /* Whether this mount hides the version of the record that there is. */
 bool world_is_hidden(const struct world *world, unsigned mount, unsigned key);
 

@@ -5,7 +5,7 @@
  */
 #include "fs/remote_call.h"
 #include "lib/http_client.h"
-#include "tests/unit/fs_fixture.h"
+#include "tests/unit/fs_leader.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -18,142 +18,13 @@
 #include <cmocka.h>
 
 #define TIMEOUT_MS 700
-#define IDS        32
-#define KEYS       2 /* "00" and "01" */
-
-enum fault {
-	NO_FAULT,
-	LATE, /* kept; no answer */
-	APPLIED_UNSEEN, /* no answer */
-	REFUSED, /* 507 */
-};
-
-struct record {
-	bool exists;
-	unsigned version;
-	char value[16];
-};
-
-struct leader {
-	enum fault fault; /* of the next write */
-	struct record records[KEYS];
-	unsigned versions;
-	struct {
-		char id[33];
-		char key;
-		char etag[32];
-	} applied[IDS];
-	unsigned applied_count;
-	char late[4096];
-	unsigned writes;
-};
-
-static bool is_method(const char *request, const char *method)
-{
-	return strncmp(request, method, strlen(method)) == 0 && request[strlen(method)] == ' ';
-}
-
-static bool holds(const struct record *record, const char *request)
-{
-	unsigned version = 0;
-
-	if (*fs_request_field(request, "If-None-Match"))
-		return !record->exists;
-	if (!*fs_request_field(request, "If-Match"))
-		return true;
-	sscanf(fs_request_field(request, "If-Match"), "\"10001-%x\"", &version);
-	return record->exists && record->version == version;
-}
-
-static unsigned apply(struct leader *leader, const char *request, struct record *record)
-{
-	bool delete = is_method(request, "DELETE");
-	bool fences = delete &&*fs_request_field(request, "If-None-Match");
-	const char *body = strstr(request, "\r\n\r\n");
-	unsigned status = record->exists ? 204 : 201;
-
-	if (!is_method(request, "PUT") && !record->exists && !fences)
-		return 404;
-	if (!holds(record, request))
-		return 412;
-	record->version = ++leader->versions;
-	if (is_method(request, "PUT"))
-		snprintf(record->value, sizeof(record->value), "%.*s", 5, body + 4);
-	if (is_method(request, "MOVE")) {
-		leader->records[1] = *record;
-		delete = true;
-	}
-	record->exists = !delete;
-	return delete ? 204 : status;
-}
-
-static unsigned take(struct leader *leader, const char *request, char *ret_fields, size_t size)
-{
-	char key = strstr(request, "/kv/")[5];
-	char id[33];
-	unsigned status;
-
-	snprintf(id, sizeof(id), "%s", fs_request_field(request, "HexKV-Request-Id"));
-	for (unsigned i = 0; i < leader->applied_count; i++) {
-		if (strcmp(leader->applied[i].id, id) == 0 && leader->applied[i].key == key) {
-			snprintf(ret_fields, size, "%sHexKV-Repeated: true\r\n",
-				 leader->applied[i].etag);
-			return 204;
-		}
-	}
-	status = apply(leader, request, &leader->records[key - '0']);
-	if (status >= 300)
-		return status;
-	assert_true(leader->applied_count < IDS);
-	snprintf(ret_fields, size, "ETag: \"10001-%x\"\r\n", leader->versions);
-	strcpy(leader->applied[leader->applied_count].id, id);
-	strcpy(leader->applied[leader->applied_count].etag, ret_fields);
-	leader->applied[leader->applied_count++].key = key;
-	return status;
-}
-
-static void answer_head(struct leader *leader, const char *request, struct buf *ret_answer)
-{
-	const struct record *record = &leader->records[strstr(request, "/kv/")[5] - '0'];
-	char fields[512] = "";
-
-	if (record->exists)
-		fs_record_fields(fields, sizeof(fields), record->version, strlen(record->value));
-	fs_write_answer(ret_answer, record->exists ? 200 : 404, fields, NULL, 0);
-}
-
-static enum fs_answer answer(void *state, const char *request, struct buf *ret_answer)
-{
-	struct leader *leader = state;
-	static const char not_applied[] = "{\"outcome\":\"not-applied\"}";
-	enum fault fault = leader->fault;
-	char fields[128] = "";
-	unsigned status;
-
-	if (is_method(request, "HEAD")) {
-		answer_head(leader, request, ret_answer);
-		return FS_ANSWER;
-	}
-	leader->fault = NO_FAULT;
-	leader->writes++;
-	if (fault == LATE) {
-		snprintf(leader->late, sizeof(leader->late), "%s", request);
-		return FS_SILENCE;
-	}
-	status = fault == REFUSED ? 507 : take(leader, request, fields, sizeof(fields));
-	if (fault == APPLIED_UNSEEN)
-		return FS_SILENCE;
-	fs_write_answer(ret_answer, status, fields, not_applied,
-			status == 507 ? strlen(not_applied) : 0);
-	return FS_ANSWER;
-}
 
 struct world {
 	struct fs_router router;
-	struct leader leader;
+	struct fs_leader leader;
 };
 
-static void set_fault(struct world *world, enum fault fault)
+static void set_fault(struct world *world, enum fs_fault fault)
 {
 	pthread_mutex_lock(&world->router.lock);
 	world->leader.fault = fault;
@@ -170,11 +41,8 @@ static void assert_writes(struct world *world, unsigned count)
 /* The node that stood still goes on. */
 static void late_write_comes(struct world *world)
 {
-	char fields[128];
-
 	pthread_mutex_lock(&world->router.lock);
-	assert_true(*world->leader.late);
-	(void)take(&world->leader, world->leader.late, fields, sizeof(fields));
+	fs_leader_go_on(&world->leader);
 	pthread_mutex_unlock(&world->router.lock);
 }
 
@@ -184,7 +52,7 @@ static int setup(void **state)
 
 	if (!world)
 		return -1;
-	fs_router_start(&world->router, answer, &world->leader, TIMEOUT_MS);
+	fs_router_start(&world->router, fs_leader_answer, &world->leader, TIMEOUT_MS);
 	*state = world;
 	return 0;
 }
@@ -227,7 +95,7 @@ static int delete (struct world *world, const char *key)
 	return remote_delete(world->router.remote, key, NULL, DURABILITY_MEMORY, NULL);
 }
 
-static void put_without_answer(struct world *world, const char *value, enum fault fault)
+static void put_without_answer(struct world *world, const char *value, enum fs_fault fault)
 {
 	set_fault(world, fault);
 	assert_int_equal(put(world, "00", value, false), -ETIMEDOUT);
@@ -236,7 +104,7 @@ static void put_without_answer(struct world *world, const char *value, enum faul
 
 static void assert_record(struct world *world, int index, const char *value)
 {
-	struct record record;
+	struct fs_leader_record record;
 
 	pthread_mutex_lock(&world->router.lock);
 	record = world->leader.records[index];
@@ -250,7 +118,7 @@ static void an_older_write_that_comes_late_changes_nothing(void **state)
 {
 	struct world *world = *state;
 
-	put_without_answer(world, "first", LATE);
+	put_without_answer(world, "first", FS_LATE);
 	assert_int_equal(put(world, "00", "again", false), 0);
 	assert_false(remote_is_in_doubt(world->router.remote, "00"));
 	assert_writes(world, 2);
@@ -266,7 +134,7 @@ static void an_older_write_that_was_applied_is_replaced(void **state)
 {
 	struct world *world = *state;
 
-	put_without_answer(world, "first", APPLIED_UNSEEN);
+	put_without_answer(world, "first", FS_APPLIED_UNSEEN);
 	assert_record(world, 0, "first");
 	assert_int_equal(put(world, "00", "again", false), 0);
 	assert_writes(world, 3);
@@ -278,11 +146,11 @@ static void doubt_outlasts_errors(void **state)
 {
 	struct world *world = *state;
 
-	put_without_answer(world, "first", LATE);
-	set_fault(world, REFUSED);
+	put_without_answer(world, "first", FS_LATE);
+	set_fault(world, FS_REFUSED);
 	assert_int_equal(put(world, "00", "again", false), -ENOSPC);
 	assert_true(remote_is_in_doubt(world->router.remote, "00"));
-	put_without_answer(world, "again", APPLIED_UNSEEN);
+	put_without_answer(world, "again", FS_APPLIED_UNSEEN);
 	assert_int_equal(put(world, "00", "third", false), 0);
 	late_write_comes(world);
 	assert_record(world, 0, "third");
@@ -292,7 +160,7 @@ static void what_was_refused_is_not_in_doubt(void **state)
 {
 	struct world *world = *state;
 
-	set_fault(world, REFUSED);
+	set_fault(world, FS_REFUSED);
 	assert_int_equal(put(world, "00", "first", false), -ENOSPC);
 	assert_false(remote_is_in_doubt(world->router.remote, "00"));
 	assert_int_equal(delete (world, "00"), -ENOENT);
@@ -303,7 +171,7 @@ static void a_claim_never_succeeds_twice(void **state)
 {
 	struct world *world = *state;
 
-	set_fault(world, LATE);
+	set_fault(world, FS_LATE);
 	assert_int_equal(put(world, "00", "first", true), -ETIMEDOUT);
 	assert_int_equal(put(world, "00", "again", true), 0);
 	late_write_comes(world);
@@ -317,19 +185,19 @@ static void what_was_deleted_does_not_come_back(void **state)
 	struct world *world = *state;
 
 	/* There is nothing to delete yet. */
-	put_without_answer(world, "first", LATE);
+	put_without_answer(world, "first", FS_LATE);
 	assert_int_equal(delete (world, "00"), -ENOENT);
 	assert_false(remote_is_in_doubt(world->router.remote, "00"));
 	late_write_comes(world);
 	assert_record(world, 0, NULL);
 	/* There is. */
 	assert_int_equal(put(world, "00", "again", false), 0);
-	put_without_answer(world, "third", LATE);
+	put_without_answer(world, "third", FS_LATE);
 	assert_int_equal(delete (world, "00"), 0);
 	late_write_comes(world);
 	assert_record(world, 0, NULL);
 	/* There was by the time. */
-	put_without_answer(world, "first", APPLIED_UNSEEN);
+	put_without_answer(world, "first", FS_APPLIED_UNSEEN);
 	assert_int_equal(delete (world, "00"), 0);
 	assert_record(world, 0, NULL);
 }
@@ -339,7 +207,7 @@ static void a_delete_that_comes_late_deletes_nothing_newer(void **state)
 	struct world *world = *state;
 
 	assert_int_equal(put(world, "00", "first", false), 0);
-	set_fault(world, LATE);
+	set_fault(world, FS_LATE);
 	assert_int_equal(delete (world, "00"), -ETIMEDOUT);
 	assert_int_equal(put(world, "00", "again", false), 0);
 	late_write_comes(world);
@@ -362,7 +230,7 @@ static void a_move_that_comes_late_replaces_nothing_newer(void **state)
 	struct world *world = *state;
 
 	assert_int_equal(put(world, "00", "first", false), 0);
-	set_fault(world, LATE);
+	set_fault(world, FS_LATE);
 	assert_int_equal(move(world), -ETIMEDOUT);
 	assert_int_equal(put(world, "01", "again", false), 0);
 	late_write_comes(world);
@@ -378,7 +246,7 @@ static void a_move_waits_until_nothing_is_in_doubt(void **state)
 	struct world *world = *state;
 
 	assert_int_equal(put(world, "00", "first", false), 0);
-	put_without_answer(world, "again", LATE);
+	put_without_answer(world, "again", FS_LATE);
 	/* The version has changed by settling. */
 	assert_int_equal(move(world), -ESTALE);
 	assert_int_equal(move(world), 0);

@@ -51,6 +51,48 @@ static void a_newer_version_takes_the_name_and_the_older_stays_with_its_holder(v
 	mutex_unlock(&table->lock);
 }
 
+static unsigned count_nameless(struct inode_table *table, const char *name) REQUIRES(&table->lock)
+{
+	const struct inode *inode = NULL;
+	unsigned count = 0;
+
+	while ((inode = inode_next_nameless_locked(table, name, inode)))
+		count++;
+	return count;
+}
+
+static void files_that_lost_their_name_are_known_by_it(void **state) NO_THREAD_SAFETY_ANALYSIS
+{
+	struct inode_table *table = *state;
+	struct inode *inodes[3];
+
+	mutex_lock(&table->lock);
+	for (int i = 0; i < 3; i++) {
+		inodes[i] = inode_new_locked(table, INODE_RECORD, "00ff");
+		inode_link_locked(table, inodes[i]);
+	}
+	assert_int_equal(count_nameless(table, "00ff"), 2);
+	assert_int_equal(count_nameless(table, "00fe"), 0);
+	/* Stored once more. */
+	inode_link_locked(table, inodes[0]);
+	assert_int_equal(count_nameless(table, "00ff"), 2);
+	assert_ptr_equal(inode_find_locked(table, "00ff"), inodes[0]);
+	mutex_unlock(&table->lock);
+	inode_mark_deleted(table, inodes[0]);
+	inode_mark_deleted(table, inodes[1]);
+	assert_int_equal(inode_reserve_name(table, inodes[2]), 0);
+	mutex_lock(&table->lock);
+	assert_int_equal(count_nameless(table, "00ff"), 1);
+	inode_rename_locked(table, inodes[2], "00fe");
+	assert_int_equal(count_nameless(table, "00ff"), 0);
+	inode_unlink_locked(table, inodes[2]);
+	assert_int_equal(count_nameless(table, "00fe"), 1);
+	for (int i = 0; i < 3; i++)
+		inode_unref_locked(table, inodes[i], 1);
+	assert_int_equal(count_nameless(table, "00fe"), 0);
+	mutex_unlock(&table->lock);
+}
+
 static void a_temporary_file_lives_as_long_as_its_name(void **state) NO_THREAD_SAFETY_ANALYSIS
 {
 	struct inode_table *table = *state;
@@ -250,6 +292,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_newer_version_takes_the_name_and_the_older_stays_with_its_holder, set_up,
 			tear_down),
+		cmocka_unit_test_setup_teardown(files_that_lost_their_name_are_known_by_it, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(a_temporary_file_lives_as_long_as_its_name, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(

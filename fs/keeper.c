@@ -364,7 +364,7 @@ void keeper_unwatch_locked(struct keeper *keeper, struct inode_table *table, str
 	struct keeper_watch *watch = inode->watch;
 
 	(void)table;
-	inode_set_pin_locked(inode, NULL);
+	/* The pin lapses by itself: a look-up may have got it for an open that is about to come. */
 	if (!watch)
 		return;
 	(void)note_away_locked(keeper, watch, false);

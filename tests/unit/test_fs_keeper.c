@@ -277,6 +277,23 @@ static void after_the_last_close_nothing_is_renewed(void **state)
 	assert_int_equal(test->mount.inodes.count, 0);
 }
 
+static void what_a_look_up_pinned_is_there_for_the_open_behind_it(void **state)
+{
+	struct test *test = *state;
+	struct handle *other = open_one(test, "00ff");
+	struct inode *inode;
+	bool readable;
+
+	assert_int_equal(resolve_name(&test->mount, "00ff", RESOLVE_NOW, NULL, &inode), 0);
+	assert_ptr_equal(inode, other->inode);
+	handle_close(other);
+	mutex_lock(&test->mount.inodes.lock);
+	readable = inode_is_readable_locked(inode);
+	mutex_unlock(&test->mount.inodes.lock);
+	assert_true(readable);
+	inode_unref(&test->mount.inodes, inode);
+}
+
 static void while_the_cluster_is_away_it_goes_on_trying(void **state)
 {
 	struct test *test = *state;
@@ -432,6 +449,7 @@ int main(void)
 		TEST(an_open_file_is_renewed_once_for_all_its_handles),
 		TEST(nothing_is_asked_for_small_files),
 		TEST(after_the_last_close_nothing_is_renewed),
+		TEST(what_a_look_up_pinned_is_there_for_the_open_behind_it),
 		TEST(while_the_cluster_is_away_it_goes_on_trying),
 		TEST(an_outage_is_logged_when_it_begins_and_when_it_ends),
 		TEST(a_pin_that_was_refused_is_asked_for_again),

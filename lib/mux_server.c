@@ -308,6 +308,18 @@ static struct mux_exchange *new_exchange(struct mux_server *mux, struct frame *f
 	return mx;
 }
 
+/* The field tells a router that its request was not begun and may go to another node. */
+static void refuse_draining(struct exchange *ex)
+{
+	struct answer answer = { 0 };
+
+	if (fields_setf(&answer.fields, FIELD_LEADER, "unknown") < 0 ||
+	    answer_problem(&answer, ex, OUTCOME_UNAVAILABLE, APPLIED_NOT,
+			   "the server is stopping; ask another") < 0)
+		answer.status = outcome_info(OUTCOME_UNAVAILABLE)->status;
+	exchange_respond(ex, &answer);
+}
+
 static int handle_request(struct mux_server *mux, struct frame *frame)
 {
 	struct mux_exchange *mx = new_exchange(mux, frame);
@@ -320,7 +332,7 @@ static int handle_request(struct mux_server *mux, struct frame *frame)
 		reply_problem(ex, OUTCOME_BAD_REQUEST,
 			      "the request target is not a well-encoded path; mend its %%XX");
 	} else if (mux->draining) {
-		reply_problem(ex, OUTCOME_UNAVAILABLE, "the server is stopping; ask another");
+		refuse_draining(ex);
 	} else if (mux->in_flight > mux->bounds->in_flight_max) {
 		reply_problem(ex, OUTCOME_TOO_MANY_REQUESTS,
 			      "more than %u requests wait on one connection; ask again later",

@@ -44,26 +44,36 @@ static int load_window(struct wal *wal, const struct wal_recovery *recovery, str
 	return r;
 }
 
+/* How many files, from the oldest on, the next one goes on behind. The last one does not count if
+ * nothing in it is promised: whoever wrote its header may have been killed before it was synced.
+ * All its records are in the window. */
+static size_t count_kept(const struct wal_recovery *recovery)
+{
+	size_t count = recovery->file_count;
+
+	return count > 0 && recovery->synced == WAL_FILE_HEADER_BYTES ? count - 1 : count;
+}
+
 static int adopt(struct wal *wal, const struct wal_recovery *recovery)
 {
-	const struct wal_file_info *last;
+	size_t kept = count_kept(recovery);
 	int r = 0;
 
 	wal->last_id = recovery->last_id;
 	wal->last = wal->synced_mark = recovery->end_mark;
-	for (size_t i = 0; i < recovery->file_count && r == 0; i++)
+	for (size_t i = 0; i < kept && r == 0; i++)
 		r = wal_files_add(&wal->files, &recovery->files[i], recovery->end_mark);
 	if (r < 0 || recovery->file_count == 0)
 		return r;
-	last = &recovery->files[recovery->file_count - 1];
-	wal->writer.id = last->id;
-	wal->writer.end = recovery->end;
-	wal->synced = recovery->synced;
-	wal->synced_mark = last->base;
+	wal->synced_mark = recovery->files[recovery->file_count - 1].base;
 	r = load_window(wal, recovery, &wal->synced_mark);
-	if (r == 0)
-		wal_files_note_synced(&wal->files, wal->synced, wal->synced_mark);
-	return r;
+	if (r < 0 || kept == 0)
+		return r;
+	wal->writer.id = recovery->files[kept - 1].id;
+	wal->writer.end = recovery->files[kept - 1].bytes;
+	wal->synced = kept == recovery->file_count ? recovery->synced : wal->writer.end;
+	wal_files_note_synced(&wal->files, wal->synced, wal->synced_mark);
+	return 0;
 }
 
 /* Space only, so that failures don't matter. */
@@ -80,7 +90,9 @@ static void tidy(struct wal *wal, const struct wal_recovery *recovery)
 		_cleanup_(freep) char *path = wal_file_path(wal->dir, id);
 		_cleanup_(vfs_closep) struct vfs_file *file = NULL;
 
-		if (path && vfs_open(wal->vfs, path, VFS_WRITE, &file) == 0)
+		if (path && count_kept(recovery) < recovery->file_count)
+			vfs_unlink(wal->vfs, path);
+		else if (path && vfs_open(wal->vfs, path, VFS_WRITE, &file) == 0)
 			vfs_truncate(file, recovery->synced);
 	}
 }

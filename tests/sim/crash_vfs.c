@@ -532,14 +532,26 @@ bool crash_vfs_is_cut(struct crash_vfs *vfs)
 	return cut;
 }
 
-void crash_vfs_restart(struct crash_vfs *vfs)
+static void go_on_locked(struct crash_vfs *vfs) REQUIRES(vfs->lock)
 {
-	mutex_lock(&vfs->lock);
-	crash_disk_power_cut(&vfs->disk);
 	vfs->cut = false;
 	vfs->cut_at = 0;
 	vfs->fail_from = vfs->fail_to = 0;
 	vfs->generation++;
+}
+
+void crash_vfs_restart(struct crash_vfs *vfs)
+{
+	mutex_lock(&vfs->lock);
+	crash_disk_power_cut(&vfs->disk);
+	go_on_locked(vfs);
+	mutex_unlock(&vfs->lock);
+}
+
+void crash_vfs_revive(struct crash_vfs *vfs)
+{
+	mutex_lock(&vfs->lock);
+	go_on_locked(vfs);
 	mutex_unlock(&vfs->lock);
 }
 

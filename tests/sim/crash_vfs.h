@@ -24,6 +24,9 @@ void crash_vfs_cut_after(struct crash_vfs *vfs, uint64_t calls);
 void crash_vfs_cut(struct crash_vfs *vfs);
 bool crash_vfs_is_cut(struct crash_vfs *vfs);
 void crash_vfs_restart(struct crash_vfs *vfs);
+/* After a cut too, but only the process was killed: whatever it had done is there, synced or not.
+ * Every file opened before must have been closed. */
+void crash_vfs_revive(struct crash_vfs *vfs);
 
 /* The @nth call from now (1 = the next; reading ones count too) fails with @error (positive), and
  * with @times > 1 so do those after it. A write that fails may have written a part. */

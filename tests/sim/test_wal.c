@@ -419,6 +419,40 @@ static void every_power_cut_leaves_a_prefix_with_all_that_was_synced(void **stat
 	}
 }
 
+/* What a killed process wrote can be read, but need not be on stable storage: an opening must not
+ * go on behind it. */
+static void a_power_cut_after_a_killed_opening_leaves_what_was_synced(void **state)
+{
+	(void)state;
+	for (uint64_t run = 0; run < 25 * 20; run++) {
+		struct crash_vfs *crash = new_disk(run);
+		struct wal *wal = must_open(crash, 0);
+		char *why = NULL;
+		struct seen seen;
+
+		assert_int_equal(append(wal, 1), 0);
+		assert_int_equal(append(wal, 1), 0);
+		assert_int_equal(wal_sync(wal), 0);
+		crash_vfs_cut(crash);
+		wal_abandon(wal);
+		crash_vfs_revive(crash);
+		crash_vfs_cut_after(crash, 1 + run % 25);
+		if (open_log(crash, &wal, &seen, &why) == 0)
+			wal_abandon(wal);
+		free(why);
+		crash_vfs_cut(crash);
+		crash_vfs_revive(crash);
+		wal = must_open(crash, 2);
+		assert_int_equal(append(wal, 1), 0);
+		assert_int_equal(wal_sync(wal), 0);
+		crash_vfs_cut(crash);
+		wal_abandon(wal);
+		crash_vfs_restart(crash);
+		wal_abandon(must_open(crash, 3));
+		crash_vfs_free(crash);
+	}
+}
+
 static void every_failing_call_leaves_a_log_that_opens(void **state)
 {
 	static const int errors[] = { EIO, ENOSPC };
@@ -475,6 +509,7 @@ int main(void)
 		cmocka_unit_test(a_failed_sync_goes_on_in_a_new_file),
 		cmocka_unit_test(old_files_are_trimmed_by_position_weight_and_age),
 		cmocka_unit_test(every_power_cut_leaves_a_prefix_with_all_that_was_synced),
+		cmocka_unit_test(a_power_cut_after_a_killed_opening_leaves_what_was_synced),
 		cmocka_unit_test(every_failing_call_leaves_a_log_that_opens),
 	};
 

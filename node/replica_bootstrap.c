@@ -214,12 +214,12 @@ static void listed(struct replica *replica, const struct replica_message *messag
 	bool is_new = copy->id == 0;
 	int r = take_list(replica, message);
 
+	if (r == 0)
+		r = install_prepare(replica->options.vfs, replica->dir);
 	if (r == 0 && is_new) {
 		copy->id = message->id;
 		memcpy(copy->store_id, message->head.store_id, 16);
-		r = install_prepare(replica->options.vfs, replica->dir);
-		if (r == 0)
-			r = write_note(replica, copy);
+		r = write_note(replica, copy);
 	}
 	if (r < 0) {
 		begin_anew(replica, copy);
@@ -298,8 +298,8 @@ static void fetch(struct replica *replica, struct replica_bootstrap *copy)
 	if (!copy->file)
 		r = open_file(replica, copy);
 	if (r < 0) {
-		copy->bytes -= copy->offset < copy->bytes ? copy->offset : copy->bytes;
-		close_file(copy);
+		forget_files(copy);
+		copy->phase = COPY_LIST;
 		wait_and_retry(replica, "a copy can't be written", r);
 		return;
 	}

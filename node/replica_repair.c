@@ -13,8 +13,8 @@
  * Between 5 and 6 some records are ahead of the log. As long as the leader stays, pulling brings
  * everything else to where they are. Should the shard go on under a leader that does not have the
  * point of 4, they are ahead of it for ever: then only a whole copy helps. The same is true if the
- * leader changes between 3 and 5, and the log's end is good in the eyes of the new one.
- * After a crash before 5 all begins anew; the diverged log then has the same name and content.
+ * leader changes between 3 and 5: what was replaced need not be in the suffix that the next one
+ *sees. After a crash before 5 all begins anew; the diverged log then has the same name and content.
  */
 #include "node/replica_private.h"
 
@@ -29,7 +29,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct version unknown_point = { UINT64_MAX, UINT64_MAX };
+#define UNKNOWN UINT64_MAX /* the sequence of a point of the leader's log that is not known yet */
 
 enum repair_phase {
 	REPAIR_SAVE,
@@ -78,7 +78,7 @@ bool replica_repair_is_in_vain(struct replica *replica, const struct replica_mes
 
 	if (standing.whole || standing.ahead.sequence == 0)
 		return false;
-	if (version_compare(standing.ahead, unknown_point) == 0)
+	if (standing.ahead.sequence == UNKNOWN)
 		return true;
 	if (standing.synced.sequence >= standing.ahead.sequence)
 		return !replica_has_point(replica, standing.ahead);
@@ -155,6 +155,14 @@ static struct version common_point(struct replica *replica, struct replica_items
 	return common;
 }
 
+/* A repair of this store that another leader's records were for was left unfinished. */
+static bool is_of_another(const struct replica *replica, const struct store_standing *standing)
+{
+	if (standing->ahead.sequence == 0)
+		return false;
+	return standing->ahead.sequence != UNKNOWN || standing->ahead.epoch != replica->promise;
+}
+
 void replica_repair_begin(struct replica *replica, const struct replica_message *message)
 {
 	struct store_standing standing = replica_standing(replica);
@@ -167,7 +175,7 @@ void replica_repair_begin(struct replica *replica, const struct replica_message 
 		replica_job_fail(replica, "can't compare histories", r);
 		return;
 	}
-	if (common.sequence < standing.log_begin.sequence) {
+	if (common.sequence < standing.log_begin.sequence || is_of_another(replica, &standing)) {
 		replica_bootstrap_diverged(replica, message->epochs);
 		return;
 	}
@@ -179,7 +187,7 @@ void replica_repair_begin(struct replica *replica, const struct replica_message 
 	replica_repair_drop(replica);
 	repair->common = repair->at = common;
 	replica->repair = repair;
-	r = store_set_ahead(replica->options.store, unknown_point);
+	r = store_set_ahead(replica->options.store, (struct version){ replica->promise, UNKNOWN });
 	if (r == 0)
 		r = replica_diverged_begin(replica, common, &repair->writer);
 	if (r < 0) {

@@ -15,7 +15,8 @@ struct standing {
 	uint64_t promise; /* the highest epoch accepted, and so who leads; 0: none yet */
 	bool whole; /* it has once held all that its leader had */
 	/* Not {0, 0}: a repair gave it records as they were at this point of the leader's log, to
-	 * which its own has not come yet. {-1, -1}: at points unknown. Then it is not whole. */
+	 * which its own has not come yet. Sequence -1: at an unknown one, and the epoch is the
+	 * promise in which that leads. Then it is not whole. */
 	struct version ahead;
 };
 

@@ -174,7 +174,7 @@ void store_resume(struct store *store);
 /* It has held all that its leader had: durable. */
 int store_set_whole(struct store *store);
 /* It is not whole until its log comes to @ahead of its leader's: some of its records are as they
- * were there. {-1, -1}: nobody knows where. Durable. */
+ * were there. Sequence -1: nobody knows yet where. Durable. */
 int store_set_ahead(struct store *store, struct version ahead);
 
 /* Makes the history, as far as this store's log has come (to its end and one further), that of

@@ -168,9 +168,11 @@ static int serve_once(const struct settings *s)
 
 static int serve(struct settings *s)
 {
+	struct replica_counters counters = { 0 };
 	int status;
 
 	s->service.token = s->server.token;
+	s->service.counters = &counters;
 	if (http_client_global_init() < 0)
 		return complain("memory is out");
 	do

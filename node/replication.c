@@ -68,11 +68,23 @@ struct replication {
 
 /* What there is to say */
 
+/* A copy that was taken over is no reason to forget what was counted on the way. */
+static void add_before(const struct replica_counters *before, struct replica_counters *counters)
+{
+	const uint64_t *from = (const uint64_t *)before;
+	uint64_t *to = (uint64_t *)counters;
+
+	_Static_assert(sizeof(*counters) % sizeof(*to) == 0, "there is nothing but counters");
+	for (size_t i = 0; i < sizeof(*counters) / sizeof(*to); i++)
+		to[i] += from[i];
+}
+
 static void publish(struct replication *replication)
 {
 	struct replica_view view;
 
 	replica_view(replication->core, &view);
+	add_before(&replication->options.before, &view.counters);
 	atomic_store(&replication->fresh_ms, view.fresh_ms);
 	atomic_store(&replication->reads, view.reads);
 	atomic_store(&replication->leader, view.leader);

@@ -25,6 +25,7 @@ struct replication_options {
 	unsigned self; /* place in the shard */
 	const char *token; /* to show to the others; NULL: none */
 	uint64_t bootstrap_bytes_per_s; /* 0: as fast as it goes */
+	struct replica_counters before; /* of this process, before it served anew */
 };
 
 /* Makes the core and starts the thread. A node that is alone in its shard leads from here on. As

@@ -85,12 +85,16 @@ static int start_replication(struct service *service, const struct service_optio
 	};
 	int r = -ENOMEM;
 
+	if (options->counters)
+		replication.before = *options->counters;
 	service->acks = acks_new(service->shard->node_count);
 	replication.acks = service->acks;
 	if (service->acks)
 		r = replication_new(&replication, &service->replication);
-	if (r >= 0)
+	if (r >= 0) {
+		service->counters = options->counters;
 		return 0;
+	}
 	if (r == -E2BIG && asprintf(ret_why, "shard %s has more than %d nodes; remove some",
 				    service->shard->name, REPLICA_NODES_MAX) < 0)
 		*ret_why = NULL;
@@ -131,10 +135,21 @@ int service_open(const struct service_options *options, struct service **ret_ser
 	return 0;
 }
 
+static void keep_counters(struct service *service)
+{
+	struct replica_view view;
+
+	if (!service->counters)
+		return;
+	replication_view(service->replication, &view);
+	*service->counters = view.counters;
+}
+
 struct service *service_close(struct service *service)
 {
 	if (!service)
 		return NULL;
+	keep_counters(service);
 	pool_free(service->read_pool);
 	pool_free(service->write_pool);
 	service->replication = replication_free(service->replication);

@@ -13,6 +13,7 @@
 #include "lib/server.h"
 #include "node/acks.h"
 #include "node/file_system.h"
+#include "node/replica.h"
 #include "node/store.h"
 #include "node/traffic.h"
 
@@ -29,6 +30,7 @@ struct service_options {
 	unsigned ack_timeout_ms;
 	uint64_t bootstrap_bytes_per_s; /* 0: as fast as it goes */
 	const char *token; /* to show to the other nodes; NULL: none. Borrowed */
+	struct replica_counters *counters; /* go on from one service to the next; NULL: from 0 */
 };
 
 struct replication;
@@ -44,6 +46,7 @@ struct service {
 	struct store *store;
 	struct acks *acks; /* writes that wait for copies */
 	unsigned ack_timeout_ms;
+	struct replica_counters *counters; /* NULL: nobody wants them at the end */
 	struct replication *replication; /* who leads, and how the others come to have it all */
 	unsigned stream_wait_ms; /* how long a value waits for memory to be sent with */
 	struct pool *read_pool; /* reads, so that they never queue behind a sync */

@@ -35,7 +35,8 @@ a_follower_that_was_away_too_long_fetches_a_copy()
 	write_much 3001 3200
 	expect_converged
 	(($(wc -l <"$TMP/records-0") == 3201)) || fail "$(wc -l <"$TMP/records-0") records"
-	expect_contains "$(<"$TMP/log/s0b")" 'copy'
+	# Counted, though the store was opened anew since.
+	expect_equal 1 "$(metric 1 hexkv_replica_bootstraps_total)"
 	expect_http 200 -H 'HexKV-Read: any' "${NODE_URLS[1]}/kv/02"
 	expect_same_file "$TMP/large" "$BODY"
 	[[ ! -e $TMP/data-s0b/bootstrap && ! -e $TMP/data-s0b/replaced ]] || fail 'something is left over'
@@ -100,6 +101,51 @@ a_copy_that_breaks_off_is_gone_on_with()
 	expect_converged
 }
 
+# It does not even know by its own log what only it had.
+a_leader_that_wrote_much_alone_sets_all_of_it_aside()
+{
+	local alone other files
+	leader_find
+	alone=$LEADER
+	# It holds no log for one who fetches a copy.
+	stop_process "${NODE_NAMES[alone]}"
+	nodes_start
+	expect_within 20 all_follow
+	other=$((1 - LEADER))
+	put 05 shared
+	expect_converged
+	node_kill "$other"
+	write_much 5001 7500
+	expect_http 204 -X DELETE "${NODE_URLS[alone]}/kv/05"
+	expect_within 30 log_is_short "$alone"
+	node_kill "$alone"
+	node_start "$other"
+	expect_within 20 may_be_promoted "$other"
+	put 06 'at the other'
+	expect_equal "$other" "$LEADER"
+	node_restart "$alone"
+	expect_converged
+	expect_equal shared "$(value_at "$alone" 05)"
+	expect_equal '' "$(value_at "$alone" dd005001)"
+	(($(metric "$alone" hexkv_replica_diverged_entries_total) >= 2501)) ||
+		fail "$(metric "$alone" hexkv_replica_diverged_entries_total) entries are counted"
+	expect_equal 1 "$(metric "$alone" hexkv_replica_bootstraps_total)"
+	for files in "$TMP/data-${NODE_NAMES[alone]}"/diverged-*.log; do
+		"$NODE_BIN" --diverged "$files" || fail "$files can not be read"
+	done | jq -r .key | sort -u >"$TMP/aside"
+	for ((n = 5001; n <= 7500; n++)); do
+		printf 'dd%06d\n' "$n"
+	done | comm -23 - "$TMP/aside" >"$TMP/missing"
+	[[ ! -s $TMP/missing ]] || fail "set aside was not: $(head -3 "$TMP/missing")"
+	grep -qx 05 "$TMP/aside" || fail 'the deletion was not set aside'
+}
+
+may_be_promoted()
+{
+	http -X POST "${NODE_URLS[$1]}/admin/promote?force=1"
+	[[ $STATUS == 200 ]]
+}
+
 is_fetching()
 {
 	local bytes
@@ -114,4 +160,5 @@ run_cases a_follower_that_was_away_too_long_fetches_a_copy \
 	what_was_fetched_survives_a_crash_and_is_sound \
 	a_leader_whose_disk_was_lost_fetches_everything_from_its_follower \
 	a_follower_whose_disk_was_lost_fetches_everything \
-	a_copy_that_breaks_off_is_gone_on_with
+	a_copy_that_breaks_off_is_gone_on_with \
+	a_leader_that_wrote_much_alone_sets_all_of_it_aside

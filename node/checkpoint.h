@@ -29,6 +29,8 @@ struct checkpoint_file {
  * -EAGAIN: it is under repair, so that segments hold no state that ever was. -EBADMSG: a segment is
  * damaged. */
 int checkpoint_new(struct store *store, struct checkpoint **ret_checkpoint);
+/* Everything that was acknowledged or applied before is flushed, so that the next one holds it. */
+int checkpoint_flush(struct store *store);
 /* Removes it. NULL-safe. */
 struct checkpoint *checkpoint_free(struct checkpoint *checkpoint);
 

@@ -29,7 +29,5 @@ struct checkpoint_content {
  * 0, names are not. On failure @dir holds something. */
 int checkpoint_make(struct store *store, const char *dir, struct checkpoint_content *ret_content);
 void checkpoint_content_deinit(struct store *store, struct checkpoint_content *content);
-/* Everything that was acknowledged or applied before is flushed. */
-int checkpoint_flush(struct store *store);
 /* checkpoints/ in the data directory, durable. */
 int checkpoint_make_parent(struct store *store, char **ret_path);

@@ -49,6 +49,7 @@ struct replica_bootstrap {
 	uint64_t at_ms; /* next step */
 	uint8_t store_id[16]; /* whose checkpoint it is */
 	uint64_t id; /* 0: a new one is asked for */
+	struct version wanted; /* what this store has in common with it; the copy has it, too */
 	struct copy_file *files;
 	size_t count, total;
 	uint64_t bytes, bytes_total;
@@ -177,6 +178,7 @@ static void ask_list(struct replica *replica)
 	struct replica_message message = replica_request(replica, REPLICA_CHECKPOINT);
 
 	message.index = replica->bootstrap->count;
+	message.end = replica->bootstrap->wanted;
 	send(replica, &message);
 }
 
@@ -188,6 +190,8 @@ static int take_list(struct replica *replica, const struct replica_message *mess
 	struct copy_file *files;
 	uint64_t size;
 
+	if (message->end.sequence < copy->wanted.sequence)
+		return -ESTALE;
 	if (message->total > FILES_MAX || message->total < copy->count + items.count ||
 	    message->id == 0 || items.count == 0)
 		return -EBADMSG;
@@ -516,7 +520,7 @@ void replica_bootstrap_progress(const struct replica *replica, uint64_t *ret_byt
 	*ret_total = copy ? copy->bytes_total : 0;
 }
 
-static bool begin(struct replica *replica, const char *why)
+static bool begin(struct replica *replica, struct version wanted, const char *why)
 {
 	struct replica_bootstrap *copy = calloc(1, sizeof(*copy));
 
@@ -529,6 +533,7 @@ static bool begin(struct replica *replica, const char *why)
 	replica_job_rest(replica, 0);
 	replica->bootstrap = copy;
 	copy->phase = COPY_LIST;
+	copy->wanted = wanted;
 	read_note(replica, copy);
 	replica->job.step = STEP_COPY;
 	log_warn("needs a copy of everything", "why=\"%s\"", why);
@@ -539,17 +544,18 @@ static bool begin(struct replica *replica, const char *why)
 
 void replica_bootstrap_begin(struct replica *replica, const char *why)
 {
-	begin(replica, why);
+	begin(replica, replica_standing(replica).synced, why);
 }
 
-void replica_bootstrap_diverged(struct replica *replica, struct replica_items epochs)
+void replica_bootstrap_diverged(struct replica *replica, struct replica_items epochs,
+				struct version common)
 {
 	/* The list is copied before the answer that it stands in goes. */
 	struct replica_aside *aside = replica_aside_new(epochs);
 
 	if (!aside) {
 		replica_job_fail(replica, "data can't be set aside", -ENOMEM);
-	} else if (!begin(replica, "its history has diverged")) {
+	} else if (!begin(replica, common, "its history has diverged")) {
 		replica_aside_free(aside);
 	} else {
 		replica->aside = aside;

@@ -25,12 +25,28 @@ static void end(struct replica_node *peer)
 	peer->copy = checkpoint_free(peer->copy);
 }
 
-static int begin(struct replica *replica, struct replica_node *peer)
+static bool reaches(const struct checkpoint *copy, uint64_t sequence)
 {
+	struct checkpoint_view view;
+
+	checkpoint_view(copy, &view);
+	return view.point.sequence >= sequence;
+}
+
+/* It holds all up to @sequence at least: who had that must not have less for a copy. */
+static int begin(struct replica *replica, struct replica_node *peer, uint64_t sequence)
+{
+	struct store *store = replica->options.store;
 	int r;
 
 	end(peer);
-	r = checkpoint_new(replica->options.store, &peer->copy);
+	r = checkpoint_new(store, &peer->copy);
+	if (r == 0 && !reaches(peer->copy, sequence)) {
+		peer->copy = checkpoint_free(peer->copy);
+		r = checkpoint_flush(store);
+		if (r == 0)
+			r = checkpoint_new(store, &peer->copy);
+	}
 	if (r == 0)
 		log_info("checkpoint for a peer", "peer=%s", peer->name);
 	else if (r != -EAGAIN)
@@ -117,7 +133,8 @@ void replica_copy_asked(struct replica *replica, struct replica_node *peer, uint
 	if (!replica_serves(replica, peer))
 		status = replica->role == REPLICA_FOLLOWER ? REPLICA_NOT_LEADER : REPLICA_BUSY;
 	else if (message->kind == REPLICA_CHECKPOINT && message->id == 0)
-		status = begin(replica, peer) < 0 ? REPLICA_BUSY : REPLICA_OK;
+		status =
+			begin(replica, peer, message->end.sequence) < 0 ? REPLICA_BUSY : REPLICA_OK;
 	else if (!has_copy(peer, message->id))
 		status = REPLICA_GONE;
 	if (status != REPLICA_OK) {

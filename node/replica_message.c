@@ -271,6 +271,10 @@ static int append_request(const struct replica_message *message, struct buf *out
 	case REPLICA_RECORDS:
 		return append_items(out, &message->items);
 	case REPLICA_CHECKPOINT:
+		r = buf_append_u64(out, message->id);
+		if (r == 0)
+			r = buf_append_u64(out, message->index);
+		return r < 0 ? r : append_version(out, message->end);
 	case REPLICA_SUM:
 		r = buf_append_u64(out, message->id);
 		return r < 0 ? r : buf_append_u64(out, message->index);
@@ -468,6 +472,10 @@ static void read_request(struct bytes_reader *reader, struct replica_message *me
 		read_items(reader, ITEM_KEY, REPLICA_KEYS_MAX, &message->items);
 		break;
 	case REPLICA_CHECKPOINT:
+		message->id = bytes_read_u64(reader);
+		message->index = bytes_read_u64(reader);
+		message->end = read_version(reader);
+		break;
 	case REPLICA_SUM:
 		message->id = bytes_read_u64(reader);
 		message->index = bytes_read_u64(reader);

@@ -82,7 +82,8 @@ struct replica_message {
 	struct replica_head head;
 
 	/* Only those that the table in docs/PROTOCOL.md gives to the kind travel. */
-	struct version end; /* STATE answer, PULL both, RECORDS answer, HANDOVER both */
+	struct version end; /* STATE answer, PULL both, RECORDS answer, CHECKPOINT both, HANDOVER
+			       both */
 	struct version first; /* STATE answer: the log holds what comes after this point */
 	unsigned flags; /* STATE answer: enum replica_flag */
 	uint32_t bytes_max, wait_ms; /* PULL request */

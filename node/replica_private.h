@@ -390,7 +390,8 @@ int replica_aside_step(struct replica *replica);
 /* node/replica_bootstrap */
 void replica_bootstrap_begin(struct replica *replica, const char *why);
 /* As above; what this store has and the history @epochs has not is saved first. */
-void replica_bootstrap_diverged(struct replica *replica, struct replica_items epochs);
+void replica_bootstrap_diverged(struct replica *replica, struct replica_items epochs,
+				struct version common);
 void replica_bootstrap_answered(struct replica *replica, int error,
 				const struct replica_message *message);
 void replica_bootstrap_tick(struct replica *replica);

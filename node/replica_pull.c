@@ -263,7 +263,8 @@ void replica_job_tick(struct replica *replica)
 		    !has_source(replica) || replica_now(replica) < job->at_ms)
 			return;
 		if (lineage_is_set(&replica->foreign))
-			replica_bootstrap_diverged(replica, (struct replica_items){ 0 });
+			replica_bootstrap_diverged(replica, (struct replica_items){ 0 },
+						   (struct version){ 0 });
 		else
 			pull(replica);
 		break;

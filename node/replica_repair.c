@@ -176,7 +176,7 @@ void replica_repair_begin(struct replica *replica, const struct replica_message 
 		return;
 	}
 	if (common.sequence < standing.log_begin.sequence || is_of_another(replica, &standing)) {
-		replica_bootstrap_diverged(replica, message->epochs);
+		replica_bootstrap_diverged(replica, message->epochs, common);
 		return;
 	}
 	repair = calloc(1, sizeof(*repair));

@@ -188,6 +188,10 @@ static int add_epoch(struct history *history, uint64_t epoch, uint64_t first_seq
 	history->epochs = epochs;
 	while (history->count > 0 && epochs[history->count - 1].first_sequence >= first_sequence)
 		history->count--;
+	/* This node led behind here, or followed one that did, and nothing came of it: the epoch
+	 * before goes on. */
+	if (history->count > 0 && epochs[history->count - 1].epoch == epoch)
+		return 0;
 	epochs[history->count++] = (struct history_epoch){ epoch, first_sequence };
 	return 0;
 }

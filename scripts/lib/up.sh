@@ -9,7 +9,7 @@ up_choose()
 {
 	local port=$OPT_PORT shards=$OPT_SHARDS followers=$OPT_FOLLOWERS mount=$OPT_MOUNT
 	IS_NEW=1
-	PORT=8080 SHARDS=2 FOLLOWERS=0 MOUNT=$DIR/mnt
+	PORT=8080 SHARDS=2 FOLLOWERS=1 MOUNT=$DIR/mnt
 	if directory_exists; then
 		IS_NEW=0
 		settings_load
@@ -181,7 +181,8 @@ up_print()
 	url=$(url_of router)
 	mount=$(quoted "$MOUNT")
 	[[ $DIR == "$(default_directory)" ]] || directory=" --dir $(quoted "$DIR")"
-	printf '%s: %d shards, router at %s, data in %s\n\nTry\n' "$1" "$SHARDS" "$url" "$DIR"
+	printf '%s: %d shards with %d followers each, router at %s, data in %s\n\nTry\n' \
+		"$1" "$SHARDS" "$FOLLOWERS" "$url" "$DIR"
 	cat <<-TEXT
 	  curl -X PUT $url/ -H "Content-Type: application/json" \\
 	    -d '{"key":"90219201f2","content_type":"text/plain","encoding":"utf-8","value":"hello"}'

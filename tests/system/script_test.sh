@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# scripts/hexkv: up, down and status on good days and bad ones.
+# scripts/hexkv: up, down, status and promote on good days and bad ones.
 
 # shellcheck source=tests/system/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -24,7 +24,7 @@ up_prints_what_to_try_and_status_is_good()
 	put 01 first
 	! fuse_is_usable || expect_contains "$OUTPUT" "cat $MNT/90219201f2"
 	expect_exit 0 status_of one
-	expect_equal 6 "$(grep -c . <<<"$OUTPUT")" 'rows of status'
+	expect_equal 8 "$(grep -c . <<<"$OUTPUT")" 'rows of status'
 	expect_contains "$OUTPUT" "$ONE_PORT"
 }
 
@@ -53,7 +53,8 @@ other_shards_or_followers_exit_2()
 {
 	expect_exit 2 hexkv up --dir "$TMP/one" --shards 5
 	expect_contains "$OUTPUT" 'has 2 shards'
-	expect_exit 2 hexkv up --dir "$TMP/one" --followers 1
+	expect_exit 2 hexkv up --dir "$TMP/one" --followers 2
+	expect_contains "$OUTPUT" 'has 1 followers'
 	expect_exit 2 hexkv up --dir "$TMP/one" --port 9
 	expect_contains "$OUTPUT" "runs on port $ONE_PORT"
 }
@@ -68,6 +69,51 @@ a_crashed_member_is_started_again()
 	hexkv_up one
 	expect_exit 0 status_of one
 	expect_equal "$router" "$(member_pids one router)" 'the router was restarted'
+	expect_equal first "$(curl -s "$ROUTER/kv/01")"
+}
+
+# status_says MEMBER COLUMN WORD: in the table of status.
+status_says()
+{
+	status_of one >"$TMP/table" 2>&1 || true
+	[[ $(awk -v name="$1" -v column="$2" '$1 == name { print $column }' "$TMP/table") == "$3" ]]
+}
+
+follower_has_all()
+{
+	status_of one >"$TMP/table" 2>&1 &&
+		[[ $(awk -v name="$1" '$1 == name { print $8 }' "$TMP/table") == 0/0B/* ]]
+}
+
+promote_changes_the_leader_and_loses_nothing()
+{
+	expect_within 20 follower_has_all s0b
+	expect_exit 0 hexkv promote s0 s0b --dir "$TMP/one"
+	expect_contains "$OUTPUT" 's0b leads shard s0'
+	expect_within 20 status_says s0b 2 leader
+	expect_within 20 status_says s0a 2 follower
+	expect_exit 0 hexkv promote s0 s0b --dir "$TMP/one"
+	expect_equal first "$(curl -s "$ROUTER/kv/01")"
+	put 02 second
+	expect_within 20 follower_has_all s0a
+	expect_exit 2 hexkv promote s0 s1a --dir "$TMP/one"
+	expect_contains "$OUTPUT" 'its nodes are s0a s0b'
+	expect_exit 2 hexkv promote s7 s1a --dir "$TMP/one"
+	expect_contains "$OUTPUT" 's0 to s1'
+}
+
+force_makes_a_leader_of_whom_is_there()
+{
+	kill_members one s1a
+	expect_exit 1 hexkv promote s1 s1a --dir "$TMP/one"
+	expect_contains "$OUTPUT" 'does not run'
+	expect_exit 1 hexkv promote s1 s1b --dir "$TMP/one"
+	expect_within 20 status_says s1b 2 follower
+	expect_contains "$(cat "$TMP/table")" 'shard s1 has no leader'
+	expect_exit 0 hexkv promote s1 s1b --force --dir "$TMP/one"
+	expect_within 20 status_says s1b 2 leader
+	hexkv_up one
+	expect_within 20 follower_has_all s1a
 	expect_equal first "$(curl -s "$ROUTER/kv/01")"
 }
 
@@ -190,8 +236,12 @@ bad_arguments_exit_2_with_one_sentence()
 		up --port http
 		up --shards 0
 		up --shards 65
-		up --followers 1
+		up --followers 16
 		up here
+		promote
+		promote s0
+		promote s0 s0b now
+		promote s0 s0b --port 1
 		down --port 8080
 		status --force
 		status --dir=
@@ -213,6 +263,8 @@ run_cases \
 	a_second_cluster_lives_beside_the_first \
 	other_shards_or_followers_exit_2 \
 	a_crashed_member_is_started_again \
+	promote_changes_the_leader_and_loses_nothing \
+	force_makes_a_leader_of_whom_is_there \
 	a_dead_mount_is_taken_off \
 	a_busy_mount_is_named_and_kept \
 	daemons_hold_nothing_of_the_caller \

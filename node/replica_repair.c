@@ -165,11 +165,18 @@ static bool is_of_another(const struct replica *replica, const struct store_stan
 
 void replica_repair_begin(struct replica *replica, const struct replica_message *message)
 {
-	struct store_standing standing = replica_standing(replica);
+	struct store_standing standing;
 	struct replica_repair *repair;
 	struct version common;
 	int r;
 
+	/* What the disk still has to take belongs to the suffix, too. */
+	r = store_settle(replica->options.store);
+	if (r < 0) {
+		replica_job_fail(replica, "can't repair", r);
+		return;
+	}
+	standing = replica_standing(replica);
 	common = common_point(replica, message->epochs, message->end, &r);
 	if (r < 0) {
 		replica_job_fail(replica, "can't compare histories", r);

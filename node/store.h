@@ -159,6 +159,10 @@ int store_lead_next(struct store *store, uint16_t node_id);
 /* Writes are refused from now on, those that wait too. When it returns none is under way. */
 int store_follow(struct store *store);
 
+/* Waits until all that is in the log is on stable storage, so that nothing which nobody has
+ * acknowledged yet comes to be part of it later. 0, or what the disk says. */
+int store_settle(struct store *store);
+
 struct store_pause {
 	int result; /* 0: no write is under way, and all is on stable storage. -EPERM: it does not
 		       lead; -ECANCELED: it does not pause any more; others: the log */

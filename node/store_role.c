@@ -217,6 +217,17 @@ int store_follow(struct store *store)
 	return 0;
 }
 
+static int settle(struct commit *commit, void *state)
+{
+	(void)state;
+	return commit_settle(commit);
+}
+
+int store_settle(struct store *store)
+{
+	return commit_call(store->commit, settle, NULL);
+}
+
 void store_pause(struct store *store, struct store_pause *pause)
 {
 	commit_pause(store->commit, pause);

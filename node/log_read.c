@@ -6,6 +6,10 @@
  * Where to begin: going back from the newest file, the first one in front of which the log stood at
  * @after or earlier. The entry behind @after was logged there or later. What is met on the way and
  * has a sequence that was passed is a second copy, or was taken back by a reset.
+ *
+ * If there is no such file the entry was trimmed, or the log begins with entries that a reset in it
+ * took back, to @after or to a point before it: the first entry of the history that is met shows
+ * which of the two.
  */
 #include "node/log_read.h"
 
@@ -28,6 +32,8 @@ struct log_scan {
 	size_t count;
 	struct wal_mark end;
 	struct version after; /* the last one that was given */
+	bool may_be_trimmed; /* what follows @after; until something was given */
+	bool from_oldest; /* whatever is found first follows @after */
 	size_t bytes_max, bytes;
 	int (*record)(const struct shipped_record *record, void *state);
 	void *state;
@@ -127,7 +133,9 @@ static int give(struct log_scan *scan, const struct wal_record *record)
 
 	if (record->flags != 0 || !clip(scan, record->epoch, &first, &last))
 		return 0;
-	if (first != scan->after.sequence + 1) {
+	if (first != scan->after.sequence + 1 && !scan->from_oldest) {
+		if (scan->may_be_trimmed)
+			return NOTHING_MORE;
 		log_error("log has a gap", "file=%08" PRIx64 " offset=%" PRIu64, record->file_id,
 			  record->offset);
 		return -EBADMSG;
@@ -140,6 +148,7 @@ static int give(struct log_scan *scan, const struct wal_record *record)
 	r = scan->record(&shipped, scan->state);
 	if (r != 0)
 		return r;
+	scan->may_be_trimmed = false;
 	scan->bytes += shipped.payload_len;
 	scan->after = (struct version){ record->epoch, last };
 	return 0;
@@ -226,9 +235,10 @@ static int scan_log(struct log_scan *scan)
 	    scan->after.sequence > scan->end.sequence)
 		return STORE_LOG_FOREIGN;
 	file = resume(scan, &cursor);
-	if (file == scan->count)
+	scan->may_be_trimmed = file == scan->count;
+	r = scan_from(scan, scan->may_be_trimmed ? 0 : file, &cursor);
+	if (r >= 0 && scan->may_be_trimmed)
 		return STORE_LOG_TRIMMED;
-	r = scan_from(scan, file, &cursor);
 	if (scan->bytes > 0 && (r == 0 || r == NOTHING_MORE)) {
 		cursor.after = scan->after;
 		log_cursors_put(&scan->store->log_cursors, &cursor);
@@ -237,6 +247,14 @@ static int scan_log(struct log_scan *scan)
 		return 0;
 	/* Trimmed a moment ago: what was read before it counts. */
 	return r == -ENOENT && scan->bytes > 0 ? 0 : r;
+}
+
+static int find_oldest(struct log_scan *scan)
+{
+	struct log_cursor cursor = { 0 };
+	int r = scan_from(scan, 0, &cursor);
+
+	return r == NOTHING_MORE ? 0 : r;
 }
 
 /* *oldest: the oldest file there was; -ENOENT again means that it is missing. */
@@ -250,31 +268,84 @@ static int read_once(struct log_scan *scan, uint64_t *oldest)
 		return r;
 	*oldest = scan->extents[0].file_id;
 	r = take_history(scan->store, &scan->history);
-	return r == 0 ? scan_log(scan) : r;
+	if (r < 0)
+		return r;
+	return scan->from_oldest ? find_oldest(scan) : scan_log(scan);
+}
+
+/* Again, if a file was trimmed under it. */
+static int read_again(const struct log_scan *wanted)
+{
+	uint64_t oldest = 0;
+	int r;
+
+	do {
+		struct log_scan scan = *wanted;
+
+		r = read_once(&scan, &oldest);
+		scan_deinit(&scan);
+	} while (r == -ENOENT);
+	return r;
 }
 
 int store_log_read(struct store *store, struct version after, size_t bytes_max,
 		   int (*record)(const struct shipped_record *record, void *state), void *state)
 {
 	struct wal_mark synced = wal_synced(store->wal);
-	uint64_t oldest = 0;
-	int r;
+	const struct log_scan scan = {
+		.store = store,
+		.after = after,
+		.bytes_max = bytes_max,
+		.record = record,
+		.state = state,
+	};
 
-	if (version_compare(version_at(&synced), after) == 0)
+	return version_compare(version_at(&synced), after) == 0 ? 0 : read_again(&scan);
+}
+
+static int note_first(const struct shipped_record *record, void *state)
+{
+	struct version *first = state;
+
+	*first = (struct version){ record->epoch, record->first_sequence };
+	return NOTHING_MORE;
+}
+
+static struct version before(const struct history *history, struct version version)
+{
+	struct version found = { 0 };
+
+	for (size_t i = 0; i < history->count; i++)
+		if (history->epochs[i].first_sequence < version.sequence)
+			found = (struct version){ history->epochs[i].epoch, version.sequence - 1 };
+	return found;
+}
+
+int store_log_oldest(struct store *store, struct version *ret_after)
+{
+	struct wal_mark synced = wal_synced(store->wal);
+	struct version first = { 0 };
+	const struct log_scan scan = {
+		.store = store,
+		.record = note_first,
+		.state = &first,
+		.from_oldest = true,
+	};
+	struct history history;
+	int r = read_again(&scan);
+
+	if (r < 0)
+		return r;
+	if (first.sequence == 0) {
+		*ret_after = version_at(&synced);
 		return 0;
-	do {
-		struct log_scan scan = {
-			.store = store,
-			.after = after,
-			.bytes_max = bytes_max,
-			.record = record,
-			.state = state,
-		};
-
-		r = read_once(&scan, &oldest);
-		scan_deinit(&scan);
-	} while (r == -ENOENT); /* trimmed a moment ago */
-	return r;
+	}
+	r = store_history(store, &history);
+	if (r < 0)
+		return r;
+	*ret_after = before(&history, first);
+	history_deinit(&history);
+	return 0;
 }
 
 /* How far into a file @after is, as if all its entries were of one size. */

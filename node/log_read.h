@@ -36,6 +36,10 @@ enum store_log_result {
  */
 int store_log_read(struct store *store, struct version after, size_t bytes_max,
 		   int (*record)(const struct shipped_record *record, void *state), void *state);
+/* The oldest point that it can be read from: what the log has of the history follows it. It is not
+ * always where the log begins, as a reset may have taken that back. 0 or a negative errno, as
+ * above. */
+int store_log_oldest(struct store *store, struct version *ret_after);
 /* About how many bytes of log store_log_read() would go through from @after to the end. */
 uint64_t store_log_distance(struct store *store, struct version after);
 

@@ -148,10 +148,15 @@ static int finish(struct replica *replica)
 
 static int begin(struct replica *replica)
 {
-	struct store_standing standing = replica_standing(replica);
 	struct replica_aside *aside = replica->aside;
+	int r;
 
-	aside->at = standing.log_begin;
+	/* What the disk still has to take is lost with the rest. */
+	r = store_settle(replica->options.store);
+	if (r == 0)
+		r = store_log_oldest(replica->options.store, &aside->at);
+	if (r < 0)
+		return r;
 	return replica_diverged_begin(replica, (struct version){ 0 }, &aside->writer);
 }
 

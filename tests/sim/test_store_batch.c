@@ -498,6 +498,40 @@ static void a_reset_takes_back_what_diverged(void **state)
 	assert_false(store_knows_request(pair->follower, &write.request.request_id, &write.key));
 }
 
+/* All files of the log that are left begin in what was lost. */
+static void a_log_that_begins_in_what_was_taken_back_can_be_read(void **state)
+{
+	struct pair *pair = *state;
+	struct version start = { 0 }, common, oldest;
+	struct store_standing standing;
+	struct seen seen = { 0 };
+	char value[256] = { 0 };
+
+	put(pair->leader, "a", "1");
+	put(pair->leader, "b", "2");
+	assert_int_equal(shipping_pull(pair->leader, pair->follower, UINT_MAX), 2);
+	common = shipping_end(pair->follower);
+	assert_int_equal(store_log_oldest(pair->follower, &oldest), 0);
+	assert_int_equal(version_compare(oldest, start), 0);
+	lead(pair->follower);
+	memset(value, 'v', 255);
+	for (int i = 0; i < 8000; i++)
+		put(pair->follower, "lost", value);
+	assert_int_equal(store_follow(pair->follower), 0);
+	assert_int_equal(shipping_reset(pair->leader, pair->follower), 0);
+	assert_int_equal(store_standing(pair->follower, &standing), 0);
+	assert_true(standing.log_begin.sequence > common.sequence);
+	assert_int_equal(store_log_oldest(pair->follower, &oldest), 0);
+	assert_int_equal(version_compare(oldest, common), 0);
+	put(pair->leader, "c", "3");
+	put(pair->leader, "d", "4");
+	assert_int_equal(shipping_pull(pair->leader, pair->follower, UINT_MAX), 2);
+	assert_int_equal(store_log_oldest(pair->follower, &oldest), 0);
+	assert_int_equal(version_compare(oldest, common), 0);
+	assert_string_equal(must_read(pair->follower, common, SIZE_MAX, 0).keys, "cd");
+	assert_int_equal(store_log_read(pair->follower, start, 1, see, &seen), STORE_LOG_TRIMMED);
+}
+
 /* The epoch of what was lost is the one in which the rest was written. */
 static void a_leader_that_was_replaced_goes_on_as_a_follower(void **state)
 {
@@ -698,6 +732,7 @@ int main(void)
 		TEST(what_does_not_continue_the_log_is_refused),
 		TEST(a_repair_installs_other_versions_and_leaves_the_end),
 		TEST(a_reset_takes_back_what_diverged),
+		TEST(a_log_that_begins_in_what_was_taken_back_can_be_read),
 		TEST(a_leader_that_was_replaced_goes_on_as_a_follower),
 		TEST(a_reset_that_breaks_off_is_finished_later),
 		TEST(a_follower_knows_the_requests_it_was_given),

@@ -24,7 +24,7 @@ void lsm_snapshot_release(struct lsm_snapshot *snapshot)
 	snapshot->view = view_unref(snapshot->view);
 }
 
-static int link_segment(struct lsm *lsm, const struct segment *segment, const char *dir)
+static int link_segment(struct lsm *lsm, struct segment *segment, const char *dir)
 {
 	_cleanup_(freep) char *from = segment_path(lsm->dir, segment_file_id(segment));
 	_cleanup_(freep) char *to = segment_path(dir, segment_file_id(segment));
@@ -34,9 +34,9 @@ static int link_segment(struct lsm *lsm, const struct segment *segment, const ch
 
 	if (!from || !to)
 		return -ENOMEM;
-	if (segment_is_damaged(segment))
-		return -EBADMSG;
-	r = vfs_link(lsm->options.vfs, from, to);
+	r = segment_recheck(segment);
+	if (r == 0)
+		r = vfs_link(lsm->options.vfs, from, to);
 	for (size_t i = 0; i < count && r == 0; i++)
 		r = value_file_link(values[i], dir);
 	return r;

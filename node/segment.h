@@ -41,6 +41,9 @@ uint64_t segment_filter_bytes(const struct segment *segment);
 uint64_t segment_index_bytes(const struct segment *segment); /* in memory */
 const struct segment_properties *segment_properties(const struct segment *segment);
 bool segment_is_damaged(const struct segment *segment);
+/* Reads all of one that was said to be damaged: a disk may have failed for a moment. 0: it is
+ * sound, and counts so from now on; -EBADMSG, -EIO. May block for as long as that takes. */
+int segment_recheck(struct segment *segment);
 bool segment_names_values(const struct segment *segment);
 /* Its value list, in order of ids; borrowed. */
 size_t segment_values(const struct segment *segment, struct value_file *const **ret_files);

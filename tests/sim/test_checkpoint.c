@@ -329,6 +329,48 @@ static void a_call_that_fails_leaves_nothing_behind_and_the_next_attempt_works(v
 	}
 }
 
+static int count_entry(const struct entry *entry, void *state)
+{
+	(void)entry;
+	++*(unsigned *)state;
+	return 0;
+}
+
+static int list_all(struct own_writes *own, unsigned *ret_count)
+{
+	struct key first = { 0 }, last;
+	bool more;
+
+	*ret_count = 0;
+	return store_list(own->store, &first, OWN_KEYS, count_entry, ret_count, &more, &last);
+}
+
+static void a_disk_that_failed_for_a_moment_hinders_no_checkpoint(void **state)
+{
+	struct checkpoint *checkpoint;
+	struct checkpoint_saved saved;
+	struct own_writes own;
+	unsigned count;
+
+	(void)state;
+	own_writes_init(&own, 1);
+	own_writes_open(&own);
+	write_many(&own, 60);
+	assert_int_equal(checkpoint_save(own.store, "copy", &saved), 0);
+	free(saved.path);
+	crash_vfs_fail(own.crash, 1, UINT64_MAX, EIO);
+	assert_true(list_all(&own, &count) < 0);
+	crash_vfs_fail(own.crash, 1, 0, 0);
+	assert_int_equal(checkpoint_new(own.store, &checkpoint), 0);
+	fetch(&own, checkpoint);
+	own_writes_expect_sound(&own, "/fetched");
+	checkpoint_free(checkpoint);
+	assert_int_equal(list_all(&own, &count), 0);
+	assert_true(count > 0);
+	own_writes_close(&own);
+	own_writes_deinit(&own);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -342,6 +384,7 @@ int main(void)
 		cmocka_unit_test(a_power_cut_at_any_call_leaves_a_whole_checkpoint_or_none),
 		cmocka_unit_test(
 			a_call_that_fails_leaves_nothing_behind_and_the_next_attempt_works),
+		cmocka_unit_test(a_disk_that_failed_for_a_moment_hinders_no_checkpoint),
 	};
 
 	if (!getenv("HEXKV_TEST_LOG") && !freopen("/dev/null", "w", stderr))

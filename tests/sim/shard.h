@@ -36,6 +36,7 @@ struct shard_node {
 	bool dies_by_power; /* if a cut that was planned comes */
 	uint64_t doubtful_until_us; /* what the log has may wait to be applied */
 	unsigned disk_troubles; /* full, or failing: things may go wrong on it */
+	bool disk_failed; /* it did once */
 
 	/* the process */
 	unsigned life; /* counts them */

@@ -183,6 +183,7 @@ static void fail_disk(struct shard *shard, struct shard_node *node)
 		return;
 	shard->counts.failing_disks++;
 	shard_note(shard, "n%u: disk fails", node->place);
+	node->disk_failed = true;
 	crash_vfs_fail(node->crash, 1 + draw(shard, MANY_CALLS), 1 + draw(shard, 4), EIO);
 	later_mend(shard, node, end_failures);
 }

@@ -409,6 +409,7 @@ void shard_node_wipe(struct shard_node *node)
 	crash_vfs_free(node->crash);
 	node->crash = new_disk(node);
 	node->disk_troubles = 0;
+	node->disk_failed = false;
 	shard_oracle_wiped(node);
 }
 

@@ -41,6 +41,11 @@ static bool holds(const struct aside *aside, struct version version)
 	return false;
 }
 
+static bool may_fail(const struct shard_node *node)
+{
+	return crash_vfs_is_cut(node->crash) || node->disk_troubles > 0;
+}
+
 static bool check_value(struct shard_node *node, struct diverged_reader *reader,
 			const struct entry *entry)
 {
@@ -63,6 +68,9 @@ static bool check_value(struct shard_node *node, struct diverged_reader *reader,
 			return false;
 		at += n > 0 ? (size_t)n : 0;
 	}
+	/* What its disk could not read then. */
+	if (n == -ENODATA && node->disk_failed)
+		return true;
 	return n == 0 && at == len;
 }
 
@@ -80,7 +88,7 @@ static int read_entries(struct aside *aside, struct diverged_reader *reader, con
 		if (!oracle_learn(shard, entry.version, &entry, is_first, name))
 			return -EBADMSG;
 		add(aside, entry.version);
-		if (!check_value(aside->node, reader, &entry))
+		if (!check_value(aside->node, reader, &entry) && !may_fail(aside->node))
 			shard_break(shard, "%s: version %" PRIx64 "-%" PRIu64 " has another value",
 				    name, entry.version.epoch, entry.version.sequence);
 	}
@@ -105,7 +113,7 @@ static int read_one(const char *name, void *state)
 		r = read_entries(aside, reader, name);
 		diverged_reader_close(reader);
 	}
-	if (r < 0 && !crash_vfs_is_cut(node->crash) && node->disk_troubles == 0)
+	if (r < 0 && !may_fail(node))
 		shard_break(node->shard, "node %u: %s: %d", node->place, name, r);
 	return 0;
 }
@@ -157,7 +165,7 @@ static uint64_t check_gap(struct shard_node *node, const struct aside *aside,
 	/* An entry that was never seen is one that was never on stable storage. */
 	if (r == -ENOENT)
 		return check.found;
-	if (check.missing.epoch != 0 && !crash_vfs_is_cut(node->crash) && node->disk_troubles == 0)
+	if (check.missing.epoch != 0 && !may_fail(node))
 		shard_break(node->shard,
 			    "node %u gave %" PRIx64 "-%" PRIu64 " up and has not set it aside",
 			    node->place, check.missing.epoch, check.missing.sequence);

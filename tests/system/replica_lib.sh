@@ -214,3 +214,64 @@ node_restart()
 	NODE_ARGS=("${saved[@]}")
 	wait_ready "${NODE_NAMES[index]}" "${NODE_URLS[index]}"
 }
+
+# others_of INDEX: OTHERS, the two other nodes.
+others_of()
+{
+	local i
+	OTHERS=()
+	for i in 0 1 2; do
+		((i == $1)) || OTHERS+=("$i")
+	done
+}
+
+# furthest_without LEADER: BEST is the one of the two others that has more of the log. Their leader
+# writes nothing more, so whatever a majority with it acknowledged is there.
+furthest_without()
+{
+	local a b
+	others_of "$1"
+	a=$(end_of "${OTHERS[0]}")
+	b=$(end_of "${OTHERS[1]}")
+	# shellcheck disable=SC2034 # for tests
+	BEST=${OTHERS[0]}
+	# shellcheck disable=SC2034 # for tests
+	((a >= b)) || BEST=${OTHERS[1]}
+}
+
+# writers_start URL...: tests/system/replica_writers.py, until writers_stop.
+writers_start()
+{
+	need_command python3
+	rm -f "$TMP/stop" "$TMP/result"
+	start_process writers python3 "$SOURCE_ROOT/tests/system/replica_writers.py" "$TMP/stop" \
+		"$TMP/result" "$@"
+}
+
+writers_stop()
+{
+	touch "$TMP/stop"
+	expect_within 90 process_ended writers
+	stop_process writers
+	tail -1 "$TMP/log/writers"
+}
+
+# expect_what_was_acknowledged: all that the writers did reads back at the leader.
+expect_what_was_acknowledged()
+{
+	local key value other got
+	leader_find
+	(($(wc -l <"$TMP/result") > 20)) || fail 'too few keys were written'
+	while read -r key value other; do
+		got=$(curl -sS -m 5 -w ' %{http_code}' "${NODE_URLS[LEADER]}/kv/$key")
+		if [[ $got == *' 200' ]]; then
+			got=${got% 200}
+			got=${got// /_}
+		else
+			[[ $got == *' 404' ]] || fail "reading $key: $got"
+			got=-
+		fi
+		[[ $got == "$value" || (-n $other && $got == "$other") ]] ||
+			fail "$key: '$value' was acknowledged, and '$got' is there"
+	done <"$TMP/result"
+}

@@ -81,6 +81,7 @@ void exact_map_change(struct exact *exact)
 	memcpy(map->data + offset, exact->data, len);
 	bytes_write(&file->content, offset, exact->data, len);
 	file->mapped_unsaved |= !file->deleted && len > 0;
+	file->mapped_changed |= len > 0;
 	if (file->mtime.from_ns > now_ns)
 		file->mtime.from_ns = now_ns;
 	file->mtime.to_ns = INT64_MAX;
@@ -102,7 +103,7 @@ void exact_sync_maps(struct exact *exact, struct file *file)
 		synced = true;
 	}
 	file->unsaved |= file->mapped_unsaved;
-	file->mapped_unsaved = false;
+	file->mapped_unsaved = file->mapped_changed = false;
 	if (file->mtime.to_ns == INT64_MAX)
 		file->mtime.to_ns = clock_realtime_ns();
 	/* msync(2) is fsync(2). */

@@ -172,7 +172,7 @@ void exact_changed(struct file *file, int64_t before_ns)
 	file->unsaved = true;
 	file->mtime = span_now(before_ns);
 	/* The kernel may yet write what was changed through a mapping. */
-	if (file->mapped_unsaved)
+	if (file->mapped_unsaved || (file->deleted && file->mapped_changed))
 		file->mtime.to_ns = INT64_MAX;
 }
 

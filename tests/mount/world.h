@@ -49,6 +49,7 @@ struct file {
 	bool stored;
 	bool unsaved;
 	bool mapped_unsaved; /* changed through a mapping: the mount may not know yet */
+	bool mapped_changed; /* the same, and not forgotten when the file is removed */
 	bool labels_set; /* of a temporary file */
 	uint64_t version;
 	struct bytes content;

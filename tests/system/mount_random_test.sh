@@ -35,6 +35,8 @@ one_file_agrees_with_the_model()
 	random_run file --mounts 1 --keys 1 --steps $((STEPS * 2))
 	# An open took the answer to a look-up that another open had left behind.
 	HEXKV_SEED=964743552 random_run left --mounts 1 --keys 1 --steps 1000
+	# What was changed through a mapping of a removed file came to the mount behind a later write.
+	HEXKV_SEED=203417929 random_run mapped --mounts 1 --keys 1 --steps 6000
 }
 
 STEPS=400

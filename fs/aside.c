@@ -129,7 +129,7 @@ static int restore_once(const struct aside *aside, bool tried, bool last)
 {
 	struct inode_table *table = &aside->mount->inodes;
 	struct record_meta current;
-	const struct version *version = last ? NULL : &current.version;
+	const struct version *version;
 	bool hidden, changed;
 	int r;
 
@@ -139,6 +139,7 @@ static int restore_once(const struct aside *aside, bool tried, bool last)
 		return delete (aside, NULL);
 	if (r < 0)
 		return r;
+	version = last ? NULL : &current.version;
 	mutex_lock(&table->lock);
 	hidden = version_compare(current.version, aside->inode->hides_version) <= 0;
 	changed = aside->inode->unsaved;

@@ -173,7 +173,7 @@ static int scan_file(struct log_scan *scan, const struct wal_extent *extent,
 	while (r == 0 && reader.offset < extent->bytes) {
 		struct wal_mark mark = cursor->mark;
 		struct wal_reader_record from;
-		struct wal_record record;
+		struct wal_record record = { 0 };
 
 		r = wal_reader_next(&reader, &from);
 		if (r > 0) {

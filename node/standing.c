@@ -15,7 +15,7 @@
 static int parse(const char *text, const uint8_t store_id[16], struct standing *standing)
 {
 	uint8_t of[16];
-	uint64_t whole;
+	uint64_t whole = 0;
 	int r;
 
 	r = text_file_take_head(&text, of);

@@ -195,7 +195,7 @@ static bool is_refused(struct exchange *ex, struct fake_node *node)
 	const char *read = fields_get(&ex->request, FIELD_READ, NULL);
 	bool any = read && strcmp(read, "any") == 0;
 
-	switch (node->role) {
+	switch ((enum fake_role)node->role) {
 	case FAKE_SILENT:
 	case FAKE_LEADER:
 		return false;

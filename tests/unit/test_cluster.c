@@ -234,7 +234,7 @@ static void a_cluster_says_how_many_copies_writes_wait_for(void **state)
 		json_t *json;
 
 		buf_printf(&text, "{\"ack\": \"%s\", %s", words[ack],
-			   ONE(ALL, "a", NODE("a", "1")) + 1);
+			   &ONE(ALL, "a", NODE("a", "1"))[1]);
 		assert_int_equal(cluster_parse((char *)text.data, text.len, &cluster, &why), 0);
 		assert_int_equal(cluster->ack, ack);
 		json = cluster_to_json(cluster);

@@ -75,7 +75,7 @@ int conflict_settle(struct mount *mount, const struct remote_put *put,
 	r = hash_content(put, &hash);
 	if (r < 0)
 		return r;
-	if (hash.low != meta.hash.low || hash.high != meta.hash.high)
+	if (!hash128_equal(hash, meta.hash))
 		return -ESTALE;
 	if (put->durability == DURABILITY_DISK)
 		r = remote_barrier(mount->remote, put->key, &meta.version, interrupt);

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,6 +15,11 @@ struct hash128 {
 	uint64_t low;
 	uint64_t high;
 };
+
+static inline bool hash128_equal(struct hash128 a, struct hash128 b)
+{
+	return a.low == b.low && a.high == b.high;
+}
 
 uint64_t hash64(const void *data, size_t len, uint64_t seed);
 struct hash128 hash128(const void *data, size_t len);

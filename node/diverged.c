@@ -304,7 +304,7 @@ static int says_the_same(struct diverged_writer *writer, const char *path)
 	uint8_t last[DIVERGED_HEAD_BYTES + DIVERGED_END_BYTES + DIVERGED_SUM_BYTES], id[8];
 	const uint8_t *payload = last + DIVERGED_HEAD_BYTES;
 	struct diverged_end end;
-	uint64_t size;
+	uint64_t size = 0;
 	ssize_t n;
 	int r = vfs_open(writer->vfs, path, VFS_READ, &file);
 
@@ -322,8 +322,7 @@ static int says_the_same(struct diverged_writer *writer, const char *path)
 		    diverged_sum(get_u64(id), size - len, last, payload, DIVERGED_END_BYTES) ||
 	    diverged_end_decode(payload, DIVERGED_END_BYTES, &end) < 0)
 		return 0;
-	return end.entries == writer->end.entries && end.hash.low == writer->end.hash.low &&
-	       end.hash.high == writer->end.hash.high;
+	return end.entries == writer->end.entries && hash128_equal(end.hash, writer->end.hash);
 }
 
 /* The first name under which there is nothing else. *ret_there: the same is there already. */

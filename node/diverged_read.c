@@ -220,8 +220,7 @@ static int check_end(struct diverged_reader *reader)
 	if (r < 0)
 		return r;
 	if (reader->at != reader->size || end.entries != reader->seen.entries ||
-	    end.value_bytes != reader->seen.value_bytes || end.hash.low != hash.low ||
-	    end.hash.high != hash.high)
+	    end.value_bytes != reader->seen.value_bytes || !hash128_equal(end.hash, hash))
 		return -EBADMSG;
 	return 0;
 }

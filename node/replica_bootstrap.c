@@ -6,13 +6,12 @@
  *	1. what this store has and the shard has not is saved in a diverged log;
  *	2. the leader makes a checkpoint and lists its files;
  *	3. they are fetched piece by piece into bootstrap/, and each is compared by its hash;
- *	4. the copy is completed and verified (node/install), and the store is opened again, with
- *it.
+ *	4. the copy is completed and verified (node/install), and the store is opened anew on it.
  *
  * Until 4 the old store serves, however stale. A transfer that breaks off goes on where it was,
- *also after a restart: the file BOOTSTRAP says which checkpoint of which store bootstrap/ is from,
- *and whole files that are there already only have to have the right hash. If that checkpoint is
- *gone the next one is fetched from the beginning.
+ * also after a restart: the file BOOTSTRAP says which checkpoint of which store bootstrap/ is from,
+ * and whole files that are there already only have to have the right hash. If that checkpoint is
+ * gone the next one is fetched from the beginning.
  */
 #include "node/replica_private.h"
 
@@ -60,6 +59,7 @@ struct replica_bootstrap {
 	struct hash_stream *hash; /* of what is there of it */
 };
 
+/* What there is of it counts. */
 static void close_file(struct replica_bootstrap *copy)
 {
 	vfs_close(copy->file);
@@ -67,6 +67,13 @@ static void close_file(struct replica_bootstrap *copy)
 	if (copy->hash)
 		copy->hash = hash_stream_free(copy->hash);
 	copy->offset = 0;
+}
+
+/* What there is of it is fetched, or at least read, again. */
+static void give_up_file(struct replica_bootstrap *copy)
+{
+	copy->bytes -= copy->offset;
+	close_file(copy);
 }
 
 static void forget_files(struct replica_bootstrap *copy)
@@ -145,16 +152,8 @@ static int begin_anew(struct replica *replica, struct replica_bootstrap *copy)
 static void wait_and_retry(struct replica *replica, const char *what, int error)
 {
 	struct replica_bootstrap *copy = replica->bootstrap;
-	struct replica_job *job = &replica->job;
-	uint32_t next = 2 * job->backoff_ms;
 
-	if (job->backoff_ms == 0)
-		log_warn(what, "source=%d error=%d", replica->source, -error);
-	if (next == 0)
-		next = BACKOFF_FIRST_MS;
-	job->backoff_ms = next < BACKOFF_LAST_MS ? next : BACKOFF_LAST_MS;
-	copy->at_ms = replica_now(replica) + job->backoff_ms;
-	replica->counters.failures++;
+	copy->at_ms = replica_job_back_off(replica, what, error);
 }
 
 static void go_on(struct replica *replica)
@@ -275,7 +274,8 @@ static int open_file(struct replica *replica, struct replica_bootstrap *copy)
 		copy->bytes += copy->offset;
 		return r;
 	}
-	vfs_close(take_ptr(copy->file));
+	vfs_close(copy->file);
+	copy->file = NULL;
 	if (r == 0)
 		r = vfs_unlink(vfs, path);
 	if (r < 0 && r != -ENOENT)
@@ -313,7 +313,7 @@ static void fetch(struct replica *replica, struct replica_bootstrap *copy)
 	}
 	r = vfs_sync(copy->file);
 	if (r < 0) {
-		close_file(copy);
+		give_up_file(copy);
 		wait_and_retry(replica, "a copy can't be written", r);
 		return;
 	}
@@ -337,7 +337,7 @@ static void fetched(struct replica *replica, const struct replica_message *messa
 	}
 	r = vfs_pwritev(copy->file, &part, 1, copy->offset);
 	if (r < 0) {
-		close_file(copy);
+		give_up_file(copy);
 		wait_and_retry(replica, "a copy can't be written", r);
 		return;
 	}
@@ -361,13 +361,12 @@ static void ask_sum(struct replica *replica)
 static void summed(struct replica *replica, const struct replica_message *message)
 {
 	struct replica_bootstrap *copy = replica->bootstrap;
-	struct hash128 hash = hash_stream_digest(copy->hash);
 
-	if (hash.low != message->sum.low || hash.high != message->sum.high) {
+	if (!hash128_equal(hash_stream_digest(copy->hash), message->sum)) {
 		_cleanup_(freep) char *path =
 			install_path(replica->dir, copy->files[copy->index].name);
 
-		close_file(copy);
+		give_up_file(copy);
 		if (path)
 			vfs_unlink(replica->options.vfs, path);
 		copy->phase = COPY_FETCH;

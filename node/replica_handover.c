@@ -18,23 +18,8 @@
 #define NEAR_BYTES (1024 * 1024)
 #define ASLEEP_MS  3000 /* a follower that has not pulled for so long */
 
-static void answer(struct replica *replica, enum replica_status status, const char *sentence)
-{
-	struct replica_handover *handover = &replica->handover;
-	struct replica_message message = replica_reply(replica, REPLICA_HANDOVER, status);
-
-	if (!handover->asked.is_set)
-		return;
-	handover->asked.is_set = false;
-	message.id = replica->promise;
-	message.end = replica_standing(replica).end;
-	message.bytes = (const uint8_t *)sentence;
-	message.bytes_len = strlen(sentence);
-	replica_answer(replica, handover->asked.request, &message);
-}
-
-static void refuse(struct replica *replica, uint64_t request, enum replica_status status,
-		   const char *sentence)
+static void tell(struct replica *replica, uint64_t request, enum replica_status status,
+		 const char *sentence)
 {
 	struct replica_message message = replica_reply(replica, REPLICA_HANDOVER, status);
 
@@ -43,6 +28,17 @@ static void refuse(struct replica *replica, uint64_t request, enum replica_statu
 	message.bytes = (const uint8_t *)sentence;
 	message.bytes_len = strlen(sentence);
 	replica_answer(replica, request, &message);
+}
+
+/* What the target waits for, if it does. */
+static void answer(struct replica *replica, enum replica_status status, const char *sentence)
+{
+	struct replica_parked *asked = &replica->handover.asked;
+
+	if (!asked->is_set)
+		return;
+	asked->is_set = false;
+	tell(replica, asked->request, status, sentence);
 }
 
 static void paused(struct store_pause *pause)
@@ -109,21 +105,20 @@ void replica_handover_asked(struct replica *replica, struct replica_node *peer, 
 {
 	struct replica_handover *handover = &replica->handover;
 
-	(void)message;
 	if (replica->role != REPLICA_LEADER) {
-		refuse(replica, request, REPLICA_NOT_LEADER, "it does not lead");
+		tell(replica, request, REPLICA_NOT_LEADER, "it does not lead");
 	} else if (handover->phase != HANDOVER_NONE && handover->target == peer) {
 		/* It has asked again: nobody waits for the first answer. */
 		answer(replica, REPLICA_WAIT, "");
 		handover->asked.is_set = true;
 		handover->asked.request = request;
 	} else if (handover->phase != HANDOVER_NONE || is_pause_out(replica)) {
-		refuse(replica, request, REPLICA_WAIT, "another hand-over is under way");
+		tell(replica, request, REPLICA_WAIT, "another hand-over is under way");
 	} else if (!peer->follows || message->head.promise != replica->epoch ||
 		   replica_now(replica) - peer->pulled_ms > ASLEEP_MS) {
-		refuse(replica, request, REPLICA_WAIT, "it does not follow yet");
+		tell(replica, request, REPLICA_WAIT, "it does not follow yet");
 	} else if (!is_near(replica, peer)) {
-		refuse(replica, request, REPLICA_WAIT, "it is too far behind");
+		tell(replica, request, REPLICA_WAIT, "it is too far behind");
 	} else {
 		begin(replica, peer, request);
 	}

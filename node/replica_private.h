@@ -291,7 +291,9 @@ void replica_state_asked(struct replica *replica, uint64_t request);
 void replica_job_reset(struct replica *replica);
 /* The next pull comes at @at_ms, 0: at once. */
 void replica_job_rest(struct replica *replica, uint64_t at_ms);
-/* The step has failed: there is a pull later. @what is logged if the one before had not. */
+/* A step has failed: yields when to try again. @what is logged if the one before had not. */
+uint64_t replica_job_back_off(struct replica *replica, const char *what, int error);
+/* As above; what comes then is a pull. */
 void replica_job_fail(struct replica *replica, const char *what, int error);
 void replica_job_succeed(struct replica *replica);
 void replica_job_tick(struct replica *replica);
@@ -406,6 +408,14 @@ void replica_copy_asked(struct replica *replica, struct replica_node *peer, uint
 void replica_copy_tick(struct replica *replica);
 uint64_t replica_copy_next(const struct replica *replica);
 void replica_copy_stop(struct replica *replica);
+
+/* How long to wait after one more failure; 0: after the first. */
+static inline uint32_t replica_next_backoff(uint32_t backoff_ms)
+{
+	if (backoff_ms == 0)
+		return BACKOFF_FIRST_MS;
+	return backoff_ms < BACKOFF_LAST_MS / 2 ? 2 * backoff_ms : BACKOFF_LAST_MS;
+}
 
 /* The earlier of two times, 0 being never. */
 static inline uint64_t replica_sooner(uint64_t a, uint64_t b)

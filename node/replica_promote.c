@@ -2,8 +2,8 @@
 /*
  * How this node comes to lead though another did. By hand, planned: it asks the leader to hand over
  * (node/replica_handover), and pulls meanwhile, until the leader's promise names it; that promise
- *may come with the answer or with any other message. By hand, forced, or to recover what it led
- *before:
+ * may come with the answer or with any other message. By hand, forced, or to recover what it led
+ * before:
  *
  *	1. find out who is there, and the highest promise among them;
  *	2. promise a new generation, durably;
@@ -88,15 +88,10 @@ static void fence(struct replica *replica)
 	struct replica_message message;
 	uint64_t promise = epoch_after_promotion(replica->promise, replica->id);
 
-	if (promise == 0 || replica->promise == 0) {
-		struct lineage lineage = replica->lineage;
-
-		if (!lineage_is_set(&lineage))
-			lineage_begin(replica->options.realtime_ns(), &lineage);
-		if (replica->promise == 0) {
-			replica->lineage = lineage;
-			promise = epoch_first(&lineage, replica->id);
-		}
+	if (replica->promise == 0) {
+		if (!lineage_is_set(&replica->lineage))
+			lineage_begin(replica->options.realtime_ns(), &replica->lineage);
+		promise = epoch_first(&replica->lineage, replica->id);
 	}
 	if (promise == 0 || store_promise(replica->options.store, promise) < 0) {
 		replica_promotion_end(replica, OUTCOME_INTERNAL, "the promise can't be written");

@@ -43,19 +43,23 @@ void replica_job_rest(struct replica *replica, uint64_t at_ms)
 	replica->job.at_ms = at_ms;
 }
 
-void replica_job_fail(struct replica *replica, const char *what, int error)
+uint64_t replica_job_back_off(struct replica *replica, const char *what, int error)
 {
 	struct replica_job *job = &replica->job;
-	uint32_t next = 2 * job->backoff_ms;
 
 	if (job->backoff_ms == 0)
 		log_warn(what, "source=%d error=%d", replica->source, -error);
-	if (next == 0)
-		next = BACKOFF_FIRST_MS;
-	job->backoff_ms = next < BACKOFF_LAST_MS ? next : BACKOFF_LAST_MS;
+	job->backoff_ms = replica_next_backoff(job->backoff_ms);
 	replica->counters.failures++;
+	return replica_now(replica) + job->backoff_ms;
+}
+
+void replica_job_fail(struct replica *replica, const char *what, int error)
+{
+	uint64_t at_ms = replica_job_back_off(replica, what, error);
+
 	replica_repair_drop(replica);
-	replica_job_rest(replica, replica_now(replica) + job->backoff_ms);
+	replica_job_rest(replica, at_ms);
 	replica_changed(replica);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A suffix that only this node has: it led, or followed one that did, and the shard went on
- *without. What it costs is proportional to the suffix:
+ * without. What it costs is proportional to the suffix:
  *
  *	1. the store is not whole any more: nobody reads it, and it is not made the leader;
  *	2. the suffix is saved in a diverged log, values and all;
@@ -14,7 +14,7 @@
  * everything else to where they are. Should the shard go on under a leader that does not have the
  * point of 4, they are ahead of it for ever: then only a whole copy helps. The same is true if the
  * leader changes between 3 and 5: what was replaced need not be in the suffix that the next one
- *sees. After a crash before 5 all begins anew; the diverged log then has the same name and content.
+ * sees. After a crash before 5 all begins anew; the diverged log has the same name and content.
  */
 #include "node/replica_private.h"
 

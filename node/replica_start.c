@@ -21,13 +21,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-static uint32_t next_backoff(uint32_t backoff_ms)
-{
-	if (backoff_ms == 0)
-		return BACKOFF_FIRST_MS;
-	return backoff_ms < BACKOFF_LAST_MS / 2 ? 2 * backoff_ms : BACKOFF_LAST_MS;
-}
-
 static bool names_me(const struct replica *replica)
 {
 	return replica_leader(replica) == (int)replica->options.self;
@@ -122,7 +115,7 @@ int replica_persist(struct replica *replica, uint64_t promise)
 		r = store_promise(replica->options.store, promise);
 	if (r < 0 && replica->persist_backoff_ms == 0)
 		log_error("promise can't be written", "error=%d", -r);
-	replica->persist_backoff_ms = r < 0 ? next_backoff(replica->persist_backoff_ms) : 0;
+	replica->persist_backoff_ms = r < 0 ? replica_next_backoff(replica->persist_backoff_ms) : 0;
 	replica->persist_at_ms = r < 0 ? replica_now(replica) + replica->persist_backoff_ms : 0;
 	return r;
 }
@@ -257,7 +250,7 @@ int replica_lead(struct replica *replica, uint64_t epoch)
 			acks_stop(replica->options.acks);
 		if (replica->lead_backoff_ms == 0)
 			log_error("can't lead", "epoch=%" PRIx64 " error=%d", epoch, -r);
-		replica->lead_backoff_ms = next_backoff(replica->lead_backoff_ms);
+		replica->lead_backoff_ms = replica_next_backoff(replica->lead_backoff_ms);
 		replica->lead_at_ms = replica_now(replica) + replica->lead_backoff_ms;
 		return r;
 	}

@@ -16,11 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool hashes_equal(const struct hash128 *a, const struct hash128 *b)
-{
-	return a->low == b->low && a->high == b->high;
-}
-
 static struct value_file *find_fetched(struct replica *replica, uint64_t id)
 {
 	for (unsigned i = 0; i < FETCHED_MAX; i++) {
@@ -56,7 +51,7 @@ static struct value_file *find_own(struct replica *replica, const struct entry *
 	    store_get(replica->options.store, &key, 0, &record) != 0)
 		return NULL;
 	if (record.held.entry.kind == ENTRY_FILE && record.meta.size_bytes == wanted->size_bytes &&
-	    hashes_equal(&record.meta.hash, &wanted->hash))
+	    hash128_equal(record.meta.hash, wanted->hash))
 		file = value_file_ref(record.held.file);
 	store_record_release(&record);
 	return file;
@@ -100,7 +95,7 @@ static int begin(struct replica *replica, const struct entry *wanted)
 	int r;
 
 	if (!fetch->writer || fetch->size_bytes != wanted->size_bytes ||
-	    !hashes_equal(&fetch->hash, &wanted->hash)) {
+	    !hash128_equal(fetch->hash, wanted->hash)) {
 		drop(replica);
 		r = value_writer_new(store_values(replica->options.store), &fetch->writer);
 		if (r < 0)
@@ -138,7 +133,7 @@ static int finish(struct replica *replica, struct value_file **ret_file)
 	*fetch = (struct replica_fetch){ 0 };
 	if (r < 0)
 		return r;
-	if (size_bytes != wanted_bytes || !hashes_equal(&hash, &wanted)) {
+	if (size_bytes != wanted_bytes || !hash128_equal(hash, wanted)) {
 		value_file_unref(file);
 		return -EBADMSG;
 	}

@@ -115,8 +115,7 @@ int wal_reader_next(struct wal_reader *reader, struct wal_reader_record *ret_rec
 		return r;
 	record.payload = at(reader, record.offset) + WAL_RECORD_HEADER_BYTES;
 	hash = hash128(record.payload, record.header.payload_len);
-	if (hash.low != record.header.payload_hash.low ||
-	    hash.high != record.header.payload_hash.high)
+	if (!hash128_equal(hash, record.header.payload_hash))
 		return 0;
 	reader->offset += bytes;
 	*ret_record = record;

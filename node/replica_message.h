@@ -14,15 +14,13 @@
 #include "lib/bytes.h"
 #include "lib/record.h"
 #include "node/epoch.h"
-#include "node/history.h"
 #include "node/lineage.h"
-#include "node/log_read.h"
+#include "node/replica_items.h"
 #include "node/replica_role.h"
 
 #define REPLICA_MESSAGE_BYTES_MAX (5 * 1024 * 1024)
 #define REPLICA_KEYS_MAX          256 /* of one RECORDS */
 #define REPLICA_FILE_BYTES_MAX    (1024 * 1024) /* of one FILE */
-#define REPLICA_NAME_MAX          255 /* of a file of a checkpoint, its directory included */
 #define REPLICA_EPOCHS_MAX        65536
 #define REPLICA_LAG_UNKNOWN       UINT32_MAX
 
@@ -60,14 +58,6 @@ struct replica_head {
 	uint8_t store_id[16];
 	struct lineage lineage; /* all zero: none yet */
 	uint64_t promise;
-};
-
-/* Encoded items, one behind the other: replica_next_...() reads them, replica_append_...() writes
- * them. */
-struct replica_items {
-	const uint8_t *data;
-	size_t len;
-	uint32_t count;
 };
 
 enum replica_flag {
@@ -113,20 +103,3 @@ uint64_t replica_group(const char *cluster, const char *shard);
 int replica_message_encode(const struct replica_message *message, struct buf *out);
 /* 0 or -EBADMSG. */
 int replica_message_decode(const void *data, size_t len, struct replica_message *ret_message);
-
-int replica_append_epoch(struct buf *out, const struct history_epoch *epoch);
-int replica_append_record(struct buf *out, const struct shipped_record *record);
-int replica_append_key(struct buf *out, const uint8_t *key, uint8_t len);
-/* @entry encoded; NULL: there is no such record. */
-int replica_append_found(struct buf *out, const uint8_t *entry, size_t len);
-int replica_append_file(struct buf *out, const char *name, uint64_t size_bytes);
-
-/* Each takes one item off the front; false: there is none left. */
-bool replica_next_epoch(struct replica_items *items, struct history_epoch *ret_epoch);
-bool replica_next_record(struct replica_items *items, struct shipped_record *ret_record);
-bool replica_next_key(struct replica_items *items, struct key *ret_key);
-/* *ret_entry NULL: there is no such record. */
-bool replica_next_found(struct replica_items *items, const uint8_t **ret_entry, size_t *ret_len);
-/* The name is a relative path of letters, digits, '.', '_' and '-' without "." or ".." in it;
- * @ret_name has room for REPLICA_NAME_MAX + 1. */
-bool replica_next_file(struct replica_items *items, char *ret_name, uint64_t *ret_size);

@@ -83,7 +83,7 @@ static int start_replication(struct service *service, const struct service_optio
 		.token = options->token,
 		.bootstrap_bytes_per_s = options->bootstrap_bytes_per_s,
 	};
-	int r = -ENOMEM;
+	int printed, r = -ENOMEM;
 
 	if (options->counters)
 		replication.before = *options->counters;
@@ -95,10 +95,12 @@ static int start_replication(struct service *service, const struct service_optio
 		service->counters = options->counters;
 		return 0;
 	}
-	if (r == -E2BIG && asprintf(ret_why, "shard %s has more than %d nodes; remove some",
-				    service->shard->name, REPLICA_NODES_MAX) < 0)
-		*ret_why = NULL;
-	else if (r != -E2BIG && asprintf(ret_why, "replication can't start: %s", strerror(-r)) < 0)
+	if (r == -E2BIG)
+		printed = asprintf(ret_why, "shard %s has more than %d nodes; remove some",
+				   service->shard->name, REPLICA_NODES_MAX);
+	else
+		printed = asprintf(ret_why, "replication can't start: %s", strerror(-r));
+	if (printed < 0)
 		*ret_why = NULL;
 	return r == -E2BIG ? 2 : 1;
 }

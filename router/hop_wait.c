@@ -147,10 +147,8 @@ void hop_look(struct loop_timer *timer)
 
 	service->hops_seen = generation;
 	while (hop) {
-		if (!changed && !hop->waiting)
-			hop = hop->next;
-		else if (handle(hop, now))
-			/* Others may have gone with it. Those at the head are done with. */
+		/* Others may have gone with it. Those at the head are done with. */
+		if ((changed || hop->waiting) && handle(hop, now))
 			hop = service->first_hop;
 		else
 			hop = hop->next;

@@ -73,9 +73,30 @@ static void look_at_promise(struct shard_node *node, const struct store_standing
 	if (standing->promise < seen->promise && !other_lineage)
 		shard_break(node->shard, "node %u promised %" PRIx64 " after %" PRIx64, node->place,
 			    standing->promise, seen->promise);
-	if (standing->promise != seen->promise)
+	if (standing->promise != seen->promise) {
 		seen->promise_before = seen->promise;
+		seen->promised_us = node->shard->events.now_us;
+	}
 	seen->promise = standing->promise;
+}
+
+/* An epoch in which nothing was written, and whose node lost its disk before anybody had heard of
+ * it, has left no trace by which it could be avoided. */
+static bool take_anew(struct shard *shard, const struct truth_epoch *begun)
+{
+	struct truth_epoch *known = truth_epoch(&shard->oracle->truth, begun->epoch);
+
+	if (!known || known->count > 0 || known->node != begun->node || known->disk == begun->disk)
+		return false;
+	for (unsigned i = 0; i < shard->node_count; i++)
+		if (i != begun->node && shard->oracle->nodes[i].promise == begun->epoch &&
+		    shard->oracle->nodes[i].promised_us <
+			    shard->oracle->nodes[begun->node].shrunk_us)
+			return false;
+	known->parent = begun->parent;
+	known->disk = begun->disk;
+	known->begun_us = begun->begun_us;
+	return true;
 }
 
 static void begin_epoch(struct shard_node *node, const struct store_standing *standing,
@@ -86,7 +107,7 @@ static void begin_epoch(struct shard_node *node, const struct store_standing *st
 	struct truth_epoch begun = {
 		.epoch = epoch,
 		.node = node->place,
-		.life = node->life,
+		.disk = node->disk,
 		.parent = standing->end.epoch == epoch ? seen->end : standing->end,
 		.begun_us = shard->events.now_us,
 	};
@@ -98,7 +119,7 @@ static void begin_epoch(struct shard_node *node, const struct store_standing *st
 	else if (begun.parent.epoch >= epoch)
 		shard_break(shard, "node %u begins epoch %" PRIx64 " behind %" PRIx64, node->place,
 			    epoch, begun.parent.epoch);
-	else if (!truth_begin(&shard->oracle->truth, &begun))
+	else if (!take_anew(shard, &begun) && !truth_begin(&shard->oracle->truth, &begun))
 		shard_break(shard, "node %u begins epoch %" PRIx64 " for a second time",
 			    node->place, epoch);
 }
@@ -149,13 +170,23 @@ static void give_up(struct shard_node *node, const struct store_standing *standi
 	oracle_check_aside(node, common, had, seen->alive && !other_lineage);
 }
 
+/* A power cut takes what was not synced, and so may a leader's log that failed: nobody has that. */
+static struct version what_it_had(struct shard_node *node)
+{
+	const struct oracle_node *seen = seen_of(node);
+
+	if (seen->alive ? seen->leads && shard_node_is_doubtful(node) : seen->fate == FATE_CUT)
+		return seen->synced;
+	return seen->end;
+}
+
 static void look_at_end(struct shard_node *node, const struct store_standing *standing,
 			bool other_lineage)
 {
 	struct shard *shard = node->shard;
 	struct truth *truth = &shard->oracle->truth;
 	struct oracle_node *seen = seen_of(node);
-	struct version had = seen->alive || seen->fate != FATE_CUT ? seen->end : seen->synced;
+	struct version had = what_it_had(node);
 	struct truth_epoch *epoch = truth_epoch(truth, standing->end.epoch);
 
 	if (standing->end.epoch != 0 && !epoch) {

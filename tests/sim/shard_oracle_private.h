@@ -26,6 +26,7 @@ struct oracle_node {
 	struct lineage lineage;
 	uint64_t promise;
 	uint64_t promise_before; /* another one than that */
+	uint64_t promised_us;
 	struct version end; /* in its log */
 	struct version synced; /* of that, on stable storage */
 	struct version learnt; /* up to here its log was compared */

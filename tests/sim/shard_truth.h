@@ -39,7 +39,7 @@ struct truth_entry {
 struct truth_epoch {
 	uint64_t epoch;
 	unsigned node; /* that led in it */
-	unsigned life; /* of the node: an epoch is never begun twice */
+	unsigned disk; /* of the node */
 	unsigned lineage;
 	struct version parent; /* it goes on behind this point; {0,0}: from nothing */
 	uint64_t begun_us;

@@ -167,12 +167,19 @@ static void say_why_not_calm(struct shard *shard)
 		    CALM_WITHIN_US / 1000000, text);
 }
 
+static bool has_more(const struct store_standing *a, const struct store_standing *b)
+{
+	int order = version_compare(a->end, b->end);
+
+	return order > 0 || (order == 0 && a->promise > b->promise);
+}
+
 /* Where every whole copy is lost nobody leads by himself: somebody has to say that what is left is
  * all there is. */
 static void lead_what_is_left(struct shard *shard)
 {
+	struct store_standing most = { 0 }, standing;
 	struct shard_node *best = NULL;
-	struct replica_view most = { 0 };
 
 	for (unsigned i = 0; i < shard->node_count; i++) {
 		struct replica_view view;
@@ -182,10 +189,11 @@ static void lead_what_is_left(struct shard *shard)
 		replica_view(shard->nodes[i].replica, &view);
 		if (view.reads || view.role == REPLICA_LEADER)
 			return;
-		if (best && version_compare(view.end, most.end) <= 0)
+		store_standing(shard->nodes[i].store, &standing);
+		if (best && !has_more(&standing, &most))
 			continue;
 		best = &shard->nodes[i];
-		most = view;
+		most = standing;
 	}
 	shard->counts.left_overs++;
 	shard_faults_promote(shard, best, true);

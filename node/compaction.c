@@ -122,12 +122,25 @@ bool lsm_compaction_is_due(const struct lsm *lsm, const struct view *view)
 	return pick_runs(lsm, view, &pick);
 }
 
+static struct version known_deletions(struct lsm *lsm)
+{
+	struct version known = { UINT64_MAX, UINT64_MAX };
+
+	if (lsm->options.keeps_deletions) {
+		mutex_lock(&lsm->lock);
+		known = lsm->known;
+		mutex_unlock(&lsm->lock);
+	}
+	return known;
+}
+
 static int merge_runs(struct lsm *lsm, const struct view *view, struct pick pick,
 		      struct segment **ret_segment)
 {
 	_cleanup_(merge_freep) struct merge *merge = NULL;
 	/* A tombstone hides older versions: it goes once there are none left. */
-	bool drop_tombstones = pick.first + pick.count == view->run_count;
+	bool hides = pick.first + pick.count < view->run_count;
+	struct version drop = hides ? (struct version){ 0 } : known_deletions(lsm);
 	uint64_t entries = 0;
 	int r;
 
@@ -141,7 +154,7 @@ static int merge_runs(struct lsm *lsm, const struct view *view, struct pick pick
 	if (r < 0)
 		return r;
 	merge_start(merge);
-	return lsm_write_segment(lsm, merge, entries, drop_tombstones, ret_segment);
+	return lsm_write_segment(lsm, merge, entries, drop, ret_segment);
 }
 
 static int publish(struct lsm *lsm, uint64_t first_run, size_t count, struct segment *output)

@@ -19,7 +19,19 @@
 
 DEFINE_CLEANUP(struct segment_writer *, segment_writer_abort)
 
-static int copy_entries(struct lsm *lsm, struct merge *merge, bool drop_tombstones,
+/* Whether what @merge stands at is a tombstone of a version up to @drop. */
+static int goes(const struct merge *merge, struct version drop)
+{
+	struct entry entry;
+	int r;
+
+	if (merge_key(merge)->kind != ENTRY_TOMBSTONE || drop.epoch == 0)
+		return 0;
+	r = merge_head(merge, &entry);
+	return r < 0 ? r : version_compare(entry.version, drop) <= 0;
+}
+
+static int copy_entries(struct lsm *lsm, struct merge *merge, struct version drop,
 			struct segment_writer *writer)
 {
 	int r = 0;
@@ -30,19 +42,20 @@ static int copy_entries(struct lsm *lsm, struct merge *merge, bool drop_tombston
 
 		if (atomic_load_explicit(&lsm->stop, memory_order_relaxed))
 			return -ECANCELED;
-		if (!drop_tombstones || merge_key(merge)->kind != ENTRY_TOMBSTONE) {
+		r = goes(merge, drop);
+		if (r == 0) {
 			r = merge_encoded(merge, &data, &len);
 			if (r == 0)
 				r = segment_writer_add(writer, data, len);
 		}
-		if (r == 0)
+		if (r >= 0)
 			r = merge_next(merge);
 	}
 	return r;
 }
 
 int lsm_write_segment(struct lsm *lsm, struct merge *merge, uint64_t entries_max,
-		      bool drop_tombstones, struct segment **ret_segment)
+		      struct version drop, struct segment **ret_segment)
 {
 	_cleanup_(segment_writer_abortp) struct segment_writer *writer = NULL;
 	struct segment_writer_options options = {
@@ -55,7 +68,7 @@ int lsm_write_segment(struct lsm *lsm, struct merge *merge, uint64_t entries_max
 
 	r = segment_writer_new(&options, &writer);
 	if (r == 0)
-		r = copy_entries(lsm, merge, drop_tombstones, writer);
+		r = copy_entries(lsm, merge, drop, writer);
 	if (r < 0)
 		return r;
 	*ret_segment = NULL;
@@ -130,7 +143,7 @@ static int merge_sealed(struct lsm *lsm, const struct view *view, struct segment
 	if (r < 0)
 		return r;
 	merge_start(merge);
-	return lsm_write_segment(lsm, merge, entries, false, ret_segment);
+	return lsm_write_segment(lsm, merge, entries, (struct version){ 0 }, ret_segment);
 }
 
 static int publish(struct lsm *lsm, size_t count, struct segment *segment, uint64_t position)

@@ -186,6 +186,13 @@ int lsm_open(const struct lsm_options *options, struct lsm **ret_lsm, uint64_t *
 	return 0;
 }
 
+void lsm_deletions_are_known(struct lsm *lsm, struct version point)
+{
+	mutex_lock(&lsm->lock);
+	lsm->known = point;
+	mutex_unlock(&lsm->lock);
+}
+
 static void stop_threads(struct lsm *lsm)
 {
 	mutex_lock(&lsm->lock);

@@ -25,6 +25,7 @@ struct lsm_options {
 	uint64_t cache_bytes; /* block cache */
 	bool threads; /* false: flush and compaction run inside lsm_apply(), for replayable
 			 simulations */
+	bool keeps_deletions; /* all tombstones, until lsm_deletions_are_known() */
 	bool read_only; /* nothing on disk is changed: there must be no flush and no sweep */
 	struct value_files *values;
 	/* From the flush thread, before a segment that reaches up to @position is installed:
@@ -58,6 +59,9 @@ void lsm_note_dead(struct lsm *lsm, uint64_t file_id, uint64_t bytes, uint64_t p
 int lsm_reclaim(struct lsm *lsm, uint64_t room, bool all);
 /* There may be something to ask lsm_reclaim() for. */
 bool lsm_has_dead(struct lsm *lsm);
+/* With keeps_deletions: others have all up to @point, so tombstones of versions up to there may go
+ * once they hide nothing. Any thread. */
+void lsm_deletions_are_known(struct lsm *lsm, struct version point);
 /* The part of lsm_flush() that only the thread that applies can do: the memtable is sealed, and
  * flushed soon. Any thread then waits with lsm_wait_flushed(). */
 int lsm_begin_flush(struct lsm *lsm);

@@ -52,6 +52,7 @@ struct lsm {
 	bool compacting GUARDED_BY(lock); /* a compaction runs or is due */
 	bool flushing GUARDED_BY(lock);
 	struct lsm_stats counters GUARDED_BY(lock); /* flushes and compactions */
+	struct version known GUARDED_BY(lock); /* lsm_deletions_are_known() */
 	/* Dead value files (node/reclaim.c). */
 	struct buf dead_noted GUARDED_BY(lock); /* by position; not yet asked for */
 	bool has_dead GUARDED_BY(lock);
@@ -88,10 +89,11 @@ struct view *lsm_view(struct lsm *lsm);
 void lsm_install_locked(struct lsm *lsm, struct view *view) REQUIRES(lsm->lock);
 /* The active memtable joins the sealed ones. Without memory it goes on growing. */
 int lsm_seal(struct lsm *lsm);
-/* Copies everything that @merge yields to a new segment, and opens it. *ret_segment is NULL if
- * nothing was left. -ECANCELED: the tree is being closed. */
+/* Copies everything that @merge yields, but for tombstones of versions up to @drop, to a new
+ * segment, and opens it. *ret_segment is NULL if nothing was left. -ECANCELED: the tree is being
+ * closed. */
 int lsm_write_segment(struct lsm *lsm, struct merge *merge, uint64_t entries_max,
-		      bool drop_tombstones, struct segment **ret_segment);
+		      struct version drop, struct segment **ret_segment);
 /* Makes @edit durable. On failure @output may not be deleted yet, and is not. */
 int lsm_commit_edit(struct lsm *lsm, struct manifest_edit *edit, struct segment *output)
 	EXCLUDES(lsm->manifest_lock);

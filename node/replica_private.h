@@ -50,6 +50,7 @@ struct replica_node {
 	struct replica_head head;
 	uint64_t state_ms; /* when it was asked for what follows; 0: it never answered */
 	struct version end, first;
+	struct version known; /* it has all up to here that this node has; {0,0}: who knows */
 	unsigned flags;
 	uint64_t tried_ms; /* when the last question that it did not answer was asked */
 

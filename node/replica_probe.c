@@ -43,6 +43,31 @@ uint64_t replica_probe_next(const struct replica *replica)
 	return next;
 }
 
+/* Whether what this node has up to @end is a part of what the peer has up to there. */
+static bool is_common(struct replica *replica, const struct replica_message *message)
+{
+	struct history history;
+	bool contains;
+
+	if (!lineage_equal(&message->head.lineage, &replica->own_lineage) ||
+	    store_history(replica->options.store, &history) < 0)
+		return false;
+	contains = history_contains(&history, message->end);
+	history_deinit(&history);
+	return contains;
+}
+
+/* What every node of the shard has can't be lost in a change of leader. */
+static void note_known(struct replica *replica)
+{
+	struct version known = { UINT64_MAX, UINT64_MAX };
+
+	for (unsigned i = 0; i < replica->peer_count; i++)
+		if (version_compare(replica->peers[i].known, known) < 0)
+			known = replica->peers[i].known;
+	store_deletions_are_known(replica->options.store, known);
+}
+
 bool replica_probe_answered(struct replica *replica, uint64_t call, int error,
 			    const struct replica_message *message)
 {
@@ -65,6 +90,8 @@ bool replica_probe_answered(struct replica *replica, uint64_t call, int error,
 		peer->end = message->end;
 		peer->first = message->first;
 		peer->flags = message->flags;
+		peer->known = is_common(replica, message) ? message->end : (struct version){ 0 };
+		note_known(replica);
 		replica_peer_is_back(replica, peer);
 		return true;
 	}

@@ -99,6 +99,7 @@ static int open_tree(struct store *store, char **ret_why)
 		.dir = store->dir,
 		.memtable_bytes = store->options.memtable_bytes,
 		.cache_bytes = store->options.cache_bytes,
+		.keeps_deletions = store->options.keeps_deletions,
 		.threads = store->options.threads,
 		.sync_log = sync_log,
 		.flushed = flushed,

@@ -33,6 +33,7 @@ struct store_options {
 	uint64_t log_retain_bytes; /* log and value files kept behind the flush */
 	uint32_t log_retain_s;
 	uint32_t keep_old_s; /* value_pins_keep_old(), if this is not its first start */
+	bool keeps_deletions; /* as lsm_options: there are other nodes that must hear of them */
 	bool threads; /* false (simulations): store_submit() commits before it returns */
 	int64_t (*realtime_ns)(void); /* NULL: clock_realtime_ns */
 };
@@ -177,6 +178,9 @@ void store_pause(struct store *store, struct store_pause *pause);
 void store_resume(struct store *store);
 /* It has held all that its leader had: durable. */
 int store_set_whole(struct store *store);
+/* With keeps_deletions: every other node of the shard has all up to @point on stable storage. Until
+ * then a deletion leaves its tombstone, as it may have to be set aside. Any thread. */
+void store_deletions_are_known(struct store *store, struct version point);
 /* It is not whole until its log comes to @ahead of its leader's: some of its records are as they
  * were there. Sequence -1: nobody knows yet where. Durable. */
 int store_set_ahead(struct store *store, struct version ahead);

@@ -112,6 +112,11 @@ int store_promise(struct store *store, uint64_t epoch)
 	return r;
 }
 
+void store_deletions_are_known(struct store *store, struct version point)
+{
+	lsm_deletions_are_known(store->lsm, point);
+}
+
 int store_set_whole(struct store *store)
 {
 	struct standing standing;

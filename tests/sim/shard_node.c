@@ -259,6 +259,7 @@ static int open_store(struct shard_node *node)
 		.inline_bytes = profile->inline_bytes,
 		.log_retain_bytes = profile->log_retain_bytes,
 		.log_retain_s = profile->log_retain_s,
+		.keeps_deletions = true,
 		.threads = false,
 		.realtime_ns = read_wall_clock,
 	};

@@ -144,10 +144,8 @@ static int check_entry(struct version version, const struct truth_entry *entry, 
 	}
 	if (check->whole)
 		check->missing = version;
-	else if (entry->value > 0)
+	else
 		check->last_missing[entry->key] = version;
-	else /* of a record that is gone no trace need be left, but in the log */
-		check->last_missing[entry->key] = (struct version){ 0 };
 	return check->whole;
 }
 

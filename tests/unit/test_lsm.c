@@ -551,6 +551,60 @@ static void space_may_be_asked_for_while_it_is_being_freed(void **state)
 	open_tree(f);
 }
 
+static void delete_at(struct fixture *f, unsigned number, struct version version)
+{
+	char key[16];
+	struct entry entry = { .kind = ENTRY_TOMBSTONE,
+			       .key = (uint8_t *)key,
+			       .key_len = key_of(number, key),
+			       .position = ++f->position,
+			       .version = version };
+
+	assert_int_equal(lsm_apply(f->lsm, &entry, 1), 0);
+}
+
+static int count_tombstone(const struct entry *entry, void *state)
+{
+	*(unsigned *)state += entry->kind == ENTRY_TOMBSTONE;
+	return 0;
+}
+
+/* Merges everything, which takes a few runs. */
+static unsigned tombstones_after_merge(struct fixture *f)
+{
+	struct key first = { 0 }, last;
+	struct lsm_stats stats;
+	unsigned count = 0;
+	bool more;
+
+	do {
+		assert_int_equal(put(f, 1, 1), 0);
+		assert_int_equal(lsm_flush(f->lsm), 0);
+		lsm_stats(f->lsm, &stats);
+	} while (stats.runs > 1);
+	assert_int_equal(lsm_scan(f->lsm, &first, KEYS, count_tombstone, &count, &more, &last), 0);
+	return count;
+}
+
+static void a_deletion_stays_until_others_are_known_to_have_it(void **state)
+{
+	struct fixture *f = *state;
+
+	close_tree(f);
+	f->options.threads = false;
+	f->options.keeps_deletions = true;
+	open_tree(f);
+	assert_int_equal(put(f, 2, 1), 0);
+	assert_int_equal(put(f, 3, 1), 0);
+	delete_at(f, 2, (struct version){ 7, 10 });
+	delete_at(f, 3, (struct version){ 7, 11 });
+	assert_int_equal(tombstones_after_merge(f), 2);
+	lsm_deletions_are_known(f->lsm, (struct version){ 7, 10 });
+	assert_int_equal(tombstones_after_merge(f), 1);
+	lsm_deletions_are_known(f->lsm, (struct version){ 8, 1 });
+	assert_int_equal(tombstones_after_merge(f), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -563,6 +617,7 @@ int main(void)
 		T(a_damaged_block_is_an_error_and_never_an_absent_record),
 		T(a_sector_that_cannot_be_read_stops_no_writes),
 		T(space_may_be_asked_for_while_it_is_being_freed),
+		T(a_deletion_stays_until_others_are_known_to_have_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

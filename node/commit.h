@@ -29,7 +29,7 @@ struct commit_options {
 	/* Once dead value files are so many bytes, tree and log are asked to let go of them. */
 	uint64_t dead_bytes_max;
 	uint64_t dead_bytes; /* may be so many already: from before the opening */
-	uint32_t log_retain_s;
+	uint32_t log_retain_s, log_spare_s;
 	void (*trim)(void *state, bool all); /* @all: whatever the log need not keep */
 	/* More of the log is on stable storage. From any thread that syncs, without locks. */
 	void (*synced)(void *state);

@@ -18,6 +18,17 @@ static uint64_t retain_ms(const struct commit *commit)
 	return ((uint64_t)commit->options.log_retain_s + 1) * 1000;
 }
 
+/* When something of what was left in the log has the age to go, by its bytes or by its age alone.
+ */
+static uint64_t next_trim_ms(const struct commit *commit, uint64_t now)
+{
+	uint64_t spared = ((uint64_t)commit->options.log_spare_s + 1) * 1000;
+
+	if (commit->options.log_spare_s > 0 && commit->left_at_ms + spared > now)
+		return commit->left_at_ms + spared;
+	return commit->left_at_ms + retain_ms(commit);
+}
+
 void commit_set_full(struct commit *commit, bool full)
 {
 	if (commit->full == full)
@@ -92,7 +103,7 @@ void commit_let_go(struct commit *commit)
 		commit->dead_bytes = 0;
 		commit->left_at_ms = now;
 		if (commit->trim_at_ms == 0)
-			commit->trim_at_ms = now + retain_ms(commit);
+			commit->trim_at_ms = next_trim_ms(commit, now);
 	}
 	commit->let_go_at_ms = now + COMMIT_LET_GO_MS;
 	if (all)
@@ -117,7 +128,7 @@ void commit_tidy_up(struct commit *commit, uint64_t now)
 		}
 	}
 	if (commit->trim_at_ms > 0 && now >= commit->trim_at_ms) {
-		uint64_t next = commit->left_at_ms + retain_ms(commit);
+		uint64_t next = next_trim_ms(commit, now);
 
 		commit->options.trim(commit->options.state, false);
 		commit->trim_at_ms = next > now ? next : 0;

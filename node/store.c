@@ -32,6 +32,7 @@
 #define SPACE_EVERY_MS     1000
 #define LOG_FILE_BYTES_MIN (64 * 1024)
 #define LOG_FILE_BYTES_MAX (16 * 1024 * 1024)
+#define SPARE_PART         8 /* of what the disk has left, for what the log spares */
 #define BALLAST_BYTES_MAX  (64 * 1024 * 1024)
 
 static int sync_log(void *state, uint64_t position)
@@ -55,9 +56,23 @@ static void trim(void *state, bool all)
 {
 	struct store *store = state;
 	const struct store_options *options = &store->options;
-	int64_t keep_after = options->realtime_ns() - (int64_t)options->log_retain_s * 1000000000;
-	int r = wal_trim(store->wal, store->flushed_position, all ? 0 : options->log_retain_bytes,
-			 keep_after, release_refs, store);
+	int64_t now = options->realtime_ns(), second = 1000000000;
+	struct wal_keep keep = {
+		.bytes = all ? 0 : options->log_retain_bytes,
+		.after_ns = now - (int64_t)options->log_retain_s * second,
+	};
+	uint64_t space, total;
+	int r;
+
+	/* A follower that is fetching a large value must not need a copy of everything because the
+	 * next one has replaced it. */
+	if (!all && options->log_spare_s > 0 &&
+	    vfs_space(options->vfs, options->dir, &space, &total) == 0) {
+		keep.spare_bytes = space / SPARE_PART;
+		keep.spare_from_ns = now - (int64_t)options->log_spare_s * second;
+		keep.spare_to_ns = now + second;
+	}
+	r = wal_trim(store->wal, store->flushed_position, &keep, release_refs, store);
 
 	if (r < 0)
 		log_warn("log not trimmed", "error=%d", -r);
@@ -266,6 +281,7 @@ static int start_commit(struct store *store)
 		.dead_bytes_max = store->options.log_retain_bytes,
 		.dead_bytes = store->log_value_bytes,
 		.log_retain_s = store->options.log_retain_s,
+		.log_spare_s = store->options.log_spare_s,
 		.trim = trim,
 		.synced = store_synced,
 		.in_history = store_in_history,

@@ -32,6 +32,10 @@ struct store_options {
 	uint64_t inline_bytes; /* values up to this size are stored inline */
 	uint64_t log_retain_bytes; /* log and value files kept behind the flush */
 	uint32_t log_retain_s;
+	/* What is so young is kept beyond the bytes while the disk has far more room; 0: nothing
+	 * is.
+	 */
+	uint32_t log_spare_s;
 	uint32_t keep_old_s; /* value_pins_keep_old(), if this is not its first start */
 	bool keeps_deletions; /* as lsm_options: there are other nodes that must hear of them */
 	bool threads; /* false (simulations): store_submit() commits before it returns */

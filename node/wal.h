@@ -91,10 +91,20 @@ int wal_reopen(struct wal *wal, uint64_t position, int64_t now_ns);
 int wal_rotate(struct wal *wal, int64_t now_ns);
 /* Adds to the weight of file @file_id in wal_trim(): value files that its entries refer to. */
 void wal_add_weight(struct wal *wal, uint64_t file_id, uint64_t bytes);
+
+/* What stays for those who read the log: the oldest file goes if it ends before @after_ns, or if
+ * all together weigh more than @bytes; but what ends from @spare_from_ns to @spare_to_ns may weigh
+ * @spare_bytes. */
+struct wal_keep {
+	uint64_t bytes;
+	int64_t after_ns;
+	uint64_t spare_bytes;
+	int64_t spare_from_ns, spare_to_ns;
+};
+
 /* Deletes whole files whose entries all have positions <= @position, oldest first, never the one
- * that is written, while all together weigh more than @keep_bytes or the oldest ends before
- * @keep_after_ns. @dropped is told up to which position entries are gone. */
-int wal_trim(struct wal *wal, uint64_t position, uint64_t keep_bytes, int64_t keep_after_ns,
+ * that is written, as @keep says. @dropped is told up to which position entries are gone. */
+int wal_trim(struct wal *wal, uint64_t position, const struct wal_keep *keep,
 	     void (*dropped)(uint64_t position, void *state), void *state);
 
 struct wal_pin;

@@ -90,8 +90,19 @@ static bool is_pinned(struct wal_files *files, uint64_t last_position) REQUIRES(
 	return false;
 }
 
-bool wal_files_take_victim(struct wal_files *files, uint64_t position, uint64_t keep_bytes,
-			   int64_t keep_after_ns, struct wal_file_info *ret_victim)
+static bool is_kept(const struct wal_keep *keep, const struct wal_file_info *oldest, uint64_t total)
+{
+	int64_t end_ns = oldest->last_time_ns;
+
+	if (end_ns < keep->after_ns)
+		return false;
+	return total <= keep->bytes ||
+	       (total <= keep->spare_bytes && end_ns >= keep->spare_from_ns &&
+		end_ns <= keep->spare_to_ns);
+}
+
+bool wal_files_take_victim(struct wal_files *files, uint64_t position, const struct wal_keep *keep,
+			   struct wal_file_info *ret_victim)
 {
 	const struct wal_file_info *oldest;
 	uint64_t total = 0;
@@ -102,8 +113,7 @@ bool wal_files_take_victim(struct wal_files *files, uint64_t position, uint64_t 
 		total += files->items[i].bytes + files->items[i].weight;
 	oldest = files->items;
 	if (files->count > 1 && oldest->last_position <= position &&
-	    (total > keep_bytes || oldest->last_time_ns < keep_after_ns) &&
-	    !is_pinned(files, oldest->last_position)) {
+	    !is_kept(keep, oldest, total) && !is_pinned(files, oldest->last_position)) {
 		*ret_victim = *oldest;
 		files->count--;
 		memmove(files->items, files->items + 1, files->count * sizeof(*files->items));

@@ -46,5 +46,5 @@ void wal_files_note_synced(struct wal_files *files, uint64_t bytes, struct wal_m
 void wal_files_cut_last(struct wal_files *files, uint64_t last_position);
 
 /* Takes the oldest file off the list if it may go (wal_trim()). */
-bool wal_files_take_victim(struct wal_files *files, uint64_t position, uint64_t keep_bytes,
-			   int64_t keep_after_ns, struct wal_file_info *ret_victim);
+bool wal_files_take_victim(struct wal_files *files, uint64_t position, const struct wal_keep *keep,
+			   struct wal_file_info *ret_victim);

@@ -33,15 +33,14 @@ void wal_add_weight(struct wal *wal, uint64_t file_id, uint64_t bytes)
 	mutex_unlock(&files->lock);
 }
 
-int wal_trim(struct wal *wal, uint64_t position, uint64_t keep_bytes, int64_t keep_after_ns,
+int wal_trim(struct wal *wal, uint64_t position, const struct wal_keep *keep,
 	     void (*dropped)(uint64_t position, void *state), void *state)
 {
 	struct wal_file_info victim = { 0 };
 	uint64_t up_to = 0;
 	int r = 0;
 
-	while (r == 0 &&
-	       wal_files_take_victim(&wal->files, position, keep_bytes, keep_after_ns, &victim)) {
+	while (r == 0 && wal_files_take_victim(&wal->files, position, keep, &victim)) {
 		_cleanup_(freep) char *path = wal_file_path(wal->dir, victim.id);
 
 		r = path ? vfs_unlink(wal->vfs, path) : -ENOMEM;

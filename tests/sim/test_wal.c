@@ -327,6 +327,13 @@ static void note_dropped(uint64_t position, void *state)
 	dropped_up_to = position;
 }
 
+static int trim(struct wal *wal, uint64_t position, uint64_t bytes, int64_t after_ns)
+{
+	struct wal_keep keep = { .bytes = bytes, .after_ns = after_ns };
+
+	return wal_trim(wal, position, &keep, note_dropped, NULL);
+}
+
 static void old_files_are_trimmed_by_position_weight_and_age(void **state)
 {
 	struct crash_vfs *crash = new_disk(1);
@@ -339,20 +346,43 @@ static void old_files_are_trimmed_by_position_weight_and_age(void **state)
 	while (wal_files(wal) < 6)
 		assert_int_equal(append(wal, 1), 0);
 	assert_int_equal(wal_sync(wal), 0);
-	assert_int_equal(wal_trim(wal, UINT64_MAX, UINT64_MAX, 5, note_dropped, NULL), 0);
+	assert_int_equal(trim(wal, UINT64_MAX, UINT64_MAX, 5), 0);
 	assert_int_equal(wal_files(wal), 6);
-	assert_int_equal(wal_trim(wal, 0, 0, INT64_MAX, note_dropped, NULL), 0);
+	assert_int_equal(trim(wal, 0, 0, INT64_MAX), 0);
 	assert_int_equal(wal_files(wal), 6);
 	wal_add_weight(wal, 1, FILE_BYTES * 8);
-	assert_int_equal(wal_trim(wal, UINT64_MAX, FILE_BYTES * 7, 5, note_dropped, NULL), 0);
+	assert_int_equal(trim(wal, UINT64_MAX, FILE_BYTES * 7, 5), 0);
 	assert_int_equal(wal_files(wal), 5);
 	assert_true(dropped_up_to > 0);
-	assert_int_equal(wal_trim(wal, UINT64_MAX, UINT64_MAX, 6, note_dropped, NULL), 0);
+	assert_int_equal(trim(wal, UINT64_MAX, UINT64_MAX, 6), 0);
 	assert_int_equal(wal_files(wal), 1);
 	options.flushed_position = dropped_up_to;
 	wal_close(wal);
 	must_refuse(crash, "missing");
 	assert_int_equal(wal_open(&options, see, &seen, &wal, &why), 0);
+	wal_close(wal);
+	crash_vfs_free(crash);
+}
+
+static void what_is_young_may_weigh_more(void **state)
+{
+	struct crash_vfs *crash = new_disk(1);
+	struct wal *wal = must_open(crash, 0);
+	struct wal_keep keep = { .spare_bytes = FILE_BYTES * 9, .spare_to_ns = 9 };
+
+	(void)state;
+	while (wal_files(wal) < 6)
+		assert_int_equal(append(wal, 1), 0);
+	assert_int_equal(wal_sync(wal), 0);
+	assert_int_equal(wal_trim(wal, UINT64_MAX, &keep, note_dropped, NULL), 0);
+	assert_int_equal(wal_files(wal), 6);
+	wal_add_weight(wal, 1, FILE_BYTES * 8);
+	assert_int_equal(wal_trim(wal, UINT64_MAX, &keep, note_dropped, NULL), 0);
+	assert_int_equal(wal_files(wal), 5);
+	/* Of a time to come it is after a clock was set back: not spared for so long. */
+	keep.spare_to_ns = 4;
+	assert_int_equal(wal_trim(wal, UINT64_MAX, &keep, note_dropped, NULL), 0);
+	assert_int_equal(wal_files(wal), 1);
 	wal_close(wal);
 	crash_vfs_free(crash);
 }
@@ -508,6 +538,7 @@ int main(void)
 		cmocka_unit_test(a_log_of_another_store_is_refused),
 		cmocka_unit_test(a_failed_sync_goes_on_in_a_new_file),
 		cmocka_unit_test(old_files_are_trimmed_by_position_weight_and_age),
+		cmocka_unit_test(what_is_young_may_weigh_more),
 		cmocka_unit_test(every_power_cut_leaves_a_prefix_with_all_that_was_synced),
 		cmocka_unit_test(a_power_cut_after_a_killed_opening_leaves_what_was_synced),
 		cmocka_unit_test(every_failing_call_leaves_a_log_that_opens),

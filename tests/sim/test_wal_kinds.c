@@ -293,14 +293,14 @@ static void a_pin_keeps_what_is_behind_it(void **state)
 	assert_int_equal(count, 8);
 	assert_int_equal(wal_pin(wal, extents[2].base.position, &early), 0);
 	assert_int_equal(wal_pin(wal, extents[5].base.position + 1, &late), 0);
-	assert_int_equal(wal_trim(wal, UINT64_MAX, 0, 0, nothing, NULL), 0);
+	assert_int_equal(wal_trim(wal, UINT64_MAX, &(struct wal_keep){ 0 }, nothing, NULL), 0);
 	assert_int_equal(wal_files(wal), 6);
 	assert_int_equal(wal_pin(wal, extents[2].base.position - 1, &none), WAL_TRIMMED);
 	early = wal_unpin(wal, early);
-	assert_int_equal(wal_trim(wal, UINT64_MAX, 0, 0, nothing, NULL), 0);
+	assert_int_equal(wal_trim(wal, UINT64_MAX, &(struct wal_keep){ 0 }, nothing, NULL), 0);
 	assert_int_equal(wal_files(wal), 3);
 	late = wal_unpin(wal, late);
-	assert_int_equal(wal_trim(wal, UINT64_MAX, 0, 0, nothing, NULL), 0);
+	assert_int_equal(wal_trim(wal, UINT64_MAX, &(struct wal_keep){ 0 }, nothing, NULL), 0);
 	assert_int_equal(wal_files(wal), 1);
 	free(extents);
 	wal_close(wal);

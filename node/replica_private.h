@@ -19,11 +19,12 @@
 #define BACKOFF_LAST_MS     2000
 #define REACHED_MS          3000 /* a peer that was heard so lately is there */
 #define PULL_WAIT_MS        1000
-#define PULL_BYTES          (1024 * 1024)
+#define PULL_BYTES          (2 * 1024 * 1024) /* one fetches more than comes between two syncs */
 #define ASK_TIMEOUT_MS      5000
-#define SAMPLES             64
+#define SAMPLES             256
 #define FOREIGN_MS          30000 /* nobody has said for so long that there is an older lineage */
-#define SAMPLE_EVERY_MS     50
+#define SAMPLE_EVERY_MS     10 /* at most */
+#define SAMPLE_IDLE_MS      100 /* at least */
 
 /* What a peer asked and is answered later. */
 struct replica_parked {

@@ -349,7 +349,7 @@ uint64_t replica_ship_next(const struct replica *replica)
 		if (peer->records.is_set)
 			next = replica_sooner(next, peer->records.until_ms);
 		if (replica->role == REPLICA_LEADER)
-			next = replica_sooner(next, replica->sampled_ms + 2 * SAMPLE_EVERY_MS);
+			next = replica_sooner(next, replica->sampled_ms + SAMPLE_IDLE_MS);
 	}
 	return next;
 }

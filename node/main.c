@@ -19,15 +19,21 @@
  *   replication      the thread around the replication core, and its clock
  *     replica_door     /replica: what other nodes ask
  *     replica_calls    what they are asked
- *     replica          the core: who leads, pulls, divergence, bootstrap
+ *     replica          the core, its own map: who leads, pulls, divergence, whole copies
+ *       replica_message  what nodes say to each other  (replica_items)
  *     acks             writes that wait until followers have them
  *
  *   store            versions, preconditions, group commit; store_role: leading and following; it
  *                    joins
+ *     epoch, lineage   who led, and in which life of the shard; in the small files history
+ *                      and standing
  *     wal              the write-ahead log; log_read: as it is shipped to followers
  *     commit           the thread that writes: groups of writes, and a follower's batches
  *     lsm              memtables, segments, manifest, flush, compaction, reclaim
  *     value_file       values in files of their own; value_pins: those kept for a reader
+ *     checkpoint       a copy by hard links, for a backup or another node
+ *     install          such a copy takes the place of the store
+ *     diverged         what the shard went on without, saved in a file
  *   entry, vfs       one version of one record as bytes; all file access
  */
 #include "lib/cleanup.h"

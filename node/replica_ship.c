@@ -252,14 +252,22 @@ static int append_record(struct replica *replica, const struct key *key, struct 
 	return r;
 }
 
-static void unpark_records(struct replica *replica, struct replica_node *peer)
+/* What it tells of is on stable storage. */
+static void answer_records(struct replica *replica, struct replica_node *peer)
 {
-	if (!peer->records.is_set)
-		return;
 	peer->records.is_set = false;
 	replica->transport->answer(replica->options.state, peer->records.request,
 				   &peer->records_answer);
 	buf_deinit(&peer->records_answer);
+}
+
+static void give_up_records(struct replica *replica, struct replica_node *peer)
+{
+	if (!peer->records.is_set)
+		return;
+	peer->records.is_set = false;
+	buf_deinit(&peer->records_answer);
+	replica_answer_status(replica, peer->records.request, REPLICA_RECORDS, REPLICA_BUSY);
 }
 
 /* It answers for fewer keys than were asked once that is much. */
@@ -272,7 +280,7 @@ void replica_records_asked(struct replica *replica, struct replica_node *peer, u
 	struct key key;
 	int r = 0;
 
-	unpark_records(replica, peer);
+	give_up_records(replica, peer);
 	if (!replica_serves(replica, peer)) {
 		replica_answer_status(replica, request, REPLICA_RECORDS, refusal(replica));
 		return;
@@ -310,7 +318,7 @@ void replica_ship_synced(struct replica *replica)
 		struct replica_node *peer = &replica->peers[i];
 
 		if (peer->records.is_set && peer->records_sequence <= standing.synced.sequence)
-			unpark_records(replica, peer);
+			answer_records(replica, peer);
 		if (peer->pull.is_set && ship(replica, peer, peer->pull.request, false))
 			peer->pull.is_set = false;
 	}
@@ -328,12 +336,8 @@ void replica_ship_tick(struct replica *replica)
 			peer->pull.is_set = false;
 			ship(replica, peer, peer->pull.request, true);
 		}
-		if (peer->records.is_set && now >= peer->records.until_ms) {
-			peer->records.is_set = false;
-			buf_deinit(&peer->records_answer);
-			replica_answer_status(replica, peer->records.request, REPLICA_RECORDS,
-					      REPLICA_BUSY);
-		}
+		if (now >= peer->records.until_ms)
+			give_up_records(replica, peer);
 	}
 }
 
@@ -360,12 +364,7 @@ void replica_ship_stop(struct replica *replica)
 		struct replica_node *peer = &replica->peers[i];
 
 		unpark_pull(replica, peer, REPLICA_BUSY);
-		if (peer->records.is_set) {
-			peer->records.is_set = false;
-			buf_deinit(&peer->records_answer);
-			replica_answer_status(replica, peer->records.request, REPLICA_RECORDS,
-					      REPLICA_BUSY);
-		}
+		give_up_records(replica, peer);
 		peer->follows = false;
 		peer->durable = (struct version){ 0 };
 	}

@@ -74,7 +74,6 @@ struct replication_promotion {
 	struct buf sentence; /* NUL-terminated, or empty */
 
 	struct replication *replication;
-	struct replication_attempt *attempt;
 	struct loop_task asked, answered;
 };
 void replication_promote(struct replication *replication, struct replication_promotion *promotion);

@@ -129,7 +129,7 @@ int hop_go(struct hop *hop)
 		r = peer_call(service_peer(hop->service, node), &hop->call);
 	hop->under_way = r == 0;
 	if (r == 0 && (hop->way == HOP_READ || hop->way == HOP_READ_ANY))
-		r = hop_watch(hop);
+		hop_watch(hop);
 	return r;
 }
 

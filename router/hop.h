@@ -93,7 +93,7 @@ static inline bool method_is_write(enum method method)
 
 /* router/hop_wait.c: the list of those that wait or are movable. */
 int hop_wait(struct hop *hop);
-int hop_watch(struct hop *hop);
+void hop_watch(struct hop *hop);
 void hop_unlink(struct hop *hop);
 /* A loop_timer's; of the service. */
 void hop_look(struct loop_timer *timer);

@@ -70,16 +70,13 @@ int hop_wait(struct hop *hop)
 	return 0;
 }
 
-int hop_watch(struct hop *hop)
+void hop_watch(struct hop *hop)
 {
-	int r = look_at(hop->service, clock_monotonic_ms() + LOOK_MS);
-
 	/* It is on its way all the same. */
-	if (r == 0) {
-		hop->movable = true;
-		link_hop(hop);
-	}
-	return 0;
+	if (look_at(hop->service, clock_monotonic_ms() + LOOK_MS) < 0)
+		return;
+	hop->movable = true;
+	link_hop(hop);
 }
 
 /* Whether there is somebody else to ask than a node that is lost. */

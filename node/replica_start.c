@@ -315,6 +315,14 @@ static void wait_for_data(struct replica *replica)
 	replica->waits_logged = true;
 }
 
+static bool has_any_answered(const struct replica *replica)
+{
+	for (unsigned i = 0; i < replica->peer_count; i++)
+		if (replica->peers[i].state_ms > 0)
+			return true;
+	return false;
+}
+
 static void recover(struct replica *replica, const struct store_standing *standing)
 {
 	struct replica_node *best = find_best(replica);
@@ -326,7 +334,9 @@ static void recover(struct replica *replica, const struct store_standing *standi
 		replica->source = (int)best->place;
 		replica->recovering = true;
 		replica_set_role(replica, REPLICA_RECOVERING);
-	} else if (!best && !standing->whole) {
+	} else if ((!best && !standing->whole) || !has_any_answered(replica)) {
+		/* Nor may it promise again and again what nobody is there to hear: generations end.
+		 */
 		wait_for_data(replica);
 	} else {
 		replica_recovery_fence(replica);

@@ -27,6 +27,29 @@ a_follower_behind_replaced_large_values_needs_no_copy_of_everything()
 	expect_equal 0,0 "$(bootstraps 1),$(bootstraps 2)"
 }
 
+waits_for_somebody()
+{
+	grep -q 'waits for a node' "$TMP/log/s0a"
+}
+
+# It would use up the generations that there are, and fill its log.
+a_leader_that_has_forgotten_what_it_led_promises_nothing_while_it_is_alone()
+{
+	local epoch promise
+	stop_process s0b
+	stop_process s0c
+	epoch=$(role 0 .epoch)
+	promise=$(printf '%x' $((0x$epoch + (1 << 48))))
+	python3 "$SOURCE_ROOT/tests/system/replica_forge.py" "${NODE_URLS[0]##*:}" s0 s0b "$promise"
+	expect_within 15 waits_for_somebody
+	expect_equal "$promise" "$(role 0 .promise)"
+	nodes_start
+	expect_within 20 all_follow
+	expect_converged
+}
+
+need_command python3
 NODE_ARGS=(--log-retain-bytes 1M)
 shard_start 3
-run_cases a_follower_behind_replaced_large_values_needs_no_copy_of_everything
+run_cases a_follower_behind_replaced_large_values_needs_no_copy_of_everything \
+	a_leader_that_has_forgotten_what_it_led_promises_nothing_while_it_is_alone

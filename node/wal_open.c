@@ -35,9 +35,11 @@ static int load_window(struct wal *wal, const struct wal_recovery *recovery, str
 		record = wal_reader_to_record(&reader, &from);
 		if (r < 0)
 			break;
+		if (record.flags & WAL_CLEAN_CLOSE)
+			continue;
 		if (from.offset >= recovery->synced)
 			r = wal_window_add(&wal->window, &record);
-		else if (!(record.flags & WAL_CLEAN_CLOSE) && !wal_mark_advance(mark, &record))
+		else if (!wal_mark_advance(mark, &record))
 			r = -EBADMSG;
 	}
 	wal_reader_close(&reader);

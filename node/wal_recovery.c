@@ -293,7 +293,8 @@ static int scan_chain(const struct wal_options *options, const struct chain *cha
 			return r;
 		recovery->files[recovery->file_count++] = scan.info;
 		mark = scan.mark;
-		recovery->synced = scan.closed ? scan.info.bytes : scan.synced;
+		/* Not the mark of a clean close: it can be read, but was it synced? */
+		recovery->synced = scan.synced;
 		recovery->end = scan.info.bytes;
 		recovery->end_mark = mark;
 	}

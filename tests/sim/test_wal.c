@@ -483,6 +483,31 @@ static void a_power_cut_after_a_killed_opening_leaves_what_was_synced(void **sta
 	}
 }
 
+static void a_power_cut_after_a_close_that_was_killed_leaves_what_was_synced(void **state)
+{
+	(void)state;
+	for (uint64_t run = 0; run < 5 * 20; run++) {
+		struct crash_vfs *crash = new_disk(run);
+		struct wal *wal = must_open(crash, 0);
+
+		assert_int_equal(append(wal, 1), 0);
+		assert_int_equal(append(wal, 1), 0);
+		assert_int_equal(wal_sync(wal), 0);
+		crash_vfs_cut_after(crash, 1 + run % 5);
+		wal_close(wal);
+		crash_vfs_cut(crash);
+		crash_vfs_revive(crash);
+		wal = must_open(crash, 2);
+		assert_int_equal(append(wal, 1), 0);
+		assert_int_equal(wal_sync(wal), 0);
+		crash_vfs_cut(crash);
+		wal_abandon(wal);
+		crash_vfs_restart(crash);
+		wal_abandon(must_open(crash, 3));
+		crash_vfs_free(crash);
+	}
+}
+
 static void every_failing_call_leaves_a_log_that_opens(void **state)
 {
 	static const int errors[] = { EIO, ENOSPC };
@@ -541,6 +566,7 @@ int main(void)
 		cmocka_unit_test(what_is_young_may_weigh_more),
 		cmocka_unit_test(every_power_cut_leaves_a_prefix_with_all_that_was_synced),
 		cmocka_unit_test(a_power_cut_after_a_killed_opening_leaves_what_was_synced),
+		cmocka_unit_test(a_power_cut_after_a_close_that_was_killed_leaves_what_was_synced),
 		cmocka_unit_test(every_failing_call_leaves_a_log_that_opens),
 	};
 

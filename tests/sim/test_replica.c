@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#define SEEDS          50
+#define SEEDS          200
 #define SEEDS_LONG     10000
 #define SABOTAGE_SEEDS 60
 

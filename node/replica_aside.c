@@ -19,7 +19,7 @@ struct replica_aside {
 	struct buf epochs; /* the leader's */
 	uint32_t count;
 	struct diverged_writer *writer; /* NULL: not begun yet */
-	uint64_t entries;
+	uint64_t entries, uncounted;
 	struct key after; /* of the records that were looked at */
 	bool in_log;
 	struct version at; /* of the log */
@@ -47,6 +47,13 @@ struct replica_aside *replica_aside_new(struct replica_items epochs)
 	return aside;
 }
 
+static void count(struct replica *replica, struct version version)
+{
+	replica->aside->entries++;
+	if (!replica_diverged_is_counted(replica, version))
+		replica->aside->uncounted++;
+}
+
 static bool is_lost(const struct replica_aside *aside, struct version version)
 {
 	struct replica_items epochs = { aside->epochs.data, aside->epochs.len, aside->count };
@@ -55,6 +62,7 @@ static bool is_lost(const struct replica_aside *aside, struct version version)
 }
 
 struct page {
+	struct replica *replica;
 	struct replica_aside *aside;
 	struct key keys[NAMES];
 	size_t count;
@@ -70,7 +78,8 @@ static int look(const struct entry *entry, void *state)
 		return 0;
 	if (entry->kind == ENTRY_TOMBSTONE) {
 		r = diverged_writer_add(page->aside->writer, entry, NULL);
-		page->aside->entries += r == 0;
+		if (r == 0)
+			count(page->replica, entry->version);
 		return r;
 	}
 	if (page->count == NAMES)
@@ -87,8 +96,9 @@ static int save_record(struct replica *replica, const struct key *key)
 	if (r != 0)
 		return r == STORE_NOT_FOUND ? 0 : r;
 	r = diverged_writer_add(aside->writer, &record.held.entry, record.held.file);
+	if (r == 0)
+		count(replica, record.held.entry.version);
 	store_record_release(&record);
-	aside->entries += r == 0;
 	return r;
 }
 
@@ -102,6 +112,7 @@ static int save_records(struct replica *replica)
 
 	if (!page)
 		return -ENOMEM;
+	page->replica = replica;
 	page->aside = aside;
 	r = store_scan(replica->options.store, &aside->after, NAMES, look, page, &more,
 		       &aside->after);
@@ -127,7 +138,8 @@ static int save_logged(const struct shipped_record *record, void *state)
 		if (r < 0 || !is_lost(aside, entry.version))
 			continue;
 		r = replica_diverged_add(replica, aside->writer, &entry);
-		aside->entries += r == 0;
+		if (r == 0)
+			count(replica, entry.version);
 	}
 	aside->at = (struct version){ record->epoch, record->first_sequence + record->count - 1 };
 	return r;
@@ -140,8 +152,9 @@ static int finish(struct replica *replica)
 
 	if (r < 0)
 		return r;
-	replica->counters.diverged_entries += aside->entries;
-	replica->set_aside = replica_standing(replica).end;
+	replica->counters.diverged_entries += aside->uncounted;
+	replica->set_aside = replica->counted_to = replica_standing(replica).end;
+	replica->counted_after = (struct version){ 0 };
 	replica->aside = replica_aside_free(aside);
 	return 0;
 }

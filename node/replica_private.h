@@ -18,7 +18,7 @@
 #define BACKOFF_FIRST_MS    100
 #define BACKOFF_LAST_MS     2000
 #define REACHED_MS          3000 /* a peer that was heard so lately is there */
-#define PULL_WAIT_MS        1000
+#define PULL_WAIT_MS        250 /* so an idle follower never knows less than twice as long */
 #define PULL_BYTES          (2 * 1024 * 1024) /* one fetches more than comes between two syncs */
 #define ASK_TIMEOUT_MS      5000
 #define SAMPLES             256
@@ -126,6 +126,7 @@ struct replica_job {
 	enum replica_step step;
 	uint64_t at_ms;
 	uint32_t backoff_ms; /* that was waited last; 0: the last step succeeded */
+	bool is_current; /* a pull was answered, and nothing has failed since */
 	bool is_unreached; /* it rests because the source did not answer */
 	uint64_t call; /* the one whose answer is waited for */
 	uint64_t sent_ms;
@@ -215,6 +216,9 @@ struct replica {
 	struct replica_bootstrap *bootstrap;
 	struct replica_aside *aside;
 	struct version set_aside; /* all up to here was, as far as the shard has it not */
+	/* What was counted as set aside and is in the log yet: a repair begins anew, or a copy
+	 * takes its place. */
+	struct version counted_after, counted_to;
 	struct replica_promotion promotion;
 	struct replica_handover handover;
 	struct store_pause pause;
@@ -384,6 +388,7 @@ int replica_diverged_begin(struct replica *replica, struct version common,
 int replica_diverged_add(struct replica *replica, struct diverged_writer *writer,
 			 const struct entry *entry);
 int replica_diverged_finish(struct diverged_writer *writer, uint64_t entries);
+bool replica_diverged_is_counted(const struct replica *replica, struct version version);
 
 /* node/replica_aside */
 struct replica_aside *replica_aside_new(struct replica_items epochs);

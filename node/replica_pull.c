@@ -50,6 +50,7 @@ uint64_t replica_job_back_off(struct replica *replica, const char *what, int err
 	if (job->backoff_ms == 0)
 		log_warn(what, "source=%d error=%d", replica->source, -error);
 	job->backoff_ms = replica_next_backoff(job->backoff_ms);
+	job->is_current = false;
 	replica->counters.failures++;
 	return replica_now(replica) + job->backoff_ms;
 }
@@ -81,7 +82,8 @@ static void pull(struct replica *replica)
 
 	message.end = replica_standing(replica).synced;
 	message.bytes_max = PULL_BYTES;
-	message.wait_ms = replica->recovering ? 0 : PULL_WAIT_MS;
+	/* Whether it is caught up is worth to be known at once. */
+	message.wait_ms = replica->recovering || !job->is_current ? 0 : PULL_WAIT_MS;
 	job->sent_ms = replica_now(replica);
 	job->step = STEP_PULL;
 	replica->counters.pulls_asked++;
@@ -102,6 +104,7 @@ static void applied(struct replica *replica)
 
 	replica_job_succeed(replica);
 	replica_job_rest(replica, 0);
+	job->is_current = true;
 	if (replica->recovering) {
 		if (caught_up)
 			replica_recovered(replica);

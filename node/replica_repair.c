@@ -42,7 +42,7 @@ struct replica_repair {
 	struct version common;
 	struct version at; /* of the own log: saved, or fetched, up to here */
 	struct diverged_writer *writer;
-	uint64_t entries;
+	uint64_t entries, uncounted;
 	struct buf keys; /* asked for: replica_append_key() */
 	struct replica_items left; /* of them, not answered yet */
 	struct version ahead; /* the leader's end when it answered last */
@@ -229,6 +229,8 @@ static int save_record(const struct shipped_record *record, void *state)
 		if (r == 0)
 			r = replica_diverged_add(saving->replica, repair->writer, &entry);
 		repair->entries += r == 0;
+		repair->uncounted +=
+			r == 0 && !replica_diverged_is_counted(saving->replica, entry.version);
 	}
 	repair->at = (struct version){ record->epoch, record->first_sequence + record->count - 1 };
 	return r;
@@ -250,6 +252,12 @@ int replica_diverged_finish(struct diverged_writer *writer, uint64_t entries)
 	return r;
 }
 
+bool replica_diverged_is_counted(const struct replica *replica, struct version version)
+{
+	return version_compare(version, replica->counted_after) > 0 &&
+	       version_compare(version, replica->counted_to) <= 0;
+}
+
 /* 1: there is more. */
 static int save(struct replica *replica, struct replica_repair *repair)
 {
@@ -267,6 +275,9 @@ static int save(struct replica *replica, struct replica_repair *repair)
 	r = replica_diverged_finish(take_ptr(repair->writer), repair->entries);
 	if (r < 0)
 		return r;
+	replica->counters.diverged_entries += repair->uncounted;
+	replica->counted_after = repair->common;
+	replica->counted_to = repair->at;
 	repair->phase = REPAIR_FETCH;
 	repair->at = repair->common;
 	return 1;
@@ -445,7 +456,7 @@ static void finish(struct replica *replica)
 	struct replica_repair *repair = replica->repair;
 
 	replica->counters.repairs++;
-	replica->counters.diverged_entries += repair->entries;
+	replica->counted_after = replica->counted_to = (struct version){ 0 };
 	log_info("repaired", "entries=%" PRIu64 " sequence=%" PRIu64, repair->entries,
 		 repair->common.sequence);
 	replica_repair_drop(replica);

@@ -259,7 +259,7 @@ static int verify(struct copy *copy, char **ret_why)
 
 #define PROMISE_TEXT "promise "
 
-static int write_marker(struct vfs *vfs, const char *dir, uint64_t promise)
+int install_mark(struct vfs *vfs, const char *dir, uint64_t promise)
 {
 	_cleanup_(buf_deinit) struct buf text = { 0 };
 	int r = 0;
@@ -294,7 +294,7 @@ static int write_standing(struct vfs *vfs, const char *dir)
 	return standing_write(vfs, dir, own.store_id, &standing);
 }
 
-int install_complete(struct vfs *vfs, const char *dir, uint64_t promise, char **ret_why)
+int install_verify(struct vfs *vfs, const char *dir, char **ret_why)
 {
 	_cleanup_(freep) char *bootstrap = path_of(dir, BOOTSTRAP);
 	struct copy copy = { .vfs = vfs, .dir = bootstrap };
@@ -311,12 +311,17 @@ int install_complete(struct vfs *vfs, const char *dir, uint64_t promise, char **
 		r = make_own(&copy, dir, &own);
 	if (r == 0)
 		r = verify(&copy, ret_why);
-	if (r == 0)
-		r = write_marker(vfs, dir, promise);
 	history_deinit(&copy.history);
 	if (r == -EBADMSG && !*ret_why)
 		wal_say(ret_why, "a file of it is missing or damaged");
 	return r;
+}
+
+int install_complete(struct vfs *vfs, const char *dir, uint64_t promise, char **ret_why)
+{
+	int r = install_verify(vfs, dir, ret_why);
+
+	return r == 0 ? install_mark(vfs, dir, promise) : r;
 }
 
 static int note_name(const char *name, void *state)

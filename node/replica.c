@@ -11,6 +11,7 @@
  *	replica_ship	what is answered to those who pull
  *	replica_repair	a suffix that only this node has
  *	replica_bootstrap, replica_copy	a whole copy: who fetches it, who gives it
+ *	replica_work	what takes long, beside all this
  *	replica_promote, replica_handover	the change of leader: who will lead, who led
  *
  * Two rules keep the promises that are made to clients. A node acts on a promise, or tells of it,
@@ -290,6 +291,7 @@ uint64_t replica_tick(struct replica *replica)
 	mutex_unlock(&replica->lock);
 	if (synced)
 		replica_ship_synced(replica);
+	replica_work_tick(replica);
 	replica_start_tick(replica);
 	replica_probe_tick(replica);
 	replica_promotion_tick(replica);
@@ -423,6 +425,7 @@ struct replica *replica_free(struct replica *replica)
 	replica_handover_stop(replica);
 	replica_job_reset(replica);
 	replica_ship_stop(replica);
+	replica_work_drain(replica);
 	replica_copy_stop(replica);
 	replica_value_forget(replica);
 	replica_drain(replica);

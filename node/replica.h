@@ -38,6 +38,9 @@ struct replica_transport {
 	void (*changed)(void *state);
 	/* replica_tick() has something to do. From any thread, also from inside any call. */
 	void (*wake)(void *state);
+	/* Runs what takes long in another thread, or, if that can't be had, at once. NULL: at once.
+	 */
+	void (*work)(void *state, void (*run)(void *argument), void *argument);
 };
 
 struct replica_options {

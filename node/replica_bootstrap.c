@@ -16,6 +16,7 @@
 #include "node/replica_private.h"
 
 #include "lib/cleanup.h"
+#include "lib/container_of.h"
 #include "lib/log.h"
 #include "node/atomic_file.h"
 #include "node/install.h"
@@ -35,6 +36,7 @@ enum copy_phase {
 	COPY_LIST,
 	COPY_FETCH,
 	COPY_SUM,
+	COPY_VERIFY,
 	COPY_INSTALLED,
 };
 
@@ -57,6 +59,15 @@ struct replica_bootstrap {
 	uint64_t offset;
 	struct vfs_file *file;
 	struct hash_stream *hash; /* of what is there of it */
+};
+
+struct replica_verifying {
+	struct replica_work work;
+	struct replica_bootstrap *copy; /* NULL: it was given up */
+	struct vfs *vfs;
+	char *dir;
+	char *why;
+	int result;
 };
 
 /* What there is of it counts. */
@@ -94,6 +105,8 @@ void replica_bootstrap_drop(struct replica *replica)
 	replica->aside = replica_aside_free(replica->aside);
 	if (!copy)
 		return;
+	if (replica->verifying && replica->verifying->copy == copy)
+		replica->verifying->copy = NULL;
 	forget_files(copy);
 	free(copy);
 }
@@ -380,18 +393,33 @@ static void summed(struct replica *replica, const struct replica_message *messag
 }
 
 /* 4. */
-static void install(struct replica *replica, struct replica_bootstrap *copy)
-{
-	_cleanup_(freep) char *why = NULL;
-	bool is_foreign = lineage_is_set(&replica->foreign);
-	int r;
 
-	r = install_complete(replica->options.vfs, replica->dir,
-			     is_foreign ? replica->foreign_promise : 0, &why);
-	if (r == -EBADMSG) {
-		log_error("a copy is damaged", "why=\"%s\"", why ? why : "");
-		begin_anew(replica, copy);
-	}
+static struct replica_verifying *verifying_of(struct replica_work *work)
+{
+	return container_of(work, struct replica_verifying, work);
+}
+
+static void free_verifying(struct replica_verifying *verifying)
+{
+	free(verifying->dir);
+	free(verifying->why);
+	free(verifying);
+}
+
+static void run_verifying(struct replica_work *work)
+{
+	struct replica_verifying *verifying = verifying_of(work);
+
+	verifying->result = install_verify(verifying->vfs, verifying->dir, &verifying->why);
+}
+
+static void install(struct replica *replica, struct replica_bootstrap *copy, int r)
+{
+	bool is_foreign = lineage_is_set(&replica->foreign);
+
+	if (r == 0)
+		r = install_mark(replica->options.vfs, replica->dir,
+				 is_foreign ? replica->foreign_promise : 0);
 	if (r < 0) {
 		/* Some of its files have been replaced: what is not as it was is fetched again. */
 		copy->index = 0;
@@ -405,6 +433,47 @@ static void install(struct replica *replica, struct replica_bootstrap *copy)
 	replica->counters.bootstraps++;
 	log_info("a copy is ready", "files=%zu", copy->total);
 	replica->transport->restart(replica->options.state);
+}
+
+/* What this node has taken in meanwhile, for a leader that it follows now, is not in a copy that
+ * was given up: such a one is not installed. */
+static void verified(struct replica_work *work)
+{
+	struct replica_verifying *verifying = verifying_of(work);
+	struct replica *replica = work->replica;
+	struct replica_bootstrap *copy = verifying->copy;
+
+	replica->verifying = NULL;
+	if (copy && !replica->closing) {
+		copy->phase = COPY_FETCH;
+		if (verifying->result == -EBADMSG) {
+			log_error("a copy is damaged", "why=\"%s\"",
+				  verifying->why ? verifying->why : "");
+			begin_anew(replica, copy);
+		}
+		install(replica, copy, verifying->result);
+	}
+	free_verifying(verifying);
+	replica->transport->wake(replica->options.state);
+}
+
+static void verify(struct replica *replica, struct replica_bootstrap *copy)
+{
+	struct replica_verifying *verifying = calloc(1, sizeof(*verifying));
+
+	if (verifying)
+		verifying->dir = strdup(replica->dir);
+	if (!verifying || !verifying->dir) {
+		free(verifying);
+		wait_and_retry(replica, "a copy can't be installed", -ENOMEM);
+		return;
+	}
+	verifying->work = (struct replica_work){ .run = run_verifying, .done = verified };
+	verifying->copy = copy;
+	verifying->vfs = replica->options.vfs;
+	replica->verifying = verifying;
+	copy->phase = COPY_VERIFY;
+	replica_work(replica, &verifying->work);
 }
 
 /* The job's view */
@@ -466,13 +535,19 @@ void replica_bootstrap_answered(struct replica *replica, int error,
 	}
 }
 
+/* For an answer, for a verification, or for the end. */
+static bool is_waiting(const struct replica *replica, const struct replica_bootstrap *copy)
+{
+	return replica->job.call > 0 || replica->verifying || copy->phase == COPY_INSTALLED;
+}
+
 void replica_bootstrap_tick(struct replica *replica)
 {
 	struct replica_bootstrap *copy = replica->bootstrap;
 	int r;
 
-	if (replica->job.call > 0 || copy->phase == COPY_INSTALLED ||
-	    replica_now(replica) < copy->at_ms)
+	/* Whatever is verified must be as it is, even if nobody wants it any more. */
+	if (is_waiting(replica, copy) || replica_now(replica) < copy->at_ms)
 		return;
 	switch (copy->phase) {
 	case COPY_SAVE:
@@ -489,13 +564,14 @@ void replica_bootstrap_tick(struct replica *replica)
 		break;
 	case COPY_FETCH:
 		if (copy->index == copy->count)
-			install(replica, copy);
+			verify(replica, copy);
 		else
 			fetch(replica, copy);
 		break;
 	case COPY_SUM:
 		ask_sum(replica);
 		break;
+	case COPY_VERIFY:
 	case COPY_INSTALLED:
 		break;
 	}
@@ -505,7 +581,7 @@ uint64_t replica_bootstrap_next(const struct replica *replica)
 {
 	const struct replica_bootstrap *copy = replica->bootstrap;
 
-	if (replica->job.call > 0 || copy->phase == COPY_INSTALLED)
+	if (is_waiting(replica, copy))
 		return 0;
 	return copy->at_ms > 0 ? copy->at_ms : replica_now(replica);
 }

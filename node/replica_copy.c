@@ -2,10 +2,15 @@
 /*
  * Checkpoints that others fetch to bootstrap from: one for each peer, kept as long as it is asked
  * for, so that a transfer that breaks off can go on. While one lives, the log behind its point
- * does, too: who has fetched it can pull on.
+ * does, too: who has fetched it can pull on. It goes once he has.
+ *
+ * Making one, and removing it, takes as long as there are files: that is done beside this thread,
+ * and who asked waits, or finds it made when he asks again.
  */
 #include "node/replica_private.h"
 
+#include "lib/cleanup.h"
+#include "lib/container_of.h"
 #include "lib/log.h"
 #include "node/checkpoint.h"
 
@@ -14,15 +19,24 @@
 #include <stdlib.h>
 
 #define KEEP_MS    60000
+#define MAKING_MS  (ASK_TIMEOUT_MS - 1000) /* for as long one waits */
 #define SUM_BYTES  (16 * 1024 * 1024) /* of one answer: nobody else waits long */
 #define LIST_BYTES (1024 * 1024)
 
-static void end(struct replica_node *peer)
+/* Removes the old one, if there is one, then makes one, if it is to. */
+struct replica_making {
+	struct replica_work work;
+	struct replica_node *peer;
+	struct store *store;
+	struct checkpoint *old, *copy;
+	bool makes;
+	uint64_t sequence; /* all up to here has to be in it */
+	int result;
+};
+
+static struct replica_making *making_of(struct replica_work *work)
 {
-	if (!peer->copy)
-		return;
-	log_info("checkpoint for a peer is over", "peer=%s", peer->name);
-	peer->copy = checkpoint_free(peer->copy);
+	return container_of(work, struct replica_making, work);
 }
 
 static bool reaches(const struct checkpoint *copy, uint64_t sequence)
@@ -33,25 +47,46 @@ static bool reaches(const struct checkpoint *copy, uint64_t sequence)
 	return view.point.sequence >= sequence;
 }
 
-/* It holds all up to @sequence at least: who had that must not have less for a copy. */
-static int begin(struct replica *replica, struct replica_node *peer, uint64_t sequence)
+static int make(struct replica_making *making)
 {
-	struct store *store = replica->options.store;
-	int r;
+	int r = checkpoint_new(making->store, &making->copy);
 
-	end(peer);
-	r = checkpoint_new(store, &peer->copy);
-	if (r == 0 && !reaches(peer->copy, sequence)) {
+	if (r < 0 || reaches(making->copy, making->sequence))
+		return r;
+	making->copy = checkpoint_free(making->copy);
+	r = checkpoint_flush(making->store);
+	return r == 0 ? checkpoint_new(making->store, &making->copy) : r;
+}
+
+static void run(struct replica_work *work)
+{
+	struct replica_making *making = making_of(work);
+
+	making->old = checkpoint_free(making->old);
+	if (making->makes)
+		making->result = make(making);
+}
+
+static void removed(struct replica_work *work)
+{
+	free(making_of(work));
+}
+
+static void end(struct replica *replica, struct replica_node *peer)
+{
+	struct replica_making *making;
+
+	if (!peer->copy)
+		return;
+	log_info("checkpoint for a peer is over", "peer=%s", peer->name);
+	making = replica->closing ? NULL : calloc(1, sizeof(*making));
+	if (!making) {
 		peer->copy = checkpoint_free(peer->copy);
-		r = checkpoint_flush(store);
-		if (r == 0)
-			r = checkpoint_new(store, &peer->copy);
+		return;
 	}
-	if (r == 0)
-		log_info("checkpoint for a peer", "peer=%s", peer->name);
-	else if (r != -EAGAIN)
-		log_warn("no checkpoint for a peer", "peer=%s error=%d", peer->name, -r);
-	return r;
+	making->work = (struct replica_work){ .run = run, .done = removed };
+	making->old = take_ptr(peer->copy);
+	replica_work(replica, &making->work);
 }
 
 static void list(struct replica *replica, struct replica_node *peer, uint64_t request,
@@ -115,6 +150,83 @@ static void sum_file(struct replica *replica, struct replica_node *peer, uint64_
 				      r == -EINVAL ? REPLICA_GONE : REPLICA_BUSY);
 }
 
+static void answer_made(struct replica *replica, struct replica_node *peer, int r)
+{
+	if (!peer->copy_asked.is_set)
+		return;
+	peer->copy_asked.is_set = false;
+	if (r == 0 && peer->copy && replica_serves(replica, peer)) {
+		peer->copy_is_new = false;
+		list(replica, peer, peer->copy_asked.request, 0);
+	} else {
+		replica_answer_status(replica, peer->copy_asked.request, REPLICA_CHECKPOINT,
+				      REPLICA_BUSY);
+	}
+}
+
+static void made(struct replica_work *work)
+{
+	struct replica_making *making = making_of(work);
+	struct replica *replica = work->replica;
+	struct replica_node *peer = making->peer;
+	int r = making->result;
+
+	peer->making = NULL;
+	peer->copy = making->copy;
+	peer->copy_is_new = true;
+	peer->copy_asked_ms = replica_now(replica);
+	free(making);
+	if (r == 0)
+		log_info("checkpoint for a peer", "peer=%s", peer->name);
+	else if (r != -EAGAIN)
+		log_warn("no checkpoint for a peer", "peer=%s error=%d", peer->name, -r);
+	answer_made(replica, peer, r);
+}
+
+/* It holds all up to @sequence at least: who had that must not have less for a copy. */
+static void begin(struct replica *replica, struct replica_node *peer, uint64_t request,
+		  uint64_t sequence)
+{
+	struct replica_making *making;
+
+	answer_made(replica, peer, -EAGAIN);
+	peer->copy_asked = (struct replica_parked){
+		.is_set = true,
+		.request = request,
+		.until_ms = replica_now(replica) + MAKING_MS,
+	};
+	if (peer->making)
+		return;
+	if (peer->copy && peer->copy_is_new && reaches(peer->copy, sequence)) {
+		answer_made(replica, peer, 0);
+		return;
+	}
+	making = calloc(1, sizeof(*making));
+	if (!making) {
+		answer_made(replica, peer, -ENOMEM);
+		return;
+	}
+	making->work = (struct replica_work){ .run = run, .done = made };
+	making->peer = peer;
+	making->store = replica->options.store;
+	making->old = take_ptr(peer->copy);
+	making->makes = true;
+	making->sequence = sequence;
+	peer->making = making;
+	replica_work(replica, &making->work);
+}
+
+void replica_copy_passed(struct replica *replica, struct replica_node *peer, struct version point)
+{
+	struct checkpoint_view view;
+
+	if (!peer->copy || peer->copy_is_new)
+		return;
+	checkpoint_view(peer->copy, &view);
+	if (version_compare(point, view.point) >= 0)
+		end(replica, peer);
+}
+
 static bool has_copy(const struct replica_node *peer, uint64_t id)
 {
 	struct checkpoint_view view;
@@ -130,13 +242,14 @@ void replica_copy_asked(struct replica *replica, struct replica_node *peer, uint
 {
 	enum replica_status status = REPLICA_OK;
 
-	if (!replica_serves(replica, peer))
+	if (!replica_serves(replica, peer)) {
 		status = replica->role == REPLICA_FOLLOWER ? REPLICA_NOT_LEADER : REPLICA_BUSY;
-	else if (message->kind == REPLICA_CHECKPOINT && message->id == 0)
-		status =
-			begin(replica, peer, message->end.sequence) < 0 ? REPLICA_BUSY : REPLICA_OK;
-	else if (!has_copy(peer, message->id))
+	} else if (message->kind == REPLICA_CHECKPOINT && message->id == 0) {
+		begin(replica, peer, request, message->end.sequence);
+		return;
+	} else if (!has_copy(peer, message->id)) {
 		status = REPLICA_GONE;
+	}
 	if (status != REPLICA_OK) {
 		replica_answer_status(replica, request, message->kind, status);
 		return;
@@ -154,23 +267,35 @@ void replica_copy_tick(struct replica *replica)
 {
 	uint64_t now = replica_now(replica);
 
-	for (unsigned i = 0; i < replica->peer_count; i++)
-		if (replica->peers[i].copy && now >= replica->peers[i].copy_asked_ms + KEEP_MS)
-			end(&replica->peers[i]);
+	for (unsigned i = 0; i < replica->peer_count; i++) {
+		struct replica_node *peer = &replica->peers[i];
+
+		if (peer->copy && now >= peer->copy_asked_ms + KEEP_MS)
+			end(replica, peer);
+		if (peer->copy_asked.is_set && now >= peer->copy_asked.until_ms)
+			answer_made(replica, peer, -EAGAIN);
+	}
 }
 
 uint64_t replica_copy_next(const struct replica *replica)
 {
 	uint64_t next = 0;
 
-	for (unsigned i = 0; i < replica->peer_count; i++)
-		if (replica->peers[i].copy)
-			next = replica_sooner(next, replica->peers[i].copy_asked_ms + KEEP_MS);
+	for (unsigned i = 0; i < replica->peer_count; i++) {
+		const struct replica_node *peer = &replica->peers[i];
+
+		if (peer->copy)
+			next = replica_sooner(next, peer->copy_asked_ms + KEEP_MS);
+		if (peer->copy_asked.is_set)
+			next = replica_sooner(next, peer->copy_asked.until_ms);
+	}
 	return next;
 }
 
 void replica_copy_stop(struct replica *replica)
 {
-	for (unsigned i = 0; i < replica->peer_count; i++)
-		end(&replica->peers[i]);
+	for (unsigned i = 0; i < replica->peer_count; i++) {
+		answer_made(replica, &replica->peers[i], -EAGAIN);
+		end(replica, &replica->peers[i]);
+	}
 }

@@ -41,6 +41,18 @@ enum replica_fence {
 	FENCE_UNREACHED,
 };
 
+/* Something that takes long. */
+struct replica_work {
+	void (*run)(struct replica_work *work); /* in any thread: touches nothing of the core */
+	void (*done)(struct replica_work *work); /* in the replication thread: work is the
+						    caller's again */
+	/* its own */
+	struct replica *replica;
+	struct replica_work *next;
+};
+
+struct replica_making; /* node/replica_copy */
+
 struct replica_node {
 	unsigned place;
 	uint16_t id;
@@ -77,7 +89,10 @@ struct replica_node {
 	uint64_t records_sequence;
 
 	struct checkpoint *copy; /* that it fetches */
+	bool copy_is_new; /* nobody was told of it yet */
 	uint64_t copy_asked_ms;
+	struct replica_making *making; /* the next one; NULL: none */
+	struct replica_parked copy_asked; /* that waits for it */
 };
 
 /* When the log of a leader ended where. */
@@ -96,6 +111,7 @@ enum replica_step {
 };
 
 struct diverged_writer;
+struct replica_verifying; /* node/replica_bootstrap */
 struct replica_batch; /* node/replica_apply */
 struct replica_repair;
 struct replica_aside;
@@ -214,6 +230,7 @@ struct replica {
 	unsigned fetched_at;
 	struct replica_repair *repair;
 	struct replica_bootstrap *bootstrap;
+	struct replica_verifying *verifying; /* of this bootstrap, or of one that was given up */
 	struct replica_aside *aside;
 	struct version set_aside; /* all up to here was, as far as the shard has it not */
 	/* What was counted as set aside and is in the log yet: a repair begins anew, or a copy
@@ -240,6 +257,8 @@ struct replica {
 	unsigned out; /* batches that the store has */
 	bool synced; /* more of the log is durable */
 	bool pause_is_out; /* the store has it */
+	unsigned works_out; /* that have not ended */
+	struct replica_work *works_done;
 };
 
 uint64_t replica_now(const struct replica *replica);
@@ -282,6 +301,12 @@ void replica_start_tick(struct replica *replica);
 uint64_t replica_start_next(const struct replica *replica);
 /* All that the source of a recovery has is here. */
 void replica_recovered(struct replica *replica);
+
+/* node/replica_work */
+/* @work->done() comes once, perhaps from inside, at the latest by replica_work_drain(). */
+void replica_work(struct replica *replica, struct replica_work *work);
+void replica_work_tick(struct replica *replica);
+void replica_work_drain(struct replica *replica);
 
 /* node/replica_probe */
 void replica_probe_tick(struct replica *replica);
@@ -415,6 +440,8 @@ void replica_copy_asked(struct replica *replica, struct replica_node *peer, uint
 void replica_copy_tick(struct replica *replica);
 uint64_t replica_copy_next(const struct replica *replica);
 void replica_copy_stop(struct replica *replica);
+/* The peer has all up to @point. */
+void replica_copy_passed(struct replica *replica, struct replica_node *peer, struct version point);
 
 /* How long to wait after one more failure; 0: after the first. */
 static inline uint32_t replica_next_backoff(uint32_t backoff_ms)

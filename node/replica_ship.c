@@ -74,6 +74,7 @@ static void note_durable(struct replica *replica, struct replica_node *peer, str
 	peer->follows = true;
 	peer->pulled_ms = replica_now(replica);
 	peer->durable = end;
+	replica_copy_passed(replica, peer, end);
 	if (replica->options.acks)
 		acks_passed(replica->options.acks, peer->place, replica->epoch, end.sequence);
 }

@@ -213,12 +213,44 @@ static void transport_wake(void *state)
 	loop_post(replication->loop, &replication->wake);
 }
 
+struct work {
+	void (*run)(void *argument);
+	void *argument;
+};
+
+static void *run_work(void *state)
+{
+	struct work work = *(struct work *)state;
+
+	free(state);
+	work.run(work.argument);
+	return NULL;
+}
+
+/* Nobody waits for the thread: the core waits for what it does. */
+static void transport_work(void *state, void (*run_it)(void *argument), void *argument)
+{
+	struct work *work = malloc(sizeof(*work));
+	pthread_t thread;
+
+	(void)state;
+	if (work)
+		*work = (struct work){ run_it, argument };
+	if (work && pthread_create(&thread, NULL, run_work, work) == 0) {
+		pthread_detach(thread);
+		return;
+	}
+	free(work);
+	run_it(argument);
+}
+
 static const struct replica_transport transport = {
 	.send = transport_send,
 	.answer = transport_answer,
 	.restart = transport_restart,
 	.changed = transport_changed,
 	.wake = transport_wake,
+	.work = transport_work,
 };
 
 static uint64_t now_ms(void *state)

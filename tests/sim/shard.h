@@ -25,6 +25,8 @@ struct shard;
 
 enum shard_fate { FATE_UP, FATE_KILLED, FATE_CUT, FATE_STOPPED };
 
+#define SHARD_WORKS_MAX 64
+
 struct shard_node {
 	struct shard *shard;
 	unsigned place;
@@ -47,6 +49,11 @@ struct shard_node {
 	bool wants_restart, wants_tick;
 	uint64_t tick_at_us; /* of the tick that is planned; 0: none */
 	uint64_t ticks_planned;
+	/* What its other threads have yet to do. */
+	struct shard_work {
+		void (*run)(void *argument); /* NULL: it is done */
+		void *argument;
+	} works[SHARD_WORKS_MAX];
 	uint64_t paused_until_us;
 	int64_t skew_ns; /* of its wall clock */
 	uint64_t since_ms; /* what its monotonic clock said at the beginning */

@@ -185,12 +185,48 @@ static void want_tick(void *state)
 	node->wants_tick = true;
 }
 
+static void run_work(struct shard_work *work)
+{
+	void (*run)(void *) = work->run;
+
+	work->run = NULL;
+	if (run)
+		run(work->argument);
+}
+
+static void work_is_due(void *state, struct shard_event *event)
+{
+	struct shard_node *node = state;
+
+	run_work(&node->works[event->numbers[0]]);
+}
+
+/* Some take so long that who asked has given up. */
+static void do_work(void *state, void (*run)(void *argument), void *argument)
+{
+	struct shard_node *node = state;
+	struct shard_events *events = &node->shard->events;
+	bool is_slow = shard_random_below(&node->shard->random, 4) == 0;
+	uint64_t after_us = shard_random_below(&node->shard->random, is_slow ? 10000000 : 20000);
+	unsigned i = 0;
+
+	while (i < SHARD_WORKS_MAX && node->works[i].run)
+		i++;
+	if (i == SHARD_WORKS_MAX || after_us % 8 == 0) {
+		run(argument);
+		return;
+	}
+	node->works[i] = (struct shard_work){ run, argument };
+	shard_node_plan(node, events->now_us + after_us, work_is_due)->numbers[0] = i;
+}
+
 static const struct replica_transport transport = {
 	.send = send_message,
 	.answer = send_answer,
 	.restart = want_restart,
 	.changed = note_change,
 	.wake = want_tick,
+	.work = do_work,
 };
 
 static void hear(void *state, struct shard_event *event)
@@ -311,6 +347,9 @@ void shard_node_start_in(struct shard_node *node, uint64_t after_us)
 
 static void free_all(struct shard_node *node)
 {
+	/* It is waited for; in a process that has died the disk takes none of it. */
+	for (unsigned i = 0; i < SHARD_WORKS_MAX; i++)
+		run_work(&node->works[i]);
 	node->replica = replica_free(node->replica);
 	if (node->acks)
 		acks_stop(node->acks);

@@ -173,7 +173,7 @@ static int begin(struct replica *replica)
 	return replica_diverged_begin(replica, (struct version){ 0 }, &aside->writer);
 }
 
-int replica_aside_step(struct replica *replica)
+static int step(struct replica *replica)
 {
 	struct replica_aside *aside = replica->aside;
 	struct version end = replica_standing(replica).end, before;
@@ -194,4 +194,19 @@ int replica_aside_step(struct replica *replica)
 	if (r != 0)
 		return r < 0 ? r : -ESTALE;
 	return aside->at.sequence > before.sequence ? 1 : finish(replica);
+}
+
+int replica_aside_step(struct replica *replica)
+{
+	struct replica_aside *aside = replica->aside;
+	int r = step(replica);
+
+	/* What was written up to a failure, on a full disk say, can't be gone on with. */
+	if (r < 0) {
+		diverged_writer_abort(take_ptr(aside->writer));
+		aside->entries = aside->uncounted = 0;
+		aside->after = (struct key){ 0 };
+		aside->in_log = false;
+	}
+	return r;
 }

@@ -264,7 +264,9 @@ static bool have_all_tried(const struct replica *replica)
 	return true;
 }
 
-/* A whole copy that can be reached is to lead, not a part of one. */
+/* A whole copy that can be reached is to lead, not a part of one. And one that has some records as
+ * they are further on in a log that it has not would lead as a mixture of both, which its followers
+ * would not come to have: only if it is sure that there is nothing better. */
 static bool would_lose(struct replica *replica)
 {
 	struct store_standing standing = replica_standing(replica);
@@ -273,9 +275,13 @@ static bool would_lose(struct replica *replica)
 		return false;
 	if (lineage_is_set(&replica->lineage) && !lineage_is_set(&standing.lineage))
 		return true;
-	for (unsigned i = 0; i < replica->peer_count; i++)
-		if (replica->peers[i].state_ms > 0 && (replica->peers[i].flags & REPLICA_WHOLE))
+	for (unsigned i = 0; i < replica->peer_count; i++) {
+		const struct replica_node *peer = &replica->peers[i];
+
+		if (peer->state_ms == 0 ? standing.ahead.sequence > 0
+					: (peer->flags & REPLICA_WHOLE) != 0)
 			return true;
+	}
 	return false;
 }
 
@@ -284,8 +290,9 @@ static void tick_probing(struct replica *replica)
 	if (!have_all_tried(replica) && replica_now(replica) < replica->promotion.until_ms)
 		return;
 	if (would_lose(replica))
-		replica_promotion_end(replica, OUTCOME_FORBIDDEN,
-				      "it has not all of the data, and another node has");
+		replica_promotion_end(
+			replica, OUTCOME_FORBIDDEN,
+			"it has not all of the data, and another node has, or may have");
 	else
 		fence(replica);
 }

@@ -18,13 +18,15 @@
 #include <string.h>
 
 /* A node that leads serves everybody. Any other serves the node that its promise names, which is
- * fetching what it has lost. */
+ * fetching what it has lost; also while it wants a copy of just that node's data itself. */
 bool replica_serves(struct replica *replica, const struct replica_node *peer)
 {
 	if (replica->role == REPLICA_LEADER)
 		return true;
-	return replica->promise > 0 && epoch_node(replica->promise) == peer->id &&
-	       replica->role == REPLICA_FOLLOWER;
+	if (replica->promise == 0 || epoch_node(replica->promise) != peer->id)
+		return false;
+	return replica->role == REPLICA_FOLLOWER ||
+	       (replica->role == REPLICA_BOOTSTRAPPING && replica_standing(replica).whole);
 }
 
 static enum replica_status refusal(const struct replica *replica)

@@ -140,10 +140,12 @@ static int merge_runs(struct lsm *lsm, const struct view *view, struct pick pick
 	_cleanup_(merge_freep) struct merge *merge = NULL;
 	/* A tombstone hides older versions: it goes once there are none left. */
 	bool hides = pick.first + pick.count < view->run_count;
-	struct version drop = hides ? (struct version){ 0 } : known_deletions(lsm);
+	struct version drop = { 0 };
 	uint64_t entries = 0;
 	int r;
 
+	if (!hides)
+		drop = known_deletions(lsm);
 	r = merge_new(pick.count, &merge);
 	for (size_t i = 0; i < pick.count && r == 0; i++) {
 		struct segment *segment = view->runs[pick.first + i].segment;

@@ -157,8 +157,10 @@ static int check_entry(struct version version, const struct truth_entry *entry, 
 	}
 	if (check->whole)
 		check->missing = version;
-	else
+	else if (entry->value > 0 || check->aside->node->shard->counts.wipes == 0)
 		check->last_missing[entry->key] = version;
+	else /* all may have had the deletion, until one of them lost its disk */
+		check->last_missing[entry->key] = (struct version){ 0 };
 	return check->whole;
 }
 

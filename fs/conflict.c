@@ -14,7 +14,7 @@ void conflict_guard_locked(struct mount *mount, const struct inode *inode, struc
 {
 	const struct inode *aside;
 
-	if (!mount->options->conflict_estale)
+	if (!mount->options->conflict_estale && !inode->stale)
 		return;
 	if (inode->stored) {
 		*ret_replaces = inode->version;

@@ -2,7 +2,8 @@
 /*
  * What a file's content may replace when it is stored. By default whatever is there: the last
  * writer wins. With -o conflict=estale only what the file was opened with: then nobody's change is
- * replaced unseen.
+ * replaced unseen. That also holds for what was made of a follower's word while there was no
+ * leader, which may have been behind what was acknowledged.
  *
  * Errors: 0 or a negative errno. Threads: any; the caller is the inode's sender.
  */

@@ -276,18 +276,20 @@ static int change_staging(struct staging *staging, struct upload *upload, bool t
 static void follow_locked(struct mount *mount, struct inode *inode, struct staging *staging)
 	REQUIRES(&mount->inodes.lock)
 {
+	bool guarded;
+
 	if (staging_size(staging) == 0) {
 		inode_abandon_upload_locked(&mount->inodes, inode);
 		inode->upload_from = 0;
 	}
 	if (inode->upload || inode->kind != INODE_RECORD || inode->deleted || inode->conflict)
 		return;
+	guarded = mount->options->conflict_estale || inode->stale;
 	/* Nothing says beforehand that there must be no record yet. */
-	if (mount->options->conflict_estale && !inode->stored)
+	if (guarded && !inode->stored)
 		return;
 	/* Without memory the content is sent when it is flushed. */
-	if (upload_begin(mount->uploads, inode->filename,
-			 mount->options->conflict_estale ? &inode->version : NULL, staging,
+	if (upload_begin(mount->uploads, inode->filename, guarded ? &inode->version : NULL, staging,
 			 inode->upload_from, &inode->upload) == 0 &&
 	    inode->upload)
 		inode->upload_from = UINT64_MAX;
@@ -315,6 +317,9 @@ static int change(struct mount *mount, struct inode *inode, bool truncate, uint6
 	if (r == 0) {
 		mutex_lock(&mount->inodes.lock);
 		changed_locked(mount, inode);
+		/* Nothing that was read is in it any more. */
+		if (truncate && offset == 0)
+			inode->stale = false;
 		follow_locked(mount, inode, staging);
 		mutex_unlock(&mount->inodes.lock);
 	}

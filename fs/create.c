@@ -71,6 +71,7 @@ static int add_locked(struct inode_table *table, const struct files_create *crea
 	inode->stored = stored;
 	if (stored) {
 		inode->version = stored->version;
+		inode->learnt_at = table->questions;
 		inode->mtime_ns = stored->mtime_ns;
 		/* Without memory for them they are asked for when they are needed. */
 		(void)meta_set_labels_locked(inode, CONTENT_TYPE_DEFAULT, ENCODING_DEFAULT);
@@ -166,6 +167,9 @@ int files_create(struct mount *mount, const struct files_create *create,
 	}
 	mutex_lock(&table->lock);
 	r = add_locked(table, create, claimed ? &stored : NULL, staging, ret_inode);
+	/* That there is none may have been a follower's word. */
+	if (r == 0 && kind == NAME_KEY && !claimed && !create->truncate)
+		(*ret_inode)->stale = remote_was_stale_lately(mount->remote);
 	mutex_unlock(&table->lock);
 	return r;
 }

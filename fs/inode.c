@@ -479,6 +479,8 @@ int inode_set_record_locked(struct inode_table *table, struct inode *inode,
 	inode->content_type = content_type;
 	inode->encoding = encoding;
 	inode->stored = true;
+	if (version_compare(inode->version, meta->version) != 0)
+		inode->learnt_at = table->questions;
 	inode->version = meta->version;
 	inode->size_bytes = meta->size_bytes;
 	inode->mtime_ns = meta->mtime_ns;

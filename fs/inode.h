@@ -56,6 +56,9 @@ struct inode {
 	bool value_wanted; /* small and not read yet: an open may as well fetch it */
 	uint64_t fresh_until_ms; /* the router was asked less than the attribute timeout ago */
 	uint64_t known_by; /* the question to the router, or store, that gave this version */
+	uint64_t learnt_at; /* the last question that had been asked when this version was learnt */
+	bool stale; /* a follower told of it, while there was no leader, and nobody since: what was
+		       made of it replaces nothing that is newer */
 	uint64_t asked_at_ms; /* the last look-up asked the router: good for the open that follows,
 				 0 = not */
 	pid_t asked_by; /* that look-up's thread; 0: not known */

@@ -112,6 +112,7 @@ static int change_there(struct mount *mount, struct inode *inode, const struct m
 		return r;
 	mutex_lock(&table->lock);
 	inode->version = stored.version;
+	inode->learnt_at = table->questions;
 	if (change->has_mtime)
 		inode->mtime_ns = change->mtime_ns;
 	/* With one label known, both must be. */

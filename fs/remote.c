@@ -126,6 +126,7 @@ int remote_get(struct remote *remote, const char *key, const struct version *kno
 	request.body = collect_value;
 	request.state = &ret_record->value;
 	r = remote_call(remote, &request, interrupt, &answer);
+	ret_record->stale = remote_is_stale(&answer);
 	/* No range of an empty value can be satisfied. */
 	if (answer.status == outcome_info(OUTCOME_RANGE_NOT_SATISFIABLE)->status || r == -EFBIG) {
 		buf_clear(&ret_record->value);

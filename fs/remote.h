@@ -35,6 +35,9 @@ struct remote *remote_free(struct remote *remote);
 int remote_head(struct remote *remote, const char *key, const struct interrupt *interrupt,
 		struct record_meta *ret_meta);
 
+/* Whether an answer just now came from a follower, while there is no leader. */
+bool remote_was_stale_lately(struct remote *remote);
+
 enum remote_fetch { REMOTE_SAME = 1 };
 
 /* What remote_get() found. */
@@ -42,6 +45,7 @@ struct remote_record {
 	struct record_meta meta;
 	struct buf value;
 	bool whole;
+	bool stale; /* a follower's word, while there is no leader: it may be behind */
 	struct pin *pin; /* NULL: none */
 };
 void remote_record_deinit(struct remote_record *record);

@@ -2,6 +2,7 @@
 #include "fs/remote_call.h"
 
 #include "fs/fence.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 
 #include <errno.h>
@@ -9,6 +10,8 @@
 #include <string.h>
 
 #define CONNECT_TIMEOUT_MS 3000
+/* A look-up and the creation that it was for lie less apart. */
+#define STALE_LATELY_MS 5000
 
 int remote_new(const struct remote_options *options, struct remote **ret_remote)
 {
@@ -67,6 +70,18 @@ struct changes *remote_changes(struct remote *remote)
 	return &remote->changes;
 }
 
+bool remote_is_stale(const struct http_sync_answer *answer)
+{
+	return fields_get(&answer->fields, FIELD_STALE, NULL) != NULL;
+}
+
+bool remote_was_stale_lately(struct remote *remote)
+{
+	uint64_t at_ms = atomic_load(&remote->stale_at_ms);
+
+	return at_ms > 0 && clock_monotonic_ms() - at_ms < STALE_LATELY_MS;
+}
+
 /* The names that the request changes. */
 static void note_changes(struct remote *remote, const struct request *request)
 {
@@ -91,6 +106,8 @@ int remote_call_plain(struct remote *remote, struct request *request,
 	note_changes(remote, request);
 	if (r < 0)
 		return r;
+	if (remote_is_stale(ret_answer))
+		atomic_store(&remote->stale_at_ms, clock_monotonic_ms());
 	/* So that the problem's text may be logged as a string. */
 	if (ret_answer->problem.len > 0 && buf_append_u8(&ret_answer->problem, 0) < 0)
 		buf_clear(&ret_answer->problem);

@@ -12,7 +12,11 @@ struct remote {
 	uint32_t timeout_ms;
 	struct changes changes;
 	struct doubts doubts;
+	_Atomic uint64_t stale_at_ms; /* when a follower answered last in the place of a leader */
 };
+
+/* Whether a follower answered, while there is no leader. */
+bool remote_is_stale(const struct http_sync_answer *answer);
 
 /* Makes the request and turns a refusal into an errno. What changes a record goes through
  * fence_call(). */

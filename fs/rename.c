@@ -72,6 +72,7 @@ static int move_record(struct rename *rename)
 	} else {
 		inode_rename_locked(table, source, rename->to);
 		source->version = stored.version;
+		source->learnt_at = table->questions;
 		source->asked_at_ms = 0;
 		source->fresh_until_ms =
 			clock_monotonic_ms() + rename->mount->options->attr_timeout_ms;

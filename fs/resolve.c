@@ -68,6 +68,14 @@ static void adopt_pin_locked(struct inode *inode, struct remote_record *record)
 	record->pin = NULL;
 }
 
+/* The leader has an older version than this, which was known before it was asked: a new leader has
+ * gone on without it. A follower may only be behind. */
+static bool is_lost_locked(const struct inode *inode, uint64_t question,
+			   const struct remote_record *record)
+{
+	return !record->stale && question > inode->learnt_at;
+}
+
 /* The inode for what the router said: the one that is linked if it is that version or one that has
  * been stored through this mount since, otherwise a new one. @value is taken. */
 static int adopt_locked(struct mount *mount, const char *name, uint64_t question,
@@ -85,7 +93,7 @@ static int adopt_locked(struct mount *mount, const char *name, uint64_t question
 		return 0;
 	}
 	order = inode && inode->stored ? version_compare(meta->version, inode->version) : 1;
-	if (order <= 0) {
+	if (order == 0 || (order < 0 && !is_lost_locked(inode, question, record))) {
 		r = 0;
 		if (order == 0)
 			r = inode_set_record_locked(&mount->inodes, inode, meta, value);
@@ -94,6 +102,7 @@ static int adopt_locked(struct mount *mount, const char *name, uint64_t question
 		if (r == 0) {
 			if (order == 0)
 				adopt_pin_locked(inode, record);
+			inode->stale = record->stale;
 			mark_asked_locked(mount, inode, question);
 			*ret_inode = inode_ref_locked(inode);
 		}
@@ -111,6 +120,7 @@ static int adopt_locked(struct mount *mount, const char *name, uint64_t question
 	}
 	if (inode)
 		inherit_locked(fresh, inode);
+	fresh->stale = record->stale;
 	adopt_pin_locked(fresh, record);
 	inode_link_locked(&mount->inodes, fresh);
 	mark_asked_locked(mount, fresh, question);
@@ -149,6 +159,7 @@ static int ask(struct mount *mount, const char *name, enum resolve_how how,
 	} else if (r == REMOTE_SAME && inode && inode->stored &&
 		   version_compare(inode->version, *known) == 0) {
 		adopt_pin_locked(inode, &record);
+		inode->stale = record.stale && !inode_is_local_locked(inode);
 		mark_asked_locked(mount, inode, question);
 		*ret_inode = inode_ref_locked(inode);
 		r = 0;
@@ -208,6 +219,18 @@ static bool list_again(struct mount *mount, struct listed_page **page, const cha
 	return at >= 0;
 }
 
+/* The page is of a time before the inode's version, or that is lost: the router knows. */
+static bool is_behind(struct mount *mount, struct inode *inode, const struct remote_name *listed)
+{
+	bool behind;
+
+	mutex_lock(&mount->inodes.lock);
+	behind = !inode_is_local_locked(inode) &&
+		 version_compare(listed->version, inode->version) < 0;
+	mutex_unlock(&mount->inodes.lock);
+	return behind;
+}
+
 /* The inode of a name that was listed less than the attribute timeout ago; NULL if that is not so.
  */
 static struct inode *find_listed(struct mount *mount, const char *name,
@@ -226,6 +249,10 @@ static struct inode *find_listed(struct mount *mount, const char *name,
 		list_again(mount, &page, name, interrupt, &listed));
 	if (good && !changes_since(remote_changes(mount->remote), name, page->asked_at))
 		inode = resolve_listed(mount, &listed.record, page->asked_ms);
+	if (inode && is_behind(mount, inode, &listed.record)) {
+		inode_unref(&mount->inodes, inode);
+		inode = NULL;
+	}
 	listed_page_unref(page);
 	return inode;
 }
@@ -447,6 +474,7 @@ struct inode *resolve_listed(struct mount *mount, const struct remote_name *name
 	if (inode) {
 		inode->stored = true;
 		inode->version = name->version;
+		inode->learnt_at = mount->inodes.questions;
 		inode->size_bytes = name->size_bytes;
 		inode->mtime_ns = name->mtime_ns;
 		inode->value_wanted = name->size_bytes <= VALUE_SMALL_MAX;

@@ -28,6 +28,8 @@ static void saved_locked(struct mount *mount, struct inode *inode, uint64_t ques
 {
 	inode->stored = true;
 	inode->version = stored->version;
+	inode->learnt_at = mount->inodes.questions;
+	inode->stale = false;
 	/* Its content is another now, and all of it is here. */
 	inode_set_pin_locked(inode, NULL);
 	/* What found no room here is read from the new version. */

@@ -25,6 +25,7 @@ struct world {
 	struct mount_options options;
 	struct mount mount;
 	bool absent;
+	bool stale;
 	uint64_t sequence;
 	const char *value;
 };
@@ -39,6 +40,8 @@ static enum fs_answer answer_record(void *state, const char *request, struct buf
 		return FS_ANSWER;
 	}
 	fs_record_fields(fields, sizeof(fields), world->sequence, strlen(world->value));
+	if (world->stale)
+		strncat(fields, "HexKV-Stale: true\r\n", sizeof(fields) - strlen(fields) - 1);
 	snprintf(etag, sizeof(etag), "\"%x-%llx\"", FS_EPOCH, (unsigned long long)world->sequence);
 	if (strcmp(fs_request_field(request, "If-None-Match"), etag) == 0)
 		fs_write_answer(ret_answer, 304, fields, NULL, 0);
@@ -244,6 +247,7 @@ static void an_older_answer_changes_nothing(void **state)
 	replace(world, 5, "fifth");
 	inode = look_up(world);
 	/* It was on its way while the record was stored through this mount. */
+	inode->learnt_at = UINT64_MAX;
 	replace(world, 4, "fourth");
 	age(inode);
 	same = look_up(world);
@@ -252,6 +256,52 @@ static void an_older_answer_changes_nothing(void **state)
 	assert_memory_equal(inode->value->data, "fifth", 5);
 	put_back(world, inode);
 	put_back(world, same);
+}
+
+static void a_follower_that_is_behind_changes_nothing_but_is_remembered(void **state)
+{
+	struct world *world = *state;
+	struct inode *inode, *same;
+
+	replace(world, 5, "fifth");
+	inode = look_up(world);
+	assert_false(inode->stale);
+	replace(world, 4, "fourth");
+	world->stale = true;
+	age(inode);
+	same = look_up(world);
+	assert_ptr_equal(inode, same);
+	assert_int_equal(inode->version.sequence, 5);
+	assert_true(inode->stale);
+	put_back(world, same);
+	/* The leader is back. */
+	replace(world, 5, "fifth");
+	world->stale = false;
+	age(inode);
+	same = look_up(world);
+	assert_ptr_equal(inode, same);
+	assert_false(inode->stale);
+	put_back(world, inode);
+	put_back(world, same);
+}
+
+static void a_version_that_the_leader_has_lost_is_shown_no_more(void **state)
+{
+	struct world *world = *state;
+	struct inode *lost, *older;
+
+	replace(world, 5, "fifth");
+	lost = look_up(world);
+	replace(world, 4, "fourth");
+	age(lost);
+	older = look_up(world);
+	assert_ptr_not_equal(lost, older);
+	assert_int_equal(older->version.sequence, 4);
+	assert_memory_equal(older->value->data, "fourth", 6);
+	/* Who has it open stays on it. */
+	assert_int_equal(lost->version.sequence, 5);
+	put_back(world, lost);
+	put_back(world, older);
 }
 
 static void a_record_that_is_gone_has_no_name_any_more(void **state)
@@ -444,6 +494,8 @@ int main(void)
 		TEST(an_open_that_lost_its_version_after_the_check_has_a_next_try_too),
 		TEST(a_note_that_was_left_behind_takes_no_try_away),
 		TEST(an_older_answer_changes_nothing),
+		TEST(a_follower_that_is_behind_changes_nothing_but_is_remembered),
+		TEST(a_version_that_the_leader_has_lost_is_shown_no_more),
 		TEST(a_record_that_is_gone_has_no_name_any_more),
 		TEST(absence_is_asked_for_each_time),
 		TEST(unsaved_content_is_found_without_asking),

@@ -313,6 +313,13 @@ nodes_go()
 	done
 }
 
+# And the router knows.
+nodes_return()
+{
+	nodes_start
+	expect_within 10 is_ready "$ROUTER"
+}
+
 nodes_crash_and_come_back()
 {
 	nodes_go
@@ -336,7 +343,7 @@ nodes_that_crash_are_not_noticed()
 what_could_not_be_sent_can_be_flushed_again()
 {
 	put 00b6 old
-	meet nodes_go nodes_start <<-'END'
+	meet nodes_go nodes_return <<-'END'
 		file = begin('00b6')
 		other = os.dup(file)
 		step()

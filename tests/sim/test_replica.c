@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#define SEEDS          200
+#define SEEDS          140
 #define SEEDS_LONG     10000
 #define SABOTAGE_SEEDS 60
 

@@ -434,6 +434,7 @@ struct replica *replica_free(struct replica *replica)
 		acks_stop(replica->options.acks);
 	for (unsigned i = 0; i < replica->peer_count; i++)
 		buf_deinit(&replica->peers[i].records_answer);
+	buf_deinit(&replica->aside_epochs);
 	condition_deinit(&replica->idle);
 	mutex_deinit(&replica->lock);
 	free(replica->peers);

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define NAMES 256 /* of one step */
 
@@ -153,8 +154,11 @@ static int finish(struct replica *replica)
 	if (r < 0)
 		return r;
 	replica->counters.diverged_entries += aside->uncounted;
-	replica->set_aside = replica->counted_to = replica_standing(replica).end;
-	replica->counted_after = (struct version){ 0 };
+	replica_diverged_counted(replica, (struct version){ 0 }, replica_standing(replica).end);
+	replica->set_aside = replica->counted_to;
+	buf_deinit(&replica->aside_epochs);
+	replica->aside_epochs = buf_take(&aside->epochs);
+	replica->aside_epoch_count = aside->count;
 	replica->aside = replica_aside_free(aside);
 	return 0;
 }
@@ -173,14 +177,25 @@ static int begin(struct replica *replica)
 	return replica_diverged_begin(replica, (struct version){ 0 }, &aside->writer);
 }
 
+/* It was done already, nothing has come since, and it was for a leader with the same history: what
+ * that one had another need not have. */
+static bool is_done(const struct replica *replica, struct version end)
+{
+	const struct replica_aside *aside = replica->aside;
+	const struct buf *epochs = &replica->aside_epochs;
+
+	return version_compare(replica->set_aside, end) == 0 && epochs->len == aside->epochs.len &&
+	       replica->aside_epoch_count == aside->count &&
+	       (epochs->len == 0 || memcmp(epochs->data, aside->epochs.data, epochs->len) == 0);
+}
+
 static int step(struct replica *replica)
 {
 	struct replica_aside *aside = replica->aside;
 	struct version end = replica_standing(replica).end, before;
 	int r;
 
-	/* It was done already, and nothing has come since. */
-	if (end.sequence == 0 || version_compare(replica->set_aside, end) == 0) {
+	if (end.sequence == 0 || is_done(replica, end)) {
 		replica->aside = replica_aside_free(aside);
 		return 0;
 	}

@@ -232,10 +232,14 @@ struct replica {
 	struct replica_bootstrap *bootstrap;
 	struct replica_verifying *verifying; /* of this bootstrap, or of one that was given up */
 	struct replica_aside *aside;
-	struct version set_aside; /* all up to here was, as far as the shard has it not */
+	struct version set_aside; /* all up to here was, as far as aside_epochs has it not */
 	/* What was counted as set aside and is in the log yet: a repair begins anew, or a copy
-	 * takes its place. */
+	 * takes its place. As far as aside_epochs has it not. */
 	struct version counted_after, counted_to;
+	/* The history that a leader had when this store was compared with it. The next leader's
+	 * may have less in common with it. */
+	struct buf aside_epochs;
+	uint32_t aside_epoch_count;
 	struct replica_promotion promotion;
 	struct replica_handover handover;
 	struct store_pause pause;
@@ -414,6 +418,8 @@ int replica_diverged_add(struct replica *replica, struct diverged_writer *writer
 			 const struct entry *entry);
 int replica_diverged_finish(struct diverged_writer *writer, uint64_t entries);
 bool replica_diverged_is_counted(const struct replica *replica, struct version version);
+/* All behind @after up to @to was counted, and lies in a diverged log. */
+void replica_diverged_counted(struct replica *replica, struct version after, struct version to);
 
 /* node/replica_aside */
 struct replica_aside *replica_aside_new(struct replica_items epochs);

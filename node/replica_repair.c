@@ -254,8 +254,21 @@ int replica_diverged_finish(struct diverged_writer *writer, uint64_t entries)
 
 bool replica_diverged_is_counted(const struct replica *replica, struct version version)
 {
+	struct replica_items epochs = { replica->aside_epochs.data, replica->aside_epochs.len,
+					replica->aside_epoch_count };
+
 	return version_compare(version, replica->counted_after) > 0 &&
-	       version_compare(version, replica->counted_to) <= 0;
+	       version_compare(version, replica->counted_to) <= 0 &&
+	       !replica_epochs_contain(epochs, version);
+}
+
+void replica_diverged_counted(struct replica *replica, struct version after, struct version to)
+{
+	replica->counted_after = after;
+	replica->counted_to = to;
+	replica->set_aside = (struct version){ 0 };
+	buf_clear(&replica->aside_epochs);
+	replica->aside_epoch_count = 0;
 }
 
 /* 1: there is more. */
@@ -276,8 +289,7 @@ static int save(struct replica *replica, struct replica_repair *repair)
 	if (r < 0)
 		return r;
 	replica->counters.diverged_entries += repair->uncounted;
-	replica->counted_after = repair->common;
-	replica->counted_to = repair->at;
+	replica_diverged_counted(replica, repair->common, repair->at);
 	repair->phase = REPAIR_FETCH;
 	repair->at = repair->common;
 	return 1;
@@ -456,7 +468,7 @@ static void finish(struct replica *replica)
 	struct replica_repair *repair = replica->repair;
 
 	replica->counters.repairs++;
-	replica->counted_after = replica->counted_to = (struct version){ 0 };
+	replica_diverged_counted(replica, (struct version){ 0 }, (struct version){ 0 });
 	log_info("repaired", "entries=%" PRIu64 " sequence=%" PRIu64, repair->entries,
 		 repair->common.sequence);
 	replica_repair_drop(replica);

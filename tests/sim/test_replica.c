@@ -90,6 +90,18 @@ static void shards_hold_what_they_promise_whatever_goes_wrong(void **state)
 	report(&sum);
 }
 
+/* A defect was found with each: 402, what had been set aside for one leader was not for the next,
+ * which had less of it. */
+static void seeds_that_failed_once_hold(void **state)
+{
+	static const uint64_t kept[] = { 402 };
+	struct shard_counts sum = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+		run_seed(kept[i], &sum);
+}
+
 static void a_seed_is_one_exact_run(void **state)
 {
 	struct shard_counts sum = { 0 };
@@ -160,6 +172,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest all[] = {
 		cmocka_unit_test(a_seed_is_one_exact_run),
 		cmocka_unit_test(the_oracle_notices_each_kind_of_sabotage),
+		cmocka_unit_test(seeds_that_failed_once_hold),
 		cmocka_unit_test(shards_hold_what_they_promise_whatever_goes_wrong),
 	};
 	const struct CMUnitTest seeds_alone[] = {

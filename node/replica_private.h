@@ -131,10 +131,13 @@ struct replica_fetch {
 
 #define FETCHED_MAX 64
 
-/* A value file of this store that holds what one of the source holds. */
+/* A value file of this store that holds what one of the source held: one that installs a copy
+ * gives the same id to another value. */
 struct replica_fetched {
 	uint8_t source[16];
 	uint64_t id;
+	uint64_t size_bytes;
+	struct hash128 hash;
 	struct value_file *file;
 };
 

@@ -16,26 +16,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct value_file *find_fetched(struct replica *replica, uint64_t id)
+static struct value_file *find_fetched(struct replica *replica, const struct entry *wanted)
 {
 	for (unsigned i = 0; i < FETCHED_MAX; i++) {
 		struct replica_fetched *fetched = &replica->fetched[i];
 
-		if (fetched->file && fetched->id == id &&
+		if (fetched->file && fetched->id == wanted->file_id &&
+		    fetched->size_bytes == wanted->size_bytes &&
+		    hash128_equal(fetched->hash, wanted->hash) &&
 		    memcmp(fetched->source, replica->job.source, 16) == 0)
 			return value_file_ref(fetched->file);
 	}
 	return NULL;
 }
 
-static void remember(struct replica *replica, uint64_t id, struct value_file *file)
+static void remember(struct replica *replica, const struct replica_fetch *fetch,
+		     struct value_file *file)
 {
 	struct replica_fetched *fetched = &replica->fetched[replica->fetched_at];
 
 	replica->fetched_at = (replica->fetched_at + 1) % FETCHED_MAX;
 	value_file_unref(fetched->file);
 	memcpy(fetched->source, replica->job.source, 16);
-	fetched->id = id;
+	fetched->id = fetch->id;
+	fetched->size_bytes = fetch->size_bytes;
+	fetched->hash = fetch->hash;
 	fetched->file = value_file_ref(file);
 }
 
@@ -61,7 +66,7 @@ static struct value_file *find_here(struct replica *replica, const struct entry 
 				    size_t count, size_t index)
 {
 	const struct entry *wanted = &entries[index];
-	struct value_file *file = find_fetched(replica, wanted->file_id);
+	struct value_file *file = find_fetched(replica, wanted);
 
 	if (!file)
 		file = find_own(replica, wanted, wanted);
@@ -122,22 +127,22 @@ static int ask(struct replica *replica)
 
 static int finish(struct replica *replica, struct value_file **ret_file)
 {
-	struct replica_fetch *fetch = &replica->fetch;
-	struct hash128 wanted = fetch->hash, hash;
-	uint64_t id = fetch->id, wanted_bytes = fetch->size_bytes, size_bytes;
+	struct replica_fetch fetch = replica->fetch;
 	struct value_file *file;
+	struct hash128 hash;
+	uint64_t size_bytes;
 	bool utf8;
 	int r;
 
-	r = value_writer_finish(take_ptr(fetch->writer), &file, &size_bytes, &hash, &utf8);
-	*fetch = (struct replica_fetch){ 0 };
+	replica->fetch = (struct replica_fetch){ 0 };
+	r = value_writer_finish(fetch.writer, &file, &size_bytes, &hash, &utf8);
 	if (r < 0)
 		return r;
-	if (size_bytes != wanted_bytes || !hash128_equal(hash, wanted)) {
+	if (size_bytes != fetch.size_bytes || !hash128_equal(hash, fetch.hash)) {
 		value_file_unref(file);
 		return -EBADMSG;
 	}
-	remember(replica, id, file);
+	remember(replica, &fetch, file);
 	replica->counters.values_fetched++;
 	*ret_file = file;
 	return 0;

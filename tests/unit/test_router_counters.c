@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "router/counters.h"
+#include "router/leaders.h"
 #include "router/router.h"
 
 #include <setjmp.h>
@@ -23,8 +24,9 @@ static int setup(void **state)
 		return -1;
 	router->cluster = &two_nodes;
 	router->node_count = 2;
+	router->leaders = leaders_new(&two_nodes);
 	*state = router;
-	return counters_init(&router->counters, 2);
+	return router->leaders ? counters_init(&router->counters, 2) : -1;
 }
 
 static int teardown(void **state)
@@ -32,6 +34,7 @@ static int teardown(void **state)
 	struct router *router = *state;
 
 	counters_deinit(&router->counters);
+	leaders_free(router->leaders);
 	free(router);
 	return 0;
 }

@@ -113,8 +113,9 @@ struct replica_view {
 	uint64_t promise;
 	struct version end; /* durable */
 	bool reads; /* its records may be read, however old */
-	/* Whatever was acknowledged before this time, in now_ms, is here; 0: unknown. A leader:
-	 * now. */
+	/* Whatever was acknowledged before this time, in now_ms, is here, as far as the leader
+	 * that the promise names has it; 0: unknown, until that one has been asked. A leader: now.
+	 */
 	uint64_t fresh_ms;
 	struct version leader_end; /* as a follower heard last */
 	uint64_t bootstrap_bytes, bootstrap_total; /* 0 of 0: none under way */

@@ -252,7 +252,7 @@ struct replica {
 	struct replica_sample samples[SAMPLES];
 	unsigned sample_at;
 	uint64_t sampled_ms;
-	uint64_t fresh_ms;
+	uint64_t fresh_ms; /* as in replica_view */
 	struct version leader_end;
 	struct replica_counters counters;
 

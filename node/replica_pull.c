@@ -98,7 +98,8 @@ static void applied(struct replica *replica)
 {
 	struct replica_job *job = &replica->job;
 	struct version leader_end = job->leader_end;
-	uint64_t fresh_ms = job->lag_ms == REPLICA_LAG_UNKNOWN ? 0 : job->sent_ms - job->lag_ms;
+	bool is_known = job->lag_ms != REPLICA_LAG_UNKNOWN && job->lag_ms < job->sent_ms;
+	uint64_t fresh_ms = is_known ? job->sent_ms - job->lag_ms : 0;
 	struct store_standing standing = replica_standing(replica);
 	bool caught_up = standing.synced.sequence >= leader_end.sequence;
 
@@ -111,7 +112,7 @@ static void applied(struct replica *replica)
 		return;
 	}
 	replica->leader_end = leader_end;
-	if (job->lag_ms != REPLICA_LAG_UNKNOWN && fresh_ms > replica->fresh_ms)
+	if (fresh_ms > replica->fresh_ms)
 		replica->fresh_ms = fresh_ms;
 	if (caught_up && !standing.whole && replica_repair_is_over(replica)) {
 		int r = store_set_whole(replica->options.store);

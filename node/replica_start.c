@@ -33,7 +33,9 @@ static void look_around(struct replica *replica)
 	replica->waits_logged = false;
 }
 
-/* Nothing that was begun as leader or follower goes on. */
+/* Nothing that was begun as leader or follower goes on, nor does what was known of this copy's age:
+ * the leader before may have gone on answering while the next one led already, and what that one
+ * has acknowledged need not be here. */
 static int stand_down(struct replica *replica)
 {
 	int r;
@@ -43,6 +45,7 @@ static int stand_down(struct replica *replica)
 	replica_job_reset(replica);
 	replica->source = -1;
 	replica->recovering = false;
+	replica->fresh_ms = 0;
 	r = store_follow(replica->options.store);
 	if (replica->role == REPLICA_LEADER && replica->options.acks)
 		acks_stop(replica->options.acks);

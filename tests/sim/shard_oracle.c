@@ -216,7 +216,7 @@ static void look_at_view(struct shard_node *node)
 	seen->counted += view.counters.diverged_entries - seen->counter;
 	seen->counter = view.counters.diverged_entries;
 	shard_sabotage_view(node, &view);
-	if (view.role == REPLICA_FOLLOWER)
+	if (view.role != REPLICA_LEADER)
 		oracle_check_fresh(node, &view);
 	if (seen->counted < seen->aside)
 		shard_break(node->shard, "node %u set %" PRIu64 " aside and counted %" PRIu64,

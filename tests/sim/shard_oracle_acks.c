@@ -123,11 +123,13 @@ void oracle_check_handover(struct shard_node *node)
 	}
 }
 
-/* Whatever its leader had acknowledged before that time must be here. */
+/* Whatever was acknowledged before that time, as far as its leader has it, must be here. */
 void oracle_check_fresh(struct shard_node *node, const struct replica_view *view)
 {
 	struct shard *shard = node->shard;
+	struct truth *truth = &shard->oracle->truth;
 	const struct oracle_node *seen = &shard->oracle->nodes[node->place];
+	struct version leaders = { seen->promise, UINT64_MAX };
 	uint64_t fresh_us;
 
 	if (view->fresh_ms <= node->since_ms)
@@ -136,14 +138,14 @@ void oracle_check_fresh(struct shard_node *node, const struct replica_view *view
 	for (size_t i = shard->oracle->acked_count; i > 0; i--) {
 		const struct oracle_acked *acked = &shard->oracle->acked[i - 1];
 
-		if (acked->at_us >= fresh_us || acked->version.epoch != seen->promise ||
-		    acked->repeated)
+		if (acked->at_us >= fresh_us || acked->repeated ||
+		    truth_contains(truth, seen->end, acked->version) ||
+		    !truth_contains(truth, leaders, acked->version))
 			continue;
-		if (!truth_contains(&shard->oracle->truth, seen->end, acked->version))
-			shard_break(shard,
-				    "node %u says it is as fresh as %" PRIu64
-				    " us and lacks write %u, acknowledged at %" PRIu64,
-				    node->place, fresh_us, acked->op->number, acked->at_us);
+		shard_break(shard,
+			    "node %u says it is as fresh as %" PRIu64
+			    " us and lacks write %u, acknowledged at %" PRIu64,
+			    node->place, fresh_us, acked->op->number, acked->at_us);
 		return;
 	}
 }

@@ -288,6 +288,7 @@ static int write_standing(struct vfs *vfs, const char *dir)
 	if (r < 0)
 		return r;
 	standing.whole = false;
+	standing.copied = standing.opened;
 	standing.ahead = (struct version){ 0 };
 	if (strncmp((char *)text.data, PROMISE_TEXT, strlen(PROMISE_TEXT)) == 0)
 		standing.promise = strtoull((char *)text.data + strlen(PROMISE_TEXT), NULL, 16);

@@ -9,7 +9,8 @@
 
 #include "node/entry.h"
 
-/* @entry is an ENTRY_FILE. To be freed; NULL if memory is out. */
+/* @store_id: what the ids of value files count in, of which a store gets a new one when it takes
+ * over another's files. @entry is an ENTRY_FILE. To be freed; NULL if memory is out. */
 char *pin_token_make(const uint8_t store_id[16], const struct entry *entry);
 /* The entry borrows from @bytes, which the caller frees. -EBADMSG: not a token of this store for
  * @key; -ENOMEM. */

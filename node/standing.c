@@ -28,6 +28,8 @@ static int parse(const char *text, const uint8_t store_id[16], struct standing *
 	if (r == 0)
 		r = text_file_take_number(&text, "whole", 10, &whole);
 	if (r == 0)
+		r = text_file_take_number(&text, "copied", 10, &standing->copied);
+	if (r == 0)
 		r = text_file_take_number(&text, "ahead_epoch", 16, &standing->ahead.epoch);
 	if (r == 0)
 		r = text_file_take_number(&text, "ahead_sequence", 10, &standing->ahead.sequence);
@@ -65,6 +67,8 @@ int standing_write(struct vfs *vfs, const char *dir, const uint8_t store_id[16],
 	if (r == 0)
 		r = buf_printf(&text, "opened %" PRIu64 "\npromise %016" PRIx64 "\nwhole %d\n",
 			       standing->opened, standing->promise, standing->whole);
+	if (r == 0)
+		r = buf_printf(&text, "copied %" PRIu64 "\n", standing->copied);
 	if (r == 0)
 		r = buf_printf(&text, "ahead_epoch %016" PRIx64 "\nahead_sequence %" PRIu64 "\n",
 			       standing->ahead.epoch, standing->ahead.sequence);

@@ -14,6 +14,8 @@ struct standing {
 	uint64_t opened;
 	uint64_t promise; /* the highest epoch accepted, and so who leads; 0: none yet */
 	bool whole; /* it has once held all that its leader had */
+	uint64_t copied; /* @opened when another node's copy took the place of the records; 0: never
+			  */
 	/* Not {0, 0}: a repair gave it records as they were at this point of the leader's log, to
 	 * which its own has not come yet. Sequence -1: at an unknown one, and the epoch is the
 	 * promise in which that leads. Then it is not whole. */

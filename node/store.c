@@ -6,6 +6,7 @@
  */
 #include "node/store.h"
 
+#include "lib/bytes.h"
 #include "lib/cleanup.h"
 #include "lib/clock.h"
 #include "lib/hex.h"
@@ -503,6 +504,20 @@ void store_record_release(struct store_record *record)
 	lsm_entry_release(&record->held);
 }
 
+/* What the ids of value files mean something in: this store, until it takes another node's over. */
+struct id_space {
+	uint8_t bytes[16];
+};
+
+static struct id_space id_space_of(const struct store *store)
+{
+	struct id_space space;
+
+	memcpy(space.bytes, store->files.identity.store_id, sizeof(space.bytes));
+	put_u64(space.bytes, get_u64(space.bytes) ^ store->files.standing.copied);
+	return space;
+}
+
 int store_pin(struct store *store, const struct store_record *record, uint32_t seconds,
 	      char **ret_token)
 {
@@ -510,7 +525,7 @@ int store_pin(struct store *store, const struct store_record *record, uint32_t s
 
 	if (record->held.entry.kind != ENTRY_FILE)
 		return -ENOENT;
-	token = pin_token_make(store->files.identity.store_id, &record->held.entry);
+	token = pin_token_make(id_space_of(store).bytes, &record->held.entry);
 	if (!token)
 		return -ENOMEM;
 	if (!value_file_pin(record->held.file, seconds)) {
@@ -547,7 +562,7 @@ int store_get_pinned(struct store *store, const struct key *key, const char *tok
 		return -ENOMEM;
 	bytes->pin.release = token_bytes_release;
 	held->pin = &bytes->pin;
-	r = pin_token_read(store->files.identity.store_id, key, token, &bytes->bytes, &held->entry);
+	r = pin_token_read(id_space_of(store).bytes, key, token, &bytes->bytes, &held->entry);
 	if (r == 0)
 		r = value_pins_find(store->values, held->entry.file_id, held->entry.size_bytes,
 				    &held->file);

@@ -3,6 +3,7 @@
 #include "node/install.h"
 
 #include "node/checkpoint.h"
+#include "node/pin_token.h"
 #include "tests/sim/own_writes.h"
 
 #include <errno.h>
@@ -310,6 +311,52 @@ static void only_names_of_a_store_are_taken(void **state)
 		assert_false(install_name_is_valid(bad[i]));
 }
 
+struct tokens {
+	struct store *store;
+	struct store_standing standing;
+	unsigned refused;
+};
+
+/* A token that this node gave for a file of its own, whose id the copy uses, too. */
+static int try_old_token(const struct entry *entry, void *state)
+{
+	struct tokens *tokens = state;
+	struct store_record record;
+	struct key key;
+	char *token;
+
+	if (entry->kind != ENTRY_FILE)
+		return 0;
+	assert_int_equal(key_from_bytes(entry->key, entry->key_len, &key), 0);
+	token = pin_token_make(tokens->standing.store_id, entry);
+	assert_non_null(token);
+	assert_int_equal(store_get_pinned(tokens->store, &key, token, &record), STORE_NOT_FOUND);
+	free(token);
+	tokens->refused++;
+	return 0;
+}
+
+static void a_token_from_before_the_copy_names_nothing(void **state)
+{
+	struct tokens tokens = { 0 };
+	struct key none = { 0 }, last;
+	struct pair pair;
+	bool more;
+	char *why;
+
+	(void)state;
+	set_up(&pair, 3);
+	assert_int_equal(install_complete(pair.own.vfs, "/own", 0, &why), 0);
+	own_writes_close(&pair.own);
+	assert_int_equal(own_writes_try_open(&pair.own, "/own", &tokens.store), 0);
+	assert_int_equal(store_standing(tokens.store, &tokens.standing), 0);
+	assert_int_equal(
+		store_list(tokens.store, &none, OWN_KEYS, try_old_token, &tokens, &more, &last), 0);
+	assert_true(tokens.refused > 0);
+	store_close(tokens.store);
+	tear_down(&pair);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -319,6 +366,7 @@ int main(void)
 		cmocka_unit_test(a_copy_that_is_not_whole_is_refused_and_the_old_store_stays),
 		cmocka_unit_test(every_byte_is_verified_before_it_is_installed),
 		cmocka_unit_test(only_names_of_a_store_are_taken),
+		cmocka_unit_test(a_token_from_before_the_copy_names_nothing),
 	};
 
 	if (!getenv("HEXKV_TEST_LOG") && !freopen("/dev/null", "w", stderr))

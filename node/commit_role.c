@@ -143,6 +143,24 @@ struct wal_mark commit_end(const struct commit *commit)
 	return wal_last(commit->options.wal);
 }
 
+int commit_restart_log(struct commit *commit, uint64_t epoch)
+{
+	struct wal *wal = commit->options.wal;
+	int r;
+
+	mutex_lock(&commit->wal_lock);
+	r = wal_restart(wal, epoch, commit->options.realtime_ns());
+	mutex_unlock(&commit->wal_lock);
+	if (r < 0) {
+		commit_make_ready(commit);
+		return r;
+	}
+	commit->next.sequence = wal_last(wal).sequence + 1;
+	commit_note_stats(commit, 0);
+	commit_tell_synced(commit);
+	return 0;
+}
+
 static void set_role(struct commit *commit, enum store_role role)
 {
 	mutex_lock(&commit->lock);

@@ -23,8 +23,8 @@
  *       replica_message  what nodes say to each other  (replica_items)
  *     acks             writes that wait until followers have them
  *
- *   store            versions, preconditions, group commit; store_role: leading and following; it
- *                    joins
+ *   store            versions, preconditions, group commit; store_role: leading and following,
+ *                    store_renew: with a new log; it joins
  *     epoch, lineage   who led, and in which life of the shard; in the small files history
  *                      and standing
  *     wal              the write-ahead log; log_read: as it is shipped to followers

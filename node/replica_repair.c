@@ -14,7 +14,9 @@
  * everything else to where they are. Should the shard go on under a leader that does not have the
  * point of 4, they are ahead of it for ever: then only a whole copy helps. The same is true if the
  * leader changes between 3 and 5: what was replaced need not be in the suffix that the next one
- * sees. After a crash before 5 all begins anew; the diverged log has the same name and content.
+ * sees. A node that is ahead of its log and made to lead nevertheless, as there is nothing better,
+ * begins its log anew (node/store_renew.c). After a crash before 5 all begins anew; the diverged
+ * log has the same name and content.
  */
 #include "node/replica_private.h"
 

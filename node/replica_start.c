@@ -231,6 +231,7 @@ int replica_lead(struct replica *replica, uint64_t epoch)
 {
 	struct store *store = replica->options.store;
 	struct lineage lineage = replica->lineage;
+	struct store_standing standing;
 	int r;
 
 	if (!lineage_is_set(&lineage))
@@ -240,9 +241,11 @@ int replica_lead(struct replica *replica, uint64_t epoch)
 	replica_job_reset(replica);
 	replica_drain(replica);
 	replica->source = -1;
-	/* 1. The promise, 2. then nobody calls it half a copy any more, 3. then writes. */
+	standing = replica_standing(replica);
+	/* 1. The promise, 2. then nobody calls it half a copy any more, 3. then writes. What is
+	 * ahead of its log is half a copy until the log has begun anew, which is part of 3. */
 	r = store_promise(store, epoch);
-	if (r == 0 && !replica_standing(replica).whole)
+	if (r == 0 && !standing.whole && standing.ahead.sequence == 0)
 		r = store_set_whole(store);
 	if (r == 0 && replica->options.acks)
 		acks_lead(replica->options.acks, epoch);

@@ -53,9 +53,8 @@ static void release_refs(uint64_t position, void *state)
 	value_refs_release(store->refs, position);
 }
 
-static void trim(void *state, bool all)
+void store_trim_log(struct store *store, bool all)
 {
-	struct store *store = state;
 	const struct store_options *options = &store->options;
 	int64_t now = options->realtime_ns(), second = 1000000000;
 	struct wal_keep keep = {
@@ -77,6 +76,11 @@ static void trim(void *state, bool all)
 
 	if (r < 0)
 		log_warn("log not trimmed", "error=%d", -r);
+}
+
+static void trim(void *state, bool all)
+{
+	store_trim_log(state, all);
 }
 
 static void flushed(void *state, uint64_t position)

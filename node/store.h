@@ -156,8 +156,10 @@ enum store_role {
  * from then on, one that is paused may not resume. */
 int store_promise(struct store *store, uint64_t epoch);
 /* Begins @epoch, which must be the promise, and takes writes. A store without a lineage gets
- * @if_none. Everything in the log is on stable storage and applied then. -EINVAL: it leads already,
- * or @epoch is not the promise or not later than all in the history; others: the disk. */
+ * @if_none. Everything in the log is on stable storage and applied then. If records are ahead of
+ * the log, that begins anew (node/store_renew.c); -EBUSY: somebody keeps the old one. -EINVAL: it
+ * leads already, or @epoch is not the promise or not later than all in the history; others: the
+ * disk. */
 int store_lead(struct store *store, uint64_t epoch, const struct lineage *if_none);
 /* Leads in the next epoch of node @node_id, as one may that knows of no other that does. */
 int store_lead_next(struct store *store, uint16_t node_id);

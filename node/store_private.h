@@ -43,6 +43,10 @@ struct store {
 	void *synced_state;
 };
 
+/* node/store.c: what the log need not keep goes from it; @all: whatever may go at all. */
+void store_trim_log(struct store *store, bool all);
+/* node/store_renew.c, in a task: all of it is applied, and the history says that @epoch follows. */
+int store_renew(struct store *store, struct commit *commit, uint64_t epoch);
 /* node/store_replica.c: what the commit thread is given; @state is the store. */
 void store_synced(void *state);
 bool store_in_history(void *state, struct version version);

@@ -153,9 +153,10 @@ struct lead {
 	struct store *store;
 	uint64_t epoch;
 	const struct lineage *if_none;
+	bool renew;
 };
 
-static int lead(struct commit *commit, void *state)
+static int begin(struct commit *commit, void *state)
 {
 	const struct lead *lead = state;
 	struct store *store = lead->store;
@@ -171,21 +172,47 @@ static int lead(struct commit *commit, void *state)
 		return r;
 	end = commit_end(commit);
 	r = begin_epoch(store, lead->epoch, end.sequence + 1, lead->if_none);
-	if (r < 0)
+	if (r < 0 || !lead->renew)
 		return r;
+	r = store_renew(store, commit, lead->epoch);
+	if (made_room(store, r))
+		r = store_renew(store, commit, lead->epoch);
+	return r;
+}
+
+static int take_writes(struct commit *commit, void *state)
+{
+	const struct lead *lead = state;
+
 	commit_lead(commit, lead->epoch);
-	log_info("leading", "epoch=%" PRIx64 " sequence=%" PRIu64, lead->epoch, end.sequence);
+	log_info("leading", "epoch=%" PRIx64 " sequence=%" PRIu64, lead->epoch,
+		 commit_end(commit).sequence);
 	return 0;
+}
+
+static int lead_locked(struct store *store, struct lead *lead) REQUIRES(&store->standing_lock)
+{
+	struct standing standing = store->files.standing;
+	int r;
+
+	lead->renew = standing.ahead.sequence > 0;
+	r = commit_call(store->commit, begin, lead);
+	if (r == 0 && lead->renew) {
+		standing.whole = true;
+		standing.ahead = (struct version){ 0 };
+		r = write_standing_locked(store, &standing);
+	}
+	return r == 0 ? commit_call(store->commit, take_writes, lead) : r;
 }
 
 int store_lead(struct store *store, uint64_t epoch, const struct lineage *if_none)
 {
-	struct lead state = { .store = store, .epoch = epoch, .if_none = if_none };
+	struct lead lead = { .store = store, .epoch = epoch, .if_none = if_none };
 	int r;
 
 	/* No promise is made meanwhile. */
 	mutex_lock(&store->standing_lock);
-	r = commit_call(store->commit, lead, &state);
+	r = lead_locked(store, &lead);
 	mutex_unlock(&store->standing_lock);
 	if (r < 0)
 		return r;

@@ -210,6 +210,33 @@ int wal_rotate(struct wal *wal, int64_t now_ns)
 	return wal->writer.end > WAL_FILE_HEADER_BYTES ? rotate(wal, 0, now_ns) : 0;
 }
 
+int wal_restart(struct wal *wal, uint64_t epoch, int64_t now_ns)
+{
+	struct wal_mark base = { wal->last.position, epoch, wal->last.sequence + 1 };
+	struct wal_mark before = wal->last;
+	struct wal_file_header header;
+	struct wal_writer writer;
+	bool touched;
+	int r = wal_sync(wal);
+
+	if (r < 0)
+		return r;
+	header = next_header(wal, 0, base, now_ns);
+	header.predecessor_id = 0;
+	r = start_file(wal, &header, 0, &writer, &touched);
+	if (r == 0) {
+		wal->last = base;
+		r = install(wal, &writer, base, now_ns);
+		if (r < 0) {
+			wal->last = before;
+			give_up(wal, &writer);
+		}
+	}
+	if (r < 0)
+		wal->broken |= touched;
+	return r;
+}
+
 bool wal_mark_advance(struct wal_mark *mark, const struct wal_record *record)
 {
 	uint64_t next = mark->sequence + 1;

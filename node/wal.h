@@ -89,6 +89,11 @@ int wal_reopen(struct wal *wal, uint64_t position, int64_t now_ns);
 
 /* Goes on in a new file, so that the current one can be trimmed. Fails like wal_append(). */
 int wal_rotate(struct wal *wal, int64_t now_ns);
+/* All of the log is on stable storage and held by segments, so it is given up: it begins anew in a
+ * file without a predecessor, as if all up to (@epoch, the sequence behind the last) had been
+ * trimmed. What is still there of the old files can be trimmed, and must not be read on from. Fails
+ * like wal_append(). */
+int wal_restart(struct wal *wal, uint64_t epoch, int64_t now_ns);
 /* Adds to the weight of file @file_id in wal_trim(): value files that its entries refer to. */
 void wal_add_weight(struct wal *wal, uint64_t file_id, uint64_t bytes);
 

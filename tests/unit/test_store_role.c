@@ -3,6 +3,7 @@
 #include "lib/clock.h"
 #include "lib/mutex.h"
 #include "node/epoch.h"
+#include "node/log_read.h"
 #include "node/store.h"
 
 #include <errno.h>
@@ -436,6 +437,82 @@ static void being_whole_is_remembered(void **state)
 	assert_true(standing_of(fixture).whole);
 }
 
+static int refuse(const struct shipped_record *record, void *state)
+{
+	(void)record;
+	(void)state;
+	return -EIO;
+}
+
+/* Its records as they are come to others with a copy alone, from now on and after an opening. */
+static void assert_log_is_new(struct fixture *fixture, struct version old)
+{
+	struct store_standing standing = standing_of(fixture);
+
+	assert_true(standing.whole);
+	assert_int_equal(standing.ahead.sequence, 0);
+	assert_true(standing.log_begin.epoch == standing.epoch);
+	assert_int_equal(standing.log_begin.sequence, old.sequence + 1);
+	assert_int_equal(store_log_read(fixture->store, old, 1024, refuse, NULL),
+			 STORE_LOG_TRIMMED);
+	assert_int_equal(store_log_read(fixture->store, (struct version){ 0 }, 1024, refuse, NULL),
+			 STORE_LOG_TRIMMED);
+	assert_true(has(fixture, "k"));
+	assert_true(has(fixture, "l"));
+}
+
+static void what_is_ahead_of_its_log_leads_with_a_new_one(void **state)
+{
+	struct fixture *fixture = *state;
+	struct call call;
+	struct version old;
+
+	assert_int_equal(store_lead_next(fixture->store, NODE_ID), 0);
+	assert_int_equal(put(fixture, "k", &call), OUTCOME_CREATED);
+	assert_int_equal(put(fixture, "l", &call), OUTCOME_CREATED);
+	old = standing_of(fixture).end;
+	assert_int_equal(store_follow(fixture->store), 0);
+	assert_int_equal(store_set_ahead(fixture->store, (struct version){ 1, UINT64_MAX }), 0);
+	reopen(fixture);
+	assert_false(standing_of(fixture).whole);
+	assert_int_equal(store_lead_next(fixture->store, NODE_ID), 0);
+	assert_log_is_new(fixture, old);
+	assert_int_equal(standing_of(fixture).synced.sequence, old.sequence + 1);
+	reopen(fixture);
+	assert_log_is_new(fixture, old);
+	assert_int_equal(store_lead_next(fixture->store, NODE_ID), 0);
+	assert_int_equal(put(fixture, "m", &call), OUTCOME_CREATED);
+	assert_int_equal(call.write.meta.version.sequence, old.sequence + 2);
+	reopen(fixture);
+	assert_true(has(fixture, "m"));
+	assert_true(has(fixture, "k"));
+}
+
+static void a_log_that_is_read_from_does_not_begin_anew(void **state)
+{
+	struct fixture *fixture = *state;
+	struct wal_pin *pin = NULL;
+	struct call call;
+
+	assert_int_equal(store_lead_next(fixture->store, NODE_ID), 0);
+	assert_int_equal(put(fixture, "k", &call), OUTCOME_CREATED);
+	assert_int_equal(put(fixture, "l", &call), OUTCOME_CREATED);
+	assert_int_equal(store_follow(fixture->store), 0);
+	assert_int_equal(store_set_ahead(fixture->store, (struct version){ 1, 9 }), 0);
+	assert_int_equal(store_log_pin(fixture->store, 0, &pin), 0);
+	assert_int_equal(store_lead_next(fixture->store, NODE_ID), -EBUSY);
+	assert_int_equal(standing_of(fixture).role, STORE_FOLLOWING);
+	assert_int_equal(standing_of(fixture).ahead.sequence, 9);
+	store_log_unpin(fixture->store, pin);
+	assert_int_equal(store_lead_next(fixture->store, NODE_ID), 0);
+	assert_int_equal(put(fixture, "m", &call), OUTCOME_CREATED);
+	assert_true(standing_of(fixture).whole);
+	assert_true(standing_of(fixture).log_begin.epoch == standing_of(fixture).epoch);
+	reopen(fixture);
+	assert_true(has(fixture, "k"));
+	assert_true(has(fixture, "m"));
+}
+
 int main(void)
 {
 #define WITH(name)    cmocka_unit_test_setup_teardown(name, setup_with_threads, teardown)
@@ -459,6 +536,10 @@ int main(void)
 		WITHOUT(a_history_is_adopted_as_far_as_the_log_has_come),
 		WITH(being_whole_is_remembered),
 		WITHOUT(being_whole_is_remembered),
+		WITH(what_is_ahead_of_its_log_leads_with_a_new_one),
+		WITHOUT(what_is_ahead_of_its_log_leads_with_a_new_one),
+		WITH(a_log_that_is_read_from_does_not_begin_anew),
+		WITHOUT(a_log_that_is_read_from_does_not_begin_anew),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

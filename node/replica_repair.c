@@ -388,8 +388,10 @@ static int fetch(struct replica *replica, struct replica_repair *repair)
 	return 0;
 }
 
+/* Where the leader has no record nobody asked for a deletion: a tombstone of no version at all is
+ * in every history, and nothing that would have to be set aside. */
 static int add_found(struct replica_batch *batch, const uint8_t *key, uint8_t key_len,
-		     const uint8_t *bytes, size_t len, struct version end)
+		     const uint8_t *bytes, size_t len)
 {
 	struct bytes_reader reader = bytes_reader(bytes, len);
 	struct entry entry;
@@ -400,7 +402,6 @@ static int add_found(struct replica_batch *batch, const uint8_t *key, uint8_t ke
 			.kind = ENTRY_TOMBSTONE,
 			.key = key,
 			.key_len = key_len,
-			.version = end,
 		};
 		return replica_batch_add(batch, &entry);
 	}
@@ -431,7 +432,7 @@ static int take_found(struct replica *replica, const struct replica_message *mes
 			r = -EBADMSG;
 			break;
 		}
-		r = add_found(batch, item + 1, key.len, bytes, len, message->end);
+		r = add_found(batch, item + 1, key.len, bytes, len);
 	}
 	if (r < 0) {
 		replica_batch_free(batch);

@@ -74,17 +74,6 @@ static bool check_value(struct shard_node *node, struct diverged_reader *reader,
 	return n == 0 && at == len;
 }
 
-/* Where a leader has no record a repair leaves a tombstone of the version that the leader was at.
- */
-static bool is_of_repair(struct shard *shard, const struct entry *entry)
-{
-	const struct truth_entry *known = truth_entry(&shard->oracle->truth, entry->version);
-	struct truth_entry numbers;
-
-	return entry->kind == ENTRY_TOMBSTONE && !request_id_is_set(&entry->request_id) && known &&
-	       shard_entry_read(entry, &numbers) && numbers.key != known->key;
-}
-
 static int read_entries(struct aside *aside, struct diverged_reader *reader, const char *name)
 {
 	struct shard *shard = aside->node->shard;
@@ -96,8 +85,6 @@ static int read_entries(struct aside *aside, struct diverged_reader *reader, con
 		bool is_first = memcmp(&last, &entry.request_id, sizeof(last)) != 0;
 
 		last = entry.request_id;
-		if (is_of_repair(shard, &entry))
-			continue;
 		if (!oracle_learn(shard, entry.version, &entry, is_first, name))
 			return -EBADMSG;
 		add(aside, entry.version);

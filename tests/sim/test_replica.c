@@ -14,7 +14,12 @@
 
 #include <cmocka.h>
 
-#define SEEDS          140
+/* A sanitizer takes several times as long. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SEEDS 150
+#else
+#define SEEDS 1000
+#endif
 #define SEEDS_LONG     10000
 #define SABOTAGE_SEEDS 60
 

@@ -218,7 +218,7 @@ int replica_aside_step(struct replica *replica)
 
 	/* What was written up to a failure, on a full disk say, can't be gone on with. */
 	if (r < 0) {
-		diverged_writer_abort(take_ptr(aside->writer));
+		aside->writer = diverged_writer_abort(aside->writer);
 		aside->entries = aside->uncounted = 0;
 		aside->after = (struct key){ 0 };
 		aside->in_log = false;

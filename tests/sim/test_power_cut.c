@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The whole store on a disk that loses power, again and again, at random calls, in recoveries too:
+ * The whole store on a disk that loses power ten thousand times, at random calls, in recoveries
+ * too:
  *   test_power_cut [SEEDS [FIRST_SEED [log]]]
  */
 #include "node/store.h"
@@ -17,6 +18,8 @@
 
 #include <cmocka.h>
 
+#define SEEDS            500
+#define SEEDS_LONG       10000
 #define CUTS_PER_SEED    20
 #define BATCH_MAX        6
 #define ORPHANS_MAX      256
@@ -24,7 +27,7 @@
 #define LET_GO_NS        11000000000 /* then dead value files are looked for */
 #define NODE_ID          7
 
-static uint64_t seeds = 60, first_seed = 1;
+static uint64_t seeds, first_seed = 1;
 static int64_t simulated_ns = 1700000000000000000;
 
 struct sim {
@@ -165,32 +168,65 @@ static void check_listing(struct sim *sim, const struct model_cell *cells)
 	check(sim, count == expect, "listed %zu, expected %zu", count, expect);
 }
 
+/* What a listing of all directories found. */
+struct found {
+	struct sim *sim;
+	uint64_t segments, manifests, logs;
+};
+
+static bool ends_with(const char *name, const char *end)
+{
+	size_t len = strlen(name), end_len = strlen(end);
+
+	return len >= end_len && strcmp(name + len - end_len, end) == 0;
+}
+
 static int check_name(const char *name, void *state)
 {
-	struct sim *sim = state;
-	size_t len = strlen(name);
+	struct found *found = state;
+	struct sim *sim = found->sim;
 	uint64_t id = strtoull(name, NULL, 16);
 
-	check(sim, len < 4 || strcmp(name + len - 4, ".tmp") != 0, "left behind: %s", name);
+	check(sim, !ends_with(name, ".tmp"), "left behind: %s", name);
 	for (size_t i = 0; i < sim->orphan_count; i++)
-		check(sim, sim->orphans[i] != id || !strstr(name, ".val"), "orphan: %s", name);
+		check(sim, sim->orphans[i] != id || !ends_with(name, ".val"), "orphan: %s", name);
+	found->segments += ends_with(name, ".seg");
+	found->logs += ends_with(name, ".wal");
+	found->manifests += strncmp(name, "MANIFEST-", 9) == 0;
 	return 0;
+}
+
+/* Nothing is there that the store does not know. */
+static void check_orphans(struct sim *sim)
+{
+	struct vfs *vfs = crash_vfs_base(sim->crash);
+	struct found found = { .sim = sim };
+	struct store_stats stats;
+
+	store_stats(sim->store, &stats);
+	check(sim, vfs_list(vfs, "/data", check_name, &found) == 0, "list /data");
+	check(sim, vfs_list(vfs, "/data/value", check_name, &found) == 0, "list /data/value");
+	check(sim, vfs_list(vfs, "/data/log", check_name, &found) == 0, "list /data/log");
+	check(sim, found.manifests == 1, "%" PRIu64 " manifests", found.manifests);
+	check(sim, found.segments == stats.lsm.segments,
+	      "%" PRIu64 " segment files, %" PRIu64 " are known", found.segments,
+	      stats.lsm.segments);
+	check(sim, found.logs == stats.log_files, "%" PRIu64 " log files, %" PRIu64 " are known",
+	      found.logs, stats.log_files);
+	sim->orphan_count = 0;
 }
 
 /* After an opening that worked. */
 static void check_recovered(struct sim *sim)
 {
 	struct model_cell found[MODEL_KEYS];
-	struct vfs *vfs = crash_vfs_base(sim->crash);
 
 	for (unsigned i = 0; i < MODEL_KEYS; i++)
 		found[i] = get_cell(sim, i);
 	check(sim, model_settle(&sim->model, found),
 	      "the state is not a prefix with all that was acknowledged");
 	check_listing(sim, found);
-	check(sim, vfs_list(vfs, "/data", check_name, sim) == 0, "list /data");
-	check(sim, vfs_list(vfs, "/data/value", check_name, sim) == 0, "list /data/value");
-	sim->orphan_count = 0;
+	check_orphans(sim);
 }
 
 struct call {
@@ -646,6 +682,7 @@ static void every_power_cut_leaves_a_prefix_with_all_acknowledged_writes(void **
 	for (uint64_t seed = first_seed; seed < first_seed + seeds; seed++)
 		run_seed(seed, &cuts, &repeats);
 	print_message("%" PRIu64 " power cuts, %" PRIu64 " requests repeated\n", cuts, repeats);
+	assert_true(cuts >= seeds * CUTS_PER_SEED);
 }
 
 int main(int argc, char **argv)
@@ -654,6 +691,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(every_power_cut_leaves_a_prefix_with_all_acknowledged_writes),
 	};
 
+	seeds = getenv("HEXKV_LONG") ? SEEDS_LONG : SEEDS;
 	if (argc > 1)
 		seeds = strtoull(argv[1], NULL, 10);
 	if (argc > 2)

@@ -1,53 +1,151 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Speed of the merge tree by itself, without log and network: fills it with random keys, then reads
- * present and missing ones and lists all. Prints one line a phase.
+ * One engine, one size of values: fills a new directory, and does to it what --phases names, in
+ * order. Prints one line a phase:
+ *
+ *   PHASE ops=N seconds=S p50_us=.. p99_us=.. p999_us=.. max_us=.. [NAME=NUMBER ...]
+ *
+ * fill, overwrite, delete wait for the engine's background work at their end, outside the time:
+ * written is what it has given to write(2) until then, for each byte of keys and values.
  */
+#include "tests/bench/engine.h"
+
 #include "lib/bytes.h"
 #include "lib/clock.h"
 #include "lib/options.h"
-#include "node/lsm.h"
+#include "tests/bench/histogram.h"
+#include "tests/bench/names.h"
 
 #include <errno.h>
+#include <ftw.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
+
+#define THREADS_MAX   16
+#define PAGE          1000
+#define SETTLED_MS    300 /* so long it has done nothing */
+#define SETTLE_MAX_MS 120000
+#define RUNS_EVERY    512 /* puts */
+#define VALUE_MAX     (64 * 1024)
 
 struct bench {
-	struct lsm *lsm;
-	const char *dir;
-	unsigned records;
-	unsigned value_bytes;
-	unsigned group; /* entries an apply */
-	unsigned threads; /* readers */
-	uint64_t memtable_bytes;
-	uint64_t cache_bytes;
+	const struct bench_engine *engine;
+	struct bench_config config;
+	void *state;
+	unsigned records, operations, seconds, value_bytes;
+	uint64_t begun_with; /* resident bytes before it was opened */
+	uint8_t *noise; /* VALUE_MAX */
+	_Atomic bool stop; /* of what another thread does meanwhile */
 };
 
-/* A bijection, so that every number is another key: the finalizer of MurmurHash3. */
-static uint64_t scramble(uint64_t x)
-{
-	x ^= x >> 33;
-	x *= UINT64_C(0xff51afd7ed558ccd);
-	x ^= x >> 33;
-	x *= UINT64_C(0xc4ceb9fe1a85ec53);
-	return x ^ x >> 33;
-}
+enum work { FILL, OVERWRITE, SYNCED, READ, MISSING, REMOVE };
 
-static void key_of(uint64_t number, uint8_t key[16])
-{
-	put_u64(key, scramble(number));
-	put_u64(key + 8, scramble(number + 1));
-}
-
-struct start {
-	uint64_t wall_ns, cpu_ns;
+/* What one thread does. */
+struct worker {
+	struct bench *bench;
+	enum work work;
+	uint64_t first, count; /* of the numbers whose names are used */
+	bool until_stopped;
+	unsigned runs_most;
+	int result;
+	struct histogram times;
+	uint8_t value[VALUE_MAX];
 };
 
-/* Of all threads: on a machine that others use too, it says more than the wall clock. */
+static void name_key(uint64_t number, uint8_t *key)
+{
+	put_u64(key, bench_scramble(number));
+	put_u64(key + 8, bench_scramble(~number));
+}
+
+/* One of those that fill() has written. */
+static uint64_t some_number(const struct bench *b, uint64_t i)
+{
+	return bench_scramble(i + ((uint64_t)1 << 40)) % b->records;
+}
+
+static int put(struct worker *worker, uint64_t number, bool sync)
+{
+	struct bench *b = worker->bench;
+	uint8_t key[BENCH_KEY_BYTES];
+
+	name_key(number, key);
+	memcpy(worker->value, key, sizeof(key));
+	return b->engine->put(b->state, key, worker->value, b->value_bytes, sync);
+}
+
+static int get(struct worker *worker, uint64_t number, int expected)
+{
+	struct bench *b = worker->bench;
+	uint8_t key[BENCH_KEY_BYTES];
+	int r;
+
+	name_key(number, key);
+	r = b->engine->get(b->state, key, b->value_bytes);
+	return r == expected ? 0 : r < 0 ? r : -ENODATA;
+}
+
+static int work_once(struct worker *worker, uint64_t i)
+{
+	struct bench *b = worker->bench;
+	uint8_t key[BENCH_KEY_BYTES];
+	int r;
+
+	switch (worker->work) {
+	case FILL:
+		return put(worker, i, false);
+	case OVERWRITE:
+		return put(worker, some_number(b, i), false);
+	case SYNCED:
+		return put(worker, i, true);
+	case READ:
+		return get(worker, some_number(b, i), 0);
+	case MISSING:
+		return get(worker, i + ((uint64_t)1 << 41), BENCH_NOT_FOUND);
+	default:
+		name_key(i, key);
+		r = b->engine->remove(b->state, key);
+		return r < 0 ? r : 0;
+	}
+}
+
+static void *run_worker(void *state)
+{
+	struct worker *worker = state;
+	struct bench *b = worker->bench;
+	uint64_t before = clock_monotonic_ns(), end;
+
+	end = b->seconds > 0 ? before + (uint64_t)b->seconds * 1000000000 : UINT64_MAX;
+	for (uint64_t i = 0; i < worker->count && worker->result == 0; i++) {
+		uint64_t after;
+
+		worker->result = work_once(worker, worker->first + i);
+		after = clock_monotonic_ns();
+		histogram_add(&worker->times, after - before);
+		before = after;
+		if (worker->until_stopped && atomic_load(&b->stop))
+			break;
+		/* A store is always filled to the end. */
+		if (after > end && worker->work != FILL && !worker->until_stopped)
+			break;
+		if (worker->work == OVERWRITE && i % RUNS_EVERY == 0) {
+			unsigned runs = b->engine->runs(b->state);
+
+			worker->runs_most = runs > worker->runs_most ? runs : worker->runs_most;
+			before = clock_monotonic_ns();
+		}
+	}
+	return NULL;
+}
+
+/* ---- what the system says of this process ---- */
+
 static uint64_t cpu_ns(void)
 {
 	struct timespec ts;
@@ -56,210 +154,362 @@ static uint64_t cpu_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-static struct start now(void)
+/* The number behind @name in @file; 0 if there is none. */
+static uint64_t proc_number(const char *file, const char *name)
 {
-	return (struct start){ .wall_ns = clock_monotonic_ns(), .cpu_ns = cpu_ns() };
+	FILE *stream = fopen(file, "r");
+	uint64_t number = 0;
+	char line[256];
+
+	while (stream && fgets(line, sizeof(line), stream))
+		if (strncmp(line, name, strlen(name)) == 0)
+			number = strtoull(line + strlen(name), NULL, 10);
+	if (stream)
+		fclose(stream);
+	return number;
 }
 
-static void report(const char *phase, uint64_t count, struct start start)
+static uint64_t written_bytes(void)
 {
-	double seconds = (double)(clock_monotonic_ns() - start.wall_ns) / 1e9;
-	double cpu = (double)(cpu_ns() - start.cpu_ns) / 1e3 / (double)count;
-
-	printf("%-16s %10.0f ops/s  %8.2f s  %6.2f us of CPU each\n", phase,
-	       (double)count / seconds, seconds, cpu);
-	fflush(stdout);
+	return proc_number("/proc/self/io", "wchar:");
 }
 
-static int fill(struct bench *b, uint8_t *value)
+static uint64_t resident_bytes(void)
 {
-	struct entry entries[64];
-	uint8_t keys[64][16];
-	uint64_t worst = 0;
+	return proc_number("/proc/self/status", "VmRSS:") * 1024;
+}
 
-	for (unsigned i = 0; i < b->records; i += b->group) {
-		uint64_t start = clock_monotonic_ns();
-		int r;
+static uint64_t found_bytes;
 
-		for (unsigned j = 0; j < b->group; j++) {
-			key_of(i + j, keys[j]);
-			entries[j] = (struct entry){
-				.kind = ENTRY_INLINE,
-				.key = keys[j],
-				.key_len = 16,
-				.position = i + j + 1,
-				.version = { .epoch = 65537, .sequence = i + j + 1 },
-				.content_type = CONTENT_TYPE_DEFAULT,
-				.content_type_len = sizeof(CONTENT_TYPE_DEFAULT) - 1,
-				.encoding = ENCODING_DEFAULT,
-				.encoding_len = sizeof(ENCODING_DEFAULT) - 1,
-				.size_bytes = b->value_bytes,
-				.value = value,
-			};
-			memcpy(entries[j].request_id.bytes, keys[j], 16);
-			memcpy(value, keys[j], b->value_bytes < 16 ? b->value_bytes : 16);
-		}
-		r = lsm_apply(b->lsm, entries, b->group);
-		if (r < 0)
-			return r;
-		if (clock_monotonic_ns() - start > worst)
-			worst = clock_monotonic_ns() - start;
-	}
-	printf("worst apply %.1f ms\n", (double)worst / 1e6);
+static int add_file(const char *path, const struct stat *info, int kind, struct FTW *at)
+{
+	(void)path;
+	(void)at;
+	if (kind == FTW_F)
+		found_bytes += (uint64_t)info->st_blocks * 512;
 	return 0;
 }
 
-struct reader {
-	struct bench *bench;
-	uint64_t seed;
-	bool missing;
-	uint64_t wrong;
+static uint64_t disk_bytes(const char *dir)
+{
+	found_bytes = 0;
+	nftw(dir, add_file, 16, FTW_PHYS);
+	return found_bytes;
+}
+
+/* Until flushes and compactions have ended: the process does nothing any more. */
+static void settle(void)
+{
+	uint64_t deadline = clock_monotonic_ms() + SETTLE_MAX_MS, since = 0, written = 0;
+	uint64_t cpu = 0;
+
+	while (clock_monotonic_ms() < deadline) {
+		uint64_t now = clock_monotonic_ms();
+
+		if (written_bytes() != written || cpu_ns() - cpu > 2000000) {
+			written = written_bytes();
+			since = now;
+		} else if (now - since >= SETTLED_MS) {
+			return;
+		}
+		cpu = cpu_ns();
+		usleep(20000);
+	}
+}
+
+/* ---- phases ---- */
+
+static void report(const char *phase, const struct histogram *times, uint64_t ns)
+{
+	printf("%s ops=%" PRIu64 " seconds=%.6f p50_us=%.2f p99_us=%.2f p999_us=%.2f max_us=%.2f",
+	       phase, times->total, (double)ns / 1e9, (double)histogram_quantile(times, 0.5) / 1e3,
+	       (double)histogram_quantile(times, 0.99) / 1e3,
+	       (double)histogram_quantile(times, 0.999) / 1e3, (double)times->most / 1e3);
+}
+
+static struct worker *worker_new(struct bench *b, enum work work, uint64_t first, uint64_t count)
+{
+	struct worker *worker = calloc(1, sizeof(*worker));
+
+	if (!worker)
+		abort();
+	worker->bench = b;
+	worker->work = work;
+	worker->first = first;
+	worker->count = count;
+	memcpy(worker->value, b->noise, VALUE_MAX);
+	return worker;
+}
+
+static void start(struct worker *worker, pthread_t *ret_thread)
+{
+	if (pthread_create(ret_thread, NULL, run_worker, worker) != 0)
+		abort();
+}
+
+struct done {
+	uint64_t operations;
+	unsigned runs;
 };
 
-static void *read_random(void *state)
+/* @count operations by @threads threads, and how long they took. Frees nothing. */
+static int run_threads(struct bench *b, const char *phase, enum work work, unsigned threads,
+		       uint64_t first, uint64_t count, struct done *ret_done)
 {
-	struct reader *reader = state;
-	struct bench *b = reader->bench;
+	struct worker *workers[THREADS_MAX];
+	pthread_t ids[THREADS_MAX];
+	uint64_t begun = clock_monotonic_ns(), ns;
+	int r = 0;
 
-	for (unsigned i = 0; i < b->records / b->threads; i++) {
-		uint64_t number = scramble(i + reader->seed) % b->records;
-		struct lsm_entry found;
-		uint8_t key[16];
-		int r;
-
-		key_of(reader->missing ? number + ((uint64_t)1 << 40) : number, key);
-		r = lsm_get(b->lsm, key, sizeof(key), 0, &found);
-		reader->wrong += r != (reader->missing ? LSM_NOT_FOUND : 0);
-		if (r == 0)
-			lsm_entry_release(&found);
+	for (unsigned i = 0; i < threads; i++) {
+		workers[i] = worker_new(b, work, first + count / threads * i, count / threads);
+		start(workers[i], &ids[i]);
 	}
+	for (unsigned i = 0; i < threads; i++)
+		pthread_join(ids[i], NULL);
+	ns = clock_monotonic_ns() - begun;
+	*ret_done = (struct done){ 0 };
+	for (unsigned i = 0; i < threads; i++) {
+		r = workers[i]->result < 0 ? workers[i]->result : r;
+		if (workers[i]->runs_most > ret_done->runs)
+			ret_done->runs = workers[i]->runs_most;
+		if (i > 0)
+			histogram_merge(&workers[0]->times, &workers[i]->times);
+	}
+	ret_done->operations = workers[0]->times.total;
+	report(phase, &workers[0]->times, ns);
+	for (unsigned i = 0; i < threads; i++)
+		free(workers[i]);
+	return r;
+}
+
+/* What a phase that writes leaves behind. */
+static int run_writes(struct bench *b, const char *phase, enum work work, unsigned threads,
+		      uint64_t first, uint64_t count)
+{
+	uint64_t before = written_bytes(), user = b->value_bytes + BENCH_KEY_BYTES;
+	struct done done;
+	int r = run_threads(b, phase, work, threads, first, count, &done);
+
+	settle();
+	if (work == REMOVE)
+		user = BENCH_KEY_BYTES;
+	printf(" written=%.3f size=%" PRIu64 " runs=%u\n",
+	       (double)(written_bytes() - before) / (double)(user * done.operations),
+	       disk_bytes(b->config.dir), done.runs);
+	return r;
+}
+
+static int run_reads(struct bench *b, const char *phase, enum work work)
+{
+	struct done done;
+	int r = run_threads(b, phase, work, 1, 0, b->operations, &done);
+
+	printf(" rss_a_key=%.1f\n",
+	       (double)(resident_bytes() - b->begun_with) / (double)b->records);
+	return r;
+}
+
+static int run_mixed(struct bench *b)
+{
+	struct worker *reader = worker_new(b, READ, 0, b->operations);
+	struct worker *writer = worker_new(b, OVERWRITE, (uint64_t)1 << 42, UINT64_MAX);
+	uint64_t begun = clock_monotonic_ns(), ns;
+	pthread_t reads, writes;
+	int r;
+
+	atomic_store(&b->stop, false);
+	writer->until_stopped = true;
+	start(writer, &writes);
+	start(reader, &reads);
+	pthread_join(reads, NULL);
+	ns = clock_monotonic_ns() - begun;
+	atomic_store(&b->stop, true);
+	pthread_join(writes, NULL);
+	report("mixed-read", &reader->times, ns);
+	printf("\n");
+	report("mixed-write", &writer->times, ns);
+	printf(" runs=%u\n", writer->runs_most);
+	r = reader->result < 0 ? reader->result : writer->result;
+	free(reader);
+	free(writer);
+	settle();
+	return r;
+}
+
+/* All names, or as many pages as there is time for: ops are names, the times those of pages. */
+static int run_list(struct bench *b, const char *phase, uint64_t expected)
+{
+	struct histogram *times = calloc(1, sizeof(*times));
+	uint64_t begun = clock_monotonic_ns(), names = 0, pages;
+	uint8_t key[BENCH_KEY_BYTES] = { 0 };
+	bool more = true, all = true;
+	int r = times ? 0 : -ENOMEM;
+
+	while (r == 0 && more) {
+		uint64_t before = clock_monotonic_ns();
+		size_t count = 0;
+
+		r = b->engine->list(b->state, key, all, PAGE, &count, &more);
+		histogram_add(times, clock_monotonic_ns() - before);
+		names += count;
+		all = false;
+	}
+	if (r == 0 && names != expected)
+		r = -ENODATA;
+	if (times) {
+		pages = times->total;
+		times->total = names > 0 ? names : pages; /* of what is gone: calls */
+		report(phase, times, clock_monotonic_ns() - begun);
+		times->total = pages;
+		printf(" page_p50_us=%.2f page_p99_us=%.2f pages=%" PRIu64 "\n",
+		       (double)histogram_quantile(times, 0.5) / 1e3,
+		       (double)histogram_quantile(times, 0.99) / 1e3, pages);
+	}
+	free(times);
+	return r;
+}
+
+static int reopen(struct bench *b)
+{
+	uint64_t before, closed;
+	int r;
+
+	before = clock_monotonic_ns();
+	b->engine->close(b->state);
+	b->state = NULL;
+	closed = clock_monotonic_ns();
+	r = b->engine->open(&b->config, &b->state);
+	printf("reopen ops=1 seconds=%.3f close_ms=%.1f open_ms=%.1f\n",
+	       (double)(clock_monotonic_ns() - before) / 1e9, (double)(closed - before) / 1e6,
+	       (double)(clock_monotonic_ns() - closed) / 1e6);
+	return r;
+}
+
+/* Of what was there, what sorts first goes: listing from the start has to pass it. */
+static int run_phase(struct bench *b, const char *phase)
+{
+	uint64_t fresh = (uint64_t)1 << 43; /* numbers that no other phase uses */
+
+	if (strcmp(phase, "fill") == 0)
+		return run_writes(b, phase, FILL, 1, 0, b->records);
+	if (strcmp(phase, "overwrite") == 0)
+		return run_writes(b, phase, OVERWRITE, 1, 0, b->operations);
+	if (strcmp(phase, "sync-1") == 0)
+		return run_writes(b, phase, SYNCED, 1, fresh, b->operations);
+	if (strcmp(phase, "sync-8") == 0)
+		return run_writes(b, phase, SYNCED, 8, 2 * fresh, b->operations);
+	if (strcmp(phase, "read") == 0)
+		return run_reads(b, phase, READ);
+	if (strcmp(phase, "missing") == 0)
+		return run_reads(b, phase, MISSING);
+	if (strcmp(phase, "mixed") == 0)
+		return run_mixed(b);
+	if (strcmp(phase, "list") == 0)
+		return run_list(b, phase, b->records);
+	if (strcmp(phase, "delete") == 0)
+		return run_writes(b, phase, REMOVE, 1, 0, b->records);
+	if (strcmp(phase, "list-deleted") == 0)
+		return run_list(b, phase, 0);
+	if (strcmp(phase, "reopen") == 0)
+		return reopen(b);
+	fprintf(stderr, "bench-engine: there is no phase '%s'\n", phase);
+	return -EINVAL;
+}
+
+static int run_phases(struct bench *b, const char *phases)
+{
+	char *list = strdup(phases), *rest = list, *phase;
+	int r = list ? 0 : -ENOMEM;
+
+	while (r == 0 && (phase = strsep(&rest, ",")) != NULL) {
+		r = run_phase(b, phase);
+		fflush(stdout);
+		if (r < 0)
+			fprintf(stderr, "bench-engine: %s: %s: %s\n", b->engine->name, phase,
+				strerror(-r));
+	}
+	free(list);
+	return r;
+}
+
+static const struct bench_engine *find_engine(const char *name)
+{
+	static const struct bench_engine *const engines[] = {
+		&bench_hexkv,
+#ifdef BENCH_PEERS
+		&bench_leveldb,
+		&bench_rocksdb,
+#endif
+	};
+
+	for (size_t i = 0; i < sizeof(engines) / sizeof(engines[0]); i++)
+		if (strcmp(engines[i]->name, name) == 0)
+			return engines[i];
 	return NULL;
 }
 
-static uint64_t read_all(struct bench *b, bool missing)
+static int run(struct bench *b, const char *phases)
 {
-	struct reader readers[16];
-	pthread_t threads[16];
-	uint64_t wrong = 0;
-
-	for (unsigned i = 0; i < b->threads; i++) {
-		readers[i] = (struct reader){ .bench = b,
-					      .seed = (uint64_t)(i + 1) << 32,
-					      .missing = missing };
-		if (pthread_create(&threads[i], NULL, read_random, &readers[i]) != 0)
-			abort();
-	}
-	for (unsigned i = 0; i < b->threads; i++) {
-		pthread_join(threads[i], NULL);
-		wrong += readers[i].wrong;
-	}
-	return wrong;
-}
-
-static int count_name(const struct entry *entry, void *state)
-{
-	(void)entry;
-	++*(uint64_t *)state;
-	return 0;
-}
-
-static uint64_t list_all(struct bench *b)
-{
-	struct key last = { 0 };
-	uint64_t names = 0;
-	bool more = true;
-
-	while (more && lsm_list(b->lsm, &last, 1000, count_name, &names, &more, &last) == 0)
-		;
-	return names;
-}
-
-static void print_stats(struct bench *b)
-{
-	struct lsm_stats stats;
-
-	lsm_stats(b->lsm, &stats);
-	printf("runs %" PRIu64 ", segment bytes %" PRIu64 ", flushes %" PRIu64 " (%" PRIu64
-	       " bytes), compactions %" PRIu64 " (%" PRIu64 " bytes), filter %" PRIu64
-	       ", index %" PRIu64 "\n",
-	       stats.runs, stats.segment_bytes, stats.flushes, stats.flushed_bytes,
-	       stats.compactions, stats.compacted_bytes, stats.filter_bytes, stats.index_bytes);
-}
-
-static int run(struct bench *b)
-{
-	uint8_t *value = calloc(1, b->value_bytes + 1);
-	struct start start = now();
-	uint64_t wrong, names;
 	int r;
 
-	r = value ? fill(b, value) : -ENOMEM;
-	free(value);
-	if (r < 0)
-		return r;
-	report("fill random", b->records, start);
-	r = lsm_flush(b->lsm);
-	if (r < 0)
-		return r;
-	report("fill and flush", b->records, start);
-	print_stats(b);
-	start = now();
-	wrong = read_all(b, false);
-	report("read random", b->records, start);
-	start = now();
-	wrong += read_all(b, true);
-	report("read missing", b->records, start);
-	start = now();
-	names = list_all(b);
-	report("list", names, start);
-	print_stats(b);
-	return wrong > 0 || names != b->records ? -EIO : 0;
+	b->noise = malloc(VALUE_MAX);
+	if (!b->noise)
+		return -ENOMEM;
+	for (size_t i = 0; i < VALUE_MAX; i += 8)
+		put_u64(b->noise + i, bench_scramble(i + 1));
+	b->begun_with = resident_bytes();
+	r = b->engine->open(&b->config, &b->state);
+	if (r == 0)
+		r = run_phases(b, phases);
+	if (b->state)
+		b->engine->close(b->state);
+	free(b->noise);
+	return r;
 }
 
 int main(int argc, char **argv)
 {
-	struct bench b = { .records = 1000000,
-			   .value_bytes = 100,
-			   .group = 1,
-			   .threads = 1,
-			   .memtable_bytes = 1 << 20,
-			   .cache_bytes = 64 << 20 };
+	const char *engine = "hexkv", *phases = "fill,overwrite,read,missing,mixed,list,delete";
+	struct bench b = { .records = 1000000, .value_bytes = 100, .config.cache_bytes = 64 << 20 };
 	const struct option_spec specs[] = {
-		{ "dir", 'd', OPTION_STRING, &b.dir, "DIR", "an empty directory to work in", 0, 0 },
-		{ "records", 'n', OPTION_UNSIGNED, &b.records, "N", "records", 1, 0 },
-		{ "value-bytes", 'v', OPTION_UNSIGNED, &b.value_bytes, "N", "size of a value", 0,
-		  0 },
-		{ "group", 'g', OPTION_UNSIGNED, &b.group, "N", "entries an apply", 1, 64 },
-		{ "threads", 't', OPTION_UNSIGNED, &b.threads, "N", "readers", 1, 16 },
-		{ "memtable-bytes", 0, OPTION_SIZE, &b.memtable_bytes, "SIZE", "memtable", 1, 0 },
-		{ "cache-bytes", 0, OPTION_SIZE, &b.cache_bytes, "SIZE", "block cache", 0, 0 },
+		{ "engine", 'e', OPTION_STRING, &engine, "NAME",
+		  "hexkv, leveldb or rocksdb (hexkv)", 0, 0 },
+		{ "dir", 'd', OPTION_STRING, &b.config.dir, "DIR", "an empty directory", 0, 0 },
+		{ "phases", 'p', OPTION_STRING, &phases, "LIST",
+		  "of fill, sync-1, sync-8, overwrite, read, missing, mixed, list, delete, "
+		  "list-deleted, reopen",
+		  0, 0 },
+		{ "records", 'n', OPTION_UNSIGNED, &b.records, "N", "records (1000000)", 8, 0 },
+		{ "operations", 'o', OPTION_UNSIGNED, &b.operations, "N",
+		  "of a phase (as many as records)", 8, 0 },
+		{ "seconds", 's', OPTION_UNSIGNED, &b.seconds, "N",
+		  "that a phase lasts at most, except fill", 1, 3600 },
+		{ "value-bytes", 'v', OPTION_UNSIGNED, &b.value_bytes, "N", "size of a value (100)",
+		  BENCH_KEY_BYTES, VALUE_MAX },
+		{ "buffer-bytes", 'b', OPTION_SIZE, &b.config.buffer_bytes, "SIZE",
+		  "memtable or write buffer (the engine's default)", 1, 0 },
+		{ "keep-deletions", 0, OPTION_FLAG, &b.config.keeps_deletions, NULL,
+		  "hexkv: as if another node had not heard of them yet", 0, 0 },
+		{ "cache-bytes", 'c', OPTION_SIZE, &b.config.cache_bytes, "SIZE",
+		  "block cache (64M)", 0, 0 },
 	};
 	const struct options options = { .program = "bench-engine",
-					 .summary = "measures the merge tree",
+					 .summary = "measures a storage engine",
 					 .specs = specs,
 					 .spec_count = sizeof(specs) / sizeof(specs[0]) };
-	struct lsm_options lsm_options = { .vfs = vfs_posix(), .threads = true };
-	uint64_t flushed;
-	int operand, status, r;
+	int operand, status;
 
 	if (options_parse(&options, argc, argv, &operand, &status))
 		return status;
-	if (!b.dir) {
-		fprintf(stderr, "bench-engine: --dir is missing; name an empty directory\n");
+	b.engine = find_engine(engine);
+	if (!b.engine || !b.config.dir) {
+		fprintf(stderr, "bench-engine: %s\n",
+			b.engine ? "--dir is missing; name an empty directory"
+				 : "--engine names none that was built");
 		return 2;
 	}
-	b.records -= b.records % b.group;
-	lsm_options.dir = b.dir;
-	lsm_options.memtable_bytes = b.memtable_bytes;
-	lsm_options.cache_bytes = b.cache_bytes;
-	r = value_files_open(lsm_options.vfs, b.dir, &lsm_options.values);
-	if (r == 0)
-		r = lsm_open(&lsm_options, &b.lsm, &flushed);
-	if (r == 0)
-		r = run(&b);
-	lsm_free(b.lsm);
-	value_files_free(lsm_options.values);
-	if (r < 0)
-		fprintf(stderr, "bench-engine: %s\n", strerror(-r));
-	return r < 0;
+	if (b.operations == 0)
+		b.operations = b.records;
+	return run(&b, phases) < 0;
 }

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,11 +22,43 @@ bool request_id_is_set(const struct request_id *id)
 	return memcmp(id, &unset, sizeof(unset)) != 0;
 }
 
+/* Random bytes are fetched for many at once: each time is a system call. */
+#define IDS_AT_ONCE 64
+
+static _Thread_local struct {
+	struct request_id ids[IDS_AT_ONCE];
+	unsigned left;
+} drawn;
+
+/* In the child, whose only thread this is: what is left is its parent's. */
+static void forget_drawn(void)
+{
+	drawn.left = 0;
+}
+
+static bool forks_are_watched;
+
+static void watch_forks(void)
+{
+	forks_are_watched = pthread_atfork(NULL, NULL, forget_drawn) == 0;
+}
+
+static void draw(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, watch_forks);
+	arc4random_buf(drawn.ids, sizeof(drawn.ids));
+	drawn.left = forks_are_watched ? IDS_AT_ONCE : 1;
+}
+
 void request_id_generate(struct request_id *ret_id)
 {
-	do
-		arc4random_buf(ret_id->bytes, sizeof(ret_id->bytes));
-	while (!request_id_is_set(ret_id));
+	do {
+		if (drawn.left == 0)
+			draw();
+		*ret_id = drawn.ids[--drawn.left];
+	} while (!request_id_is_set(ret_id));
 }
 
 void request_id_to_hex(const struct request_id *id, char ret_hex[33])

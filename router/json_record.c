@@ -3,6 +3,7 @@
 
 #include "lib/base64.h"
 #include "lib/utf8.h"
+#include "router/json_plain.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -121,7 +122,7 @@ static int read_value(struct json_record *record, char why[JSON_WHY_MAX])
 	record->value_len = json_string_length(value);
 	if (!json_is_true(json_object_get(record->json, FLAG_NAME)))
 		return 0;
-	r = base64_decode(record->value, record->value_len, &record->decoded);
+	r = base64_decode(record->value, record->value_len, &record->copy);
 	if (r == -EINVAL)
 		return refuse(why, "member \"value\" is not base64 (RFC 4648, padded, no line "
 				   "breaks), as \"" FLAG_NAME "\" says");
@@ -129,8 +130,8 @@ static int read_value(struct json_record *record, char why[JSON_WHY_MAX])
 		return r;
 	json_decref(record->json);
 	record->json = NULL;
-	record->value = (const char *)record->decoded.data;
-	record->value_len = record->decoded.len;
+	record->value = (const char *)record->copy.data;
+	record->value_len = record->copy.len;
 	return 0;
 }
 
@@ -156,8 +157,8 @@ static bool has_too_many_values(const char *text, size_t len)
 	return false;
 }
 
-int json_record_parse(const char *text, size_t len, struct json_record *ret_record,
-		      char ret_why[JSON_WHY_MAX])
+static int parse_any(const char *text, size_t len, struct json_record *ret_record,
+		     char ret_why[JSON_WHY_MAX])
 {
 	struct json_record record = { 0 };
 	json_error_t error;
@@ -186,10 +187,20 @@ int json_record_parse(const char *text, size_t len, struct json_record *ret_reco
 	return 0;
 }
 
+int json_record_parse(const char *text, size_t len, struct json_record *ret_record,
+		      char ret_why[JSON_WHY_MAX])
+{
+	int r = json_plain_parse(text, len, ret_record);
+
+	if (r != 0)
+		return r < 0 ? r : 0;
+	return parse_any(text, len, ret_record, ret_why);
+}
+
 void json_record_deinit(struct json_record *record)
 {
 	json_decref(record->json);
-	buf_deinit(&record->decoded);
+	buf_deinit(&record->copy);
 	*record = (struct json_record){ 0 };
 }
 
@@ -216,17 +227,13 @@ static char short_escape(uint8_t c)
 	}
 }
 
-static bool is_escaped(uint8_t c)
-{
-	return c < 0x20 || c == '"' || c == '\\';
-}
-
 static size_t string_size(const uint8_t *text, size_t len)
 {
 	size_t size = len + 2;
 
 	for (size_t i = 0; i < len; i++) {
-		if (is_escaped(text[i]))
+		i += json_plain_length(text + i, len - i);
+		if (i < len)
 			size += short_escape(text[i]) ? 1 : 5;
 	}
 	return size;
@@ -242,19 +249,16 @@ static int append_escaped(struct buf *out, uint8_t c)
 /* @text is valid UTF-8. */
 static int append_string(struct buf *out, const uint8_t *text, size_t len)
 {
-	size_t done = 0;
 	int r = buf_append_str(out, "\"");
 
 	for (size_t i = 0; r == 0 && i < len; i++) {
-		if (!is_escaped(text[i]))
-			continue;
-		r = buf_append(out, text + done, i - done);
-		if (r == 0)
+		size_t plain = json_plain_length(text + i, len - i);
+
+		r = buf_append(out, text + i, plain);
+		i += plain;
+		if (r == 0 && i < len)
 			r = append_escaped(out, text[i]);
-		done = i + 1;
 	}
-	if (r == 0)
-		r = buf_append(out, text + done, len - done);
 	return r < 0 ? r : buf_append_str(out, "\"");
 }
 

@@ -21,8 +21,8 @@ struct json_record {
 	const char *value;
 	size_t value_len;
 
-	json_t *json; /* holds a value that was sent as text */
-	struct buf decoded; /* holds one that was sent as base64 */
+	json_t *json; /* may hold a value that was sent as text */
+	struct buf copy; /* holds any other */
 };
 
 #define JSON_WHY_MAX 160

@@ -7,7 +7,7 @@
  *   json_door        /: what all methods share, then one of
  *     json_put         PUT: collect, parse, write, answer with the record
  *     json_post        POST: key in the body, its record as JSON
- *     json_record      a record as JSON, both ways
+ *     json_record      a record as JSON, both ways  (json_plain: the usual one, fast)
  *     json_key         which key a body names
  *   object_door      /kv/{hex}: what all methods check first, then one of
  *     forward          one exchange becomes one call  (upload, download)

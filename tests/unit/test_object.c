@@ -5,6 +5,8 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -378,6 +380,28 @@ static void generated_request_ids_differ(void **state)
 	assert_memory_not_equal(&a, &b, sizeof(a));
 }
 
+static void a_child_does_not_generate_its_parent_s_request_ids(void **state)
+{
+	struct request_id first, own, child;
+	int pipe_fds[2];
+	pid_t pid;
+
+	(void)state;
+	request_id_generate(&first);
+	assert_int_equal(pipe(pipe_fds), 0);
+	pid = fork();
+	if (pid == 0) {
+		request_id_generate(&child);
+		_exit(write(pipe_fds[1], &child, sizeof(child)) != sizeof(child));
+	}
+	request_id_generate(&own);
+	assert_int_equal(read(pipe_fds[0], &child, sizeof(child)), sizeof(child));
+	assert_memory_not_equal(&own, &child, sizeof(own));
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -392,6 +416,7 @@ int main(void)
 		cmocka_unit_test(what_follows_the_body_counts_as_if_it_came_first),
 		cmocka_unit_test(a_trailer_that_was_announced_and_does_not_come_is_refused),
 		cmocka_unit_test(generated_request_ids_differ),
+		cmocka_unit_test(a_child_does_not_generate_its_parent_s_request_ids),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

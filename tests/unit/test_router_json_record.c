@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "router/json_plain.h"
 #include "router/json_record.h"
 
 #include <errno.h>
@@ -82,6 +83,90 @@ static void the_flag_makes_a_value_base64_and_false_does_not(void **state)
 	assert_int_equal(parse(plain, strlen(plain), &record, why), 0);
 	assert_int_equal(record.value_len, 4);
 	json_record_deinit(&record);
+}
+
+/* The same body with a member more is not read plainly. */
+static void read_whole(const char *text, struct json_record *ret_record)
+{
+	static const char more[] = ",\"value_base64\":false}";
+	char longer[512], why[JSON_WHY_MAX];
+	size_t len = (size_t)(strrchr(text, '}') - text);
+
+	memcpy(longer, text, len);
+	memcpy(longer + len, more, sizeof(more));
+	assert_int_equal(parse(longer, strlen(longer), ret_record, why), 0);
+	assert_non_null(ret_record->json);
+}
+
+static void what_is_read_plainly_reads_the_same_as_a_whole(void **state)
+{
+	static const char *const texts[] = {
+		GOOD "\"hello\"}",
+		GOOD "\"\"}",
+		GOOD "\"h\xc3\xa9llo \x7f/ that is longer than eight bytes\"}",
+		" {\t\"value\" :\r\n\"x\", \"encoding\":\"b\",\"key\":\"00FF\","
+		"\"content_type\":\"a\"}\n ",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		struct json_record plain, whole;
+
+		assert_int_equal(json_plain_parse(texts[i], strlen(texts[i]), &plain), 1);
+		read_whole(texts[i], &whole);
+		assert_int_equal(key_compare(&plain.key, &whole.key), 0);
+		assert_string_equal(plain.content_type.text, whole.content_type.text);
+		assert_string_equal(plain.encoding.text, whole.encoding.text);
+		assert_int_equal(plain.value_len, whole.value_len);
+		assert_memory_equal(plain.value, whole.value, whole.value_len);
+		json_record_deinit(&plain);
+		json_record_deinit(&whole);
+	}
+}
+
+static void what_is_unusual_or_wrong_is_not_read_plainly(void **state)
+{
+	static const char *const texts[] = {
+		"",
+		"{",
+		GOOD "\"a\\nb\"}",
+		GOOD "\"a\nb\"}",
+		GOOD "\"\xff\"}",
+		GOOD "\"x\"",
+		GOOD "\"x",
+		GOOD "\"x\",}",
+		GOOD "\"x\"}}",
+		GOOD "1}",
+		GOOD "\"x\",\"value_base64\":false}",
+		"{\"key\":\"00ff\",\"key\":\"00ff\",\"encoding\":\"b\",\"value\":\"\"}",
+		"{\"key\":\"00f\",\"content_type\":\"a\",\"encoding\":\"b\",\"value\":\"\"}",
+		"{\"key\":\"00ff\",\"content_type\":\"\",\"encoding\":\"b\",\"value\":\"\"}",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		struct json_record record;
+
+		assert_int_equal(json_plain_parse(texts[i], strlen(texts[i]), &record), 0);
+	}
+}
+
+static void a_string_is_plain_up_to_the_first_byte_that_is_not(void **state)
+{
+	(void)state;
+	for (unsigned byte = 0; byte < 256; byte++) {
+		bool plain = byte >= 0x20 && byte != '"' && byte != '\\';
+
+		for (size_t at = 0; at < 20; at++) {
+			uint8_t text[20];
+
+			memset(text, 'x', sizeof(text));
+			text[at] = (uint8_t)byte;
+			assert_int_equal(json_plain_length(text, sizeof(text)),
+					 plain ? sizeof(text) : at);
+			assert_int_equal(json_plain_length(text, at), at);
+		}
+	}
 }
 
 static void a_bad_body_is_refused_with_a_sentence_that_names_the_fault(void **state)
@@ -296,6 +381,9 @@ int main(void)
 		cmocka_unit_test(a_nul_in_a_value_is_kept),
 		cmocka_unit_test(an_empty_value_is_a_value),
 		cmocka_unit_test(the_flag_makes_a_value_base64_and_false_does_not),
+		cmocka_unit_test(what_is_read_plainly_reads_the_same_as_a_whole),
+		cmocka_unit_test(what_is_unusual_or_wrong_is_not_read_plainly),
+		cmocka_unit_test(a_string_is_plain_up_to_the_first_byte_that_is_not),
 		cmocka_unit_test(a_bad_body_is_refused_with_a_sentence_that_names_the_fault),
 		cmocka_unit_test(a_key_of_128_bytes_is_refused_and_one_of_127_is_not),
 		cmocka_unit_test(a_text_that_would_become_millions_of_values_is_refused),

@@ -86,6 +86,7 @@ struct exchange {
 	const struct exchange_handler *handler; /* the service's, set in begin() */
 	void *state; /* the service's */
 	bool over_frame; /* came by the multiplexed connection */
+	bool accepts_openmetrics; /* Accept names it */
 
 	const struct exchange_transport *transport;
 	unsigned references;

@@ -96,6 +96,9 @@ static enum MHD_Result scan_field(void *cls, enum MHD_ValueKind kind, const char
 		scan->chunked = strcasecmp(value, "chunked") == 0;
 	} else if (strcasecmp(name, "Expect") == 0) {
 		scan->request->expects_continue = strcasecmp(value, "100-continue") == 0;
+	} else if (strcasecmp(name, "Accept") == 0) {
+		scan->request->exchange.accepts_openmetrics =
+			strcasestr(value, "application/openmetrics-text") != NULL;
 	}
 	return MHD_YES;
 }

@@ -3,6 +3,8 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdbool.h>
+#include <string.h>
 
 #define BUCKET_FIRST_NS 16000
 
@@ -122,7 +124,72 @@ int metrics_histogram(struct buf *out, const char *name, const char *labels,
 		(double)atomic_load_explicit(&histogram->sum_ns, memory_order_relaxed) / 1e9);
 }
 
-int metrics_end(struct buf *out)
+/* "# HELP " and what follows: in the older form quotes are not escaped. */
+static int append_help(struct buf *out, const char *text, const char *end)
 {
-	return buf_append_str(out, "# EOF\n");
+	for (; text < end; text++) {
+		int r;
+
+		if (*text == '\\' && text + 1 < end && text[1] == '"')
+			continue;
+		r = buf_append(out, text, 1);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* One line about a family, which in the older form has the name of its samples. */
+static int append_comment(struct buf *out, const char *line, const char *end, bool is_counter)
+{
+	const char *name_end = memchr(line + strlen("# TYPE "), ' ', (size_t)(end - line) - 7);
+	int r = buf_append(out, line, (size_t)(name_end - line));
+
+	if (r >= 0 && is_counter)
+		r = buf_append_str(out, "_total");
+	return r < 0 ? r : append_help(out, name_end, end);
+}
+
+/* The TYPE of a family comes first, then its HELP. */
+static int convert_to_prometheus(struct buf *out)
+{
+	struct buf converted = { 0 };
+	const char *end = (const char *)out->data + out->len;
+	bool is_counter = false;
+	int r = 0;
+
+	for (const char *line = (const char *)out->data; line < end && r >= 0;) {
+		const char *next = (const char *)memchr(line, '\n', (size_t)(end - line)) + 1;
+
+		if (line[0] != '#') {
+			r = buf_append(&converted, line, (size_t)(next - line));
+		} else {
+			if (strncmp(line, "# TYPE ", 7) == 0)
+				is_counter =
+					next - line > 9 && strncmp(next - 9, " counter\n", 9) == 0;
+			r = append_comment(&converted, line, next, is_counter);
+		}
+		line = next;
+	}
+	if (r < 0) {
+		buf_deinit(&converted);
+		return r;
+	}
+	buf_deinit(out);
+	*out = converted;
+	return 0;
+}
+
+int metrics_end(struct buf *out, enum metrics_format format)
+{
+	if (format == METRICS_OPENMETRICS)
+		return buf_append_str(out, "# EOF\n");
+	return convert_to_prometheus(out);
+}
+
+const char *metrics_content_type(enum metrics_format format)
+{
+	return format == METRICS_OPENMETRICS
+		       ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+		       : "text/plain; version=0.0.4; charset=utf-8";
 }

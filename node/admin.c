@@ -134,6 +134,8 @@ void admin_topology(const struct request *request)
 void admin_metrics(const struct request *request)
 {
 	const struct service *service = request_service(request);
+	enum metrics_format format =
+		request->ex->accepts_openmetrics ? METRICS_OPENMETRICS : METRICS_PROMETHEUS;
 	struct replica_view view;
 	struct store_stats stats;
 	struct buf text = { 0 };
@@ -147,9 +149,9 @@ void admin_metrics(const struct request *request)
 	if (r >= 0)
 		r = replica_metrics(service, &view, &text);
 	if (r >= 0)
-		r = metrics_end(&text);
+		r = metrics_end(&text, format);
 	if (r >= 0)
-		request_text(request, METRICS_CONTENT_TYPE, &text);
+		request_text(request, metrics_content_type(format), &text);
 	else
 		request_problem(request, OUTCOME_UNAVAILABLE, "memory is out; try again");
 	buf_deinit(&text);

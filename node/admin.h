@@ -10,5 +10,5 @@ void admin_live(const struct request *request);
 void admin_ready(const struct request *request);
 void admin_status(const struct request *request);
 void admin_topology(const struct request *request);
-/* OpenMetrics text. */
+/* Text of Prometheus, or of OpenMetrics if that is accepted. */
 void admin_metrics(const struct request *request);

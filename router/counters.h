@@ -38,5 +38,5 @@ static inline void counter_add(_Atomic uint64_t *counter, uint64_t more)
 	atomic_fetch_add_explicit(counter, more, memory_order_relaxed);
 }
 void counters_request(struct counters *counters, enum door door, enum method method);
-/* The whole OpenMetrics text. */
+/* All families; metrics_end() is the caller's. */
 int counters_print(struct router *router, struct buf *out);

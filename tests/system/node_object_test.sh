@@ -309,7 +309,7 @@ the_node_says_how_it_is()
 	[[ $(body_json .store.id) =~ ^[0-9a-f]{32}$ ]] || fail "$(cat "$BODY")"
 	expect_http 200 "$NODE/topology"
 	expect_equal test "$(body_json .cluster)"
-	expect_http 200 "$NODE/metrics"
+	expect_http 200 "$NODE/metrics" -H 'Accept: application/openmetrics-text;version=1.0.0,*/*;q=0.1'
 	expect_equal 'application/openmetrics-text; version=1.0.0; charset=utf-8' "$(header content-type)"
 	expect_equal '# EOF' "$(tail -1 "$BODY")"
 	grep -q '^hexkv_node_answers_total{method="GET",code="404"} [1-9]' "$BODY" || fail "$(cat "$BODY")"

@@ -264,8 +264,20 @@ operators_pages_are_there()
 		jq -e . "$BODY" >/dev/null || fail 'status is not JSON'
 		expect_http 200 "$url/topology"
 		expect_equal 2 "$(body_json '.shards | length')"
-		expect_http 200 "$url/metrics"
+		expect_http 200 "$url/metrics" -H 'Accept: application/openmetrics-text; version=1.0.0'
 		expect_equal '# EOF' "$(tail -1 "$BODY")"
+	done
+}
+
+numbers_are_as_prometheus_wants_them()
+{
+	local url
+	for url in "$ROUTER" "${NODE_URLS[@]}"; do
+		expect_http 200 "$url/metrics"
+		expect_contains "$(header Content-Type)" 'text/plain; version=0.0.4'
+		if command -v promtool >/dev/null; then
+			promtool check metrics <"$BODY" || fail "promtool complains about $url/metrics"
+		fi
 	done
 }
 
@@ -387,6 +399,7 @@ run_cases \
 	listing_may_be_forbidden \
 	a_token_is_asked_of_everybody_but_health \
 	operators_pages_are_there \
+	numbers_are_as_prometheus_wants_them \
 	the_space_that_nodes_share_counts_once \
 	a_stopped_shard_is_503_and_the_other_serves \
 	a_node_that_does_not_answer_is_504 \

@@ -25,7 +25,7 @@ static void families_and_samples_are_openmetrics(void **state)
 	metrics_sample_double(&out, "hexkv_age_seconds", "", "", 0.25);
 	metrics_sample_double(&out, "x", "", "", NAN);
 	metrics_sample_double(&out, "x", "", "", -INFINITY);
-	metrics_end(&out);
+	metrics_end(&out, METRICS_OPENMETRICS);
 	assert_string_equal(text_of(&out),
 			    "# TYPE hexkv_requests counter\n"
 			    "# HELP hexkv_requests Requests with \\\"quotes\\\"\\\\\\nlines.\n"
@@ -34,6 +34,26 @@ static void families_and_samples_are_openmetrics(void **state)
 			    "x NaN\n"
 			    "x -Inf\n"
 			    "# EOF\n");
+	buf_deinit(&out);
+}
+
+static void the_older_form_names_a_counter_as_its_samples(void **state)
+{
+	struct buf out = { 0 };
+
+	(void)state;
+	metrics_family(&out, "hexkv_requests", "counter", "With \"quotes\"\\\nlines.");
+	metrics_sample_u64(&out, "hexkv_requests", "_total", "method=\"GET\"", 7);
+	metrics_family(&out, "hexkv_age", "gauge", "Not a counter");
+	metrics_sample_u64(&out, "hexkv_age", "", "", 8);
+	assert_int_equal(metrics_end(&out, METRICS_PROMETHEUS), 0);
+	assert_string_equal(text_of(&out),
+			    "# TYPE hexkv_requests_total counter\n"
+			    "# HELP hexkv_requests_total With \"quotes\"\\\\\\nlines.\n"
+			    "hexkv_requests_total{method=\"GET\"} 7\n"
+			    "# TYPE hexkv_age gauge\n"
+			    "# HELP hexkv_age Not a counter\n"
+			    "hexkv_age 8\n");
 	buf_deinit(&out);
 }
 
@@ -85,6 +105,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(families_and_samples_are_openmetrics),
+		cmocka_unit_test(the_older_form_names_a_counter_as_its_samples),
 		cmocka_unit_test(a_histogram_counts_into_the_right_bucket),
 		cmocka_unit_test(a_histogram_is_cumulative_and_ends_with_infinity),
 	};

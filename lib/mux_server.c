@@ -9,9 +9,14 @@
  * and beyond bodies_max bytes of bodies that the service works on. Beyond unsent_max no further
  * request is begun and no further source is read either, so that a crowd of large answers waits
  * where it is, not in memory; the oldest goes first.
+ *
+ * A request's deadline counts from when its bytes were received. What has not begun by then is
+ * refused; what has begun is answered 504 and cancelled. One timer, set for the earliest deadline,
+ * serves all: nearly every request is gone before it, and it is set anew only when it expires.
  */
 #include "lib/mux_server.h"
 
+#include "lib/clock.h"
 #include "lib/container_of.h"
 #include "lib/frame.h"
 #include "lib/log.h"
@@ -26,6 +31,9 @@
 #include <sys/socket.h>
 
 #define RECEIVE_SIZE (256 * 1024)
+#define NEVER        UINT64_MAX
+/* The asking side gives up by itself at its deadline, and its answer is better: it knows more. */
+#define DEADLINE_GRACE_MS 200
 
 struct mux_bounds {
 	size_t unsent_max; /* bytes of answers */
@@ -41,6 +49,7 @@ struct mux_exchange {
 	struct exchange exchange;
 	struct mux_server *mux; /* NULL once finished */
 	uint32_t id;
+	uint64_t deadline_ms; /* NEVER: none */
 	bool begun;
 	bool due; /* the hook has work for it */
 	bool end_seen; /* end() was called, or nobody wants it */
@@ -59,7 +68,9 @@ struct mux_server {
 	const struct mux_bounds *bounds;
 	struct loop_fd socket;
 	struct loop_hook hook;
+	struct loop_timer deadline; /* not after the earliest of the exchanges under way */
 	struct buf in;
+	uint64_t received_ms; /* when the newest bytes of in came */
 	struct buf out;
 	size_t sent; /* of out */
 	uint64_t moved; /* bytes, both ways */
@@ -293,6 +304,9 @@ static struct mux_exchange *new_exchange(struct mux_server *mux, struct frame *f
 	mx->path = mx->target + frame->target_len + 2;
 	mx->mux = mux;
 	mx->id = frame->id;
+	mx->deadline_ms = NEVER;
+	if (frame->deadline_ms)
+		mx->deadline_ms = mux->received_ms + frame->deadline_ms + DEADLINE_GRACE_MS;
 	ex->method = frame->method;
 	ex->path = mx->path;
 	ex->request = fields_take(&frame->fields);
@@ -320,6 +334,59 @@ static void refuse_draining(struct exchange *ex)
 	exchange_respond(ex, &answer);
 }
 
+/* Out of memory: what the timer has not seen waits as if it had no deadline. */
+static void watch_deadline(struct mux_server *mux, uint64_t deadline_ms)
+{
+	if (deadline_ms == NEVER || (mux->deadline.armed && mux->deadline.due_ms <= deadline_ms))
+		return;
+	(void)loop_set_timer(mux->loop, &mux->deadline, deadline_ms);
+}
+
+static void expire(struct mux_exchange *mx)
+{
+	struct exchange *ex = &mx->exchange;
+	bool reads = ex->method == METHOD_GET || ex->method == METHOD_HEAD;
+	struct answer answer = { 0 };
+
+	if (answer_problem(&answer, ex, OUTCOME_TIMEOUT, reads ? APPLIED_NOT : APPLIED_UNKNOWN,
+			   "the node did not answer in the time that the request gave it; ask "
+			   "again, a write with the same HexKV-Request-Id") < 0)
+		answer.status = outcome_info(OUTCOME_TIMEOUT)->status;
+	ex->answered = true;
+	encode_answer(mx, &answer, &answer.bytes, 0);
+	answer_deinit(&answer);
+	finish(mx, false);
+}
+
+static void deadline_expired(struct loop_timer *timer)
+{
+	struct mux_server *mux = container_of(timer, struct mux_server, deadline);
+	uint64_t now = clock_monotonic_ms();
+	uint64_t earliest = NEVER;
+	struct mux_exchange *mx = mux->exchanges;
+
+	while (mx) {
+		if (mx->deadline_ms > now) {
+			if (mx->deadline_ms < earliest)
+				earliest = mx->deadline_ms;
+			mx = mx->next;
+			continue;
+		}
+		/* Others may have been answered meanwhile. */
+		expire(mx);
+		earliest = NEVER;
+		mx = mux->exchanges;
+	}
+	watch_deadline(mux, earliest);
+}
+
+static bool is_too_late(const struct mux_server *mux, const struct frame *frame)
+{
+	/* Only frames that were held may be old. */
+	return mux->held && frame->deadline_ms &&
+	       clock_monotonic_ms() > mux->received_ms + frame->deadline_ms;
+}
+
 static int handle_request(struct mux_server *mux, struct frame *frame)
 {
 	struct mux_exchange *mx = new_exchange(mux, frame);
@@ -328,11 +395,16 @@ static int handle_request(struct mux_server *mux, struct frame *frame)
 	if (!mx)
 		return -ENOMEM;
 	ex = &mx->exchange;
+	watch_deadline(mux, mx->deadline_ms);
 	if (target_parse(mx->target, mx->path, &ex->query) < 0) {
 		reply_problem(ex, OUTCOME_BAD_REQUEST,
 			      "the request target is not a well-encoded path; mend its %%XX");
 	} else if (mux->draining) {
 		refuse_draining(ex);
+	} else if (is_too_late(mux, frame)) {
+		reply_problem(ex, OUTCOME_TIMEOUT,
+			      "the time that the request gave was over before it could begin; "
+			      "ask again");
 	} else if (mux->in_flight > mux->bounds->in_flight_max) {
 		reply_problem(ex, OUTCOME_TOO_MANY_REQUESTS,
 			      "more than %u requests wait on one connection; ask again later",
@@ -417,6 +489,7 @@ static void receive(struct mux_server *mux)
 	n = recv(mux->socket.fd, mux->in.data + mux->in.len, RECEIVE_SIZE, 0);
 	if (n > 0) {
 		mux->in.len += (size_t)n;
+		mux->received_ms = clock_monotonic_ms();
 		mux->moved += (uint64_t)n;
 		handle_input(mux);
 	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
@@ -518,6 +591,8 @@ int mux_server_new(struct loop *loop, const struct mux_server_options *options,
 	mux->options = *options;
 	mux->bounds = options->of_client ? &client_bounds : &cluster_bounds;
 	mux->exchanges_end = &mux->exchanges;
+	mux->deadline.expired = deadline_expired;
+	mux->received_ms = clock_monotonic_ms();
 	mux->socket = (struct loop_fd){
 		.fd = options->fd,
 		.events = EPOLLIN,
@@ -585,6 +660,7 @@ struct mux_server *mux_server_free(struct mux_server *mux)
 		return NULL;
 	say_goodbye(mux);
 	loop_remove_hook(mux->loop, &mux->hook);
+	loop_clear_timer(mux->loop, &mux->deadline);
 	loop_remove_fd(mux->loop, &mux->socket);
 	while (mux->exchanges)
 		finish(mux->exchanges, false);

@@ -21,6 +21,8 @@ struct head_scan {
 	bool length_is_bad;
 	bool name_is_bad;
 	const char *repeated; /* name of a field that came twice */
+	const char *line; /* where the next line must begin; NULL: unknown */
+	bool line_is_bad;
 	int error; /* of storing a field */
 };
 
@@ -65,6 +67,27 @@ static bool is_token(const char *text, size_t len)
 	return len > 0;
 }
 
+/*
+ * libmicrohttpd 0.9.75 ends a text at its first NUL, silently, takes a lone LF for the end of a
+ * line, and joins lines that begin with a space: three things that the next server may see
+ * otherwise. Its texts lie where they were received, CR and LF overwritten with NULs, so they show
+ * in what lies between one text and the next. Newer versions refuse all three by themselves, and
+ * may keep their texts elsewhere.
+ */
+static bool texts_lie_as_received(void)
+{
+	return strcmp(MHD_get_version(), "0.9.75") == 0;
+}
+
+static void scan_line(struct head_scan *scan, const char *name, const char *value, size_t len)
+{
+	if (!texts_lie_as_received() || !value)
+		return;
+	if ((scan->line && name != scan->line) || value[len + 1] != '\0')
+		scan->line_is_bad = true;
+	scan->line = value + len + 2;
+}
+
 static enum MHD_Result scan_field(void *cls, enum MHD_ValueKind kind, const char *name,
 				  size_t name_len, const char *value, size_t len)
 {
@@ -74,6 +97,7 @@ static enum MHD_Result scan_field(void *cls, enum MHD_ValueKind kind, const char
 	int r;
 
 	(void)kind;
+	scan_line(scan, name, value, len);
 	if (!value)
 		value = "";
 	if (!is_token(name, name_len))
@@ -141,6 +165,10 @@ static bool head_is_sound(struct head_scan *scan, int target_error)
 	else if (scan->transfer_codings > 1 || (scan->transfer_codings && !scan->chunked))
 		reply_problem(ex, OUTCOME_NOT_IMPLEMENTED,
 			      "the only transfer coding that is understood is chunked; use it");
+	else if (scan->line_is_bad || (scan->line && (scan->line[0] || scan->line[1])))
+		reply_problem(ex, OUTCOME_BAD_REQUEST,
+			      "a line of the head has a NUL, begins with a space, or does not end "
+			      "with CR LF; mend it");
 	else if (scan->name_is_bad)
 		reply_problem(ex, OUTCOME_BAD_REQUEST,
 			      "the name of a header has a forbidden byte; mend it");
@@ -239,6 +267,7 @@ static enum MHD_Result scan_trailer(void *cls, enum MHD_ValueKind kind, const ch
 	int r;
 
 	(void)kind;
+	scan_line(scan, name, value, len);
 	if (!field)
 		return MHD_YES;
 	if (fields_get(fields, field, NULL))
@@ -257,11 +286,34 @@ void http_head_take_trailer(struct http_request *request)
 	if (ex->content_length >= 0)
 		return;
 	MHD_get_connection_values_n(request->connection->mhd, MHD_FOOTER_KIND, scan_trailer, &scan);
-	if (scan.repeated || scan.error)
+	if (scan.line_is_bad)
+		reply_problem(ex, OUTCOME_BAD_REQUEST,
+			      "a line behind the body has a NUL, begins with a space, or does not "
+			      "end with CR LF; mend it");
+	else if (scan.repeated || scan.error)
 		fields_are_sound(&scan);
 }
 
-void http_head_begin(struct http_request *request, const char *method)
+/* The first request of a connection that there was no room for. True once it has been refused. */
+static bool refuse_excess(struct http_request *request)
+{
+	struct exchange *ex = &request->exchange;
+	enum connection_excess excess = http_connection_excess(request->connection);
+
+	request->connection->doubtful = excess != EXCESS_NONE;
+	if (excess == EXCESS_NONE)
+		return false;
+	request->close = true;
+	if (excess == EXCESS_OF_ALL)
+		reply_problem(ex, OUTCOME_UNAVAILABLE,
+			      "there are as many connections as there may be; try again later");
+	else
+		reply_problem(ex, OUTCOME_TOO_MANY_REQUESTS,
+			      "your address has as many connections as it may have; use those");
+	return true;
+}
+
+void http_head_begin(struct http_request *request, const char *method, const char *version)
 {
 	struct exchange *ex = &request->exchange;
 	struct head_scan scan = { .request = request };
@@ -270,10 +322,14 @@ void http_head_begin(struct http_request *request, const char *method)
 	ex->path = request->path;
 	ex->method = method_from_name(method);
 	ex->content_length = -1;
+	if (texts_lie_as_received() && version && *version)
+		scan.line = version + strlen(version) + 2;
 	MHD_get_connection_values_n(request->connection->mhd, MHD_HEADER_KIND, scan_field, &scan);
 	ex->has_body = scan.lengths || scan.transfer_codings;
 	if (!ex->has_body)
 		ex->content_length = 0;
+	if (request->connection->doubtful && refuse_excess(request))
+		return;
 	if (!head_is_sound(&scan, target_error))
 		return;
 	if (!is_authorized(request)) {

@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include "lib/address_counts.h"
 #include "lib/http_server.h"
 #include "lib/mux_server.h"
 
@@ -29,8 +30,10 @@ struct http_connection {
 	struct MHD_Connection *mhd;
 	int fd;
 	enum connection_phase phase;
-	bool closing; /* shut down because it was idle */
+	bool closing; /* let go of because it was idle */
+	bool doubtful; /* one more than there may be, until its first request finds room */
 	uint64_t since_ms; /* of the phase */
+	struct address_count *address; /* of the client; NULL: not counted */
 	struct http_request *request; /* CONNECTION_HEAD, CONNECTION_BUSY */
 	struct http_connection *next;
 	struct http_connection **link;
@@ -89,6 +92,11 @@ struct http_server {
 	uint64_t now_ms; /* read once a turn */
 	uint64_t turns;
 	struct http_connection *connections;
+	unsigned connection_count;
+	unsigned leaving; /* of these: let go of */
+	bool crowded; /* somebody came whom there was no room for */
+	struct address_counts *addresses;
+	uint64_t made_room_ms;
 	unsigned busy; /* exchanges begun and not finished, without multiplexed ones */
 	unsigned waiting; /* requests that wait for their service without being suspended */
 	bool draining;
@@ -98,7 +106,7 @@ struct http_server {
 
 /* http_head.c */
 /* Fills the exchange from the head and either begins it with the service or refuses it. */
-void http_head_begin(struct http_request *request, const char *method);
+void http_head_begin(struct http_request *request, const char *method, const char *version);
 /* What followed the body. Refuses a trailer that can't be read in one way only. */
 void http_head_take_trailer(struct http_request *request);
 
@@ -126,6 +134,9 @@ bool http_answer_at_once(struct http_request *request);
 /* http_server.c */
 void http_server_progress(struct http_server *server);
 struct http_connection *http_connection_of(struct MHD_Connection *mhd);
+/* Whether there are more than there may be, of all clients or of this one. */
+enum connection_excess { EXCESS_NONE, EXCESS_OF_ALL, EXCESS_OF_ADDRESS };
+enum connection_excess http_connection_excess(const struct http_connection *connection);
 void http_connection_set_phase(struct http_connection *connection, enum connection_phase phase);
 /* libmicrohttpd hands over the socket of an upgraded connection. */
 void http_connection_upgraded(void *cls, struct MHD_Connection *mhd, void *context,

@@ -38,13 +38,19 @@
 #define STALL_TIMEOUT_MS 120000
 /* For a client to read an early answer and to stop sending. */
 /* Of connections that are idle, when there are as many as there may be. */
-#define GIVE_WAY_IDLE_MS 1000
+#define GIVE_WAY_IDLE_MS  100
+#define GIVE_WAY_EVERY_MS 10
+/* Connections beyond the limit, so that they can be told. They have so long to ask. */
+#define BEYOND(limit) ((limit) / 8 + 8)
+#define DOUBTFUL_MS   1000
 /* How long a connection is silent before it counts as idle, and how often that is looked at. */
 #define DRAIN_IDLE_MS       100
 #define DRAIN_TURN_MS       10
 #define LINGER_TIMEOUT_MS   10000
-#define BODY_RATE_WINDOW_MS 30000
+#define BODY_TIMEOUT_MS     30000
 #define BODY_RATE_MIN_BYTES 4096
+/* libmicrohttpd takes a streamed answer 128 KiB at a time. */
+#define ANSWER_TIMEOUTS 10
 
 void http_server_progress(struct http_server *server)
 {
@@ -70,6 +76,33 @@ void http_connection_set_phase(struct http_connection *connection, enum connecti
 	connection->since_ms = connection->server->now_ms;
 }
 
+enum connection_excess http_connection_excess(const struct http_connection *connection)
+{
+	const struct http_server *server = connection->server;
+	unsigned of_address = server->options.address_limit;
+
+	if (server->connection_count - server->leaving > server->options.connection_limit)
+		return EXCESS_OF_ALL;
+	if (of_address && connection->address &&
+	    address_count_get(connection->address) > of_address)
+		return EXCESS_OF_ADDRESS;
+	return EXCESS_NONE;
+}
+
+static void count_connection(struct http_connection *connection)
+{
+	struct http_server *server = connection->server;
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+
+	server->connection_count++;
+	if (server->options.address_limit && info && info->client_addr)
+		connection->address = address_counts_add(server->addresses, info->client_addr);
+	connection->doubtful = http_connection_excess(connection) != EXCESS_NONE;
+	if (connection->doubtful)
+		server->crowded = true;
+}
+
 static void connection_opened(struct http_server *server, struct MHD_Connection *mhd,
 			      void **context)
 {
@@ -90,6 +123,7 @@ static void connection_opened(struct http_server *server, struct MHD_Connection 
 		connection->next->link = &connection->next;
 	server->connections = connection;
 	*context = connection;
+	count_connection(connection);
 	if (!server->sweep.armed)
 		loop_set_timer(server->loop, &server->sweep,
 			       server->now_ms + server->sweep_interval_ms);
@@ -110,6 +144,9 @@ static void connection_notify(void *cls, struct MHD_Connection *mhd, void **cont
 	*connection->link = connection->next;
 	if (connection->next)
 		connection->next->link = connection->link;
+	connection->server->connection_count--;
+	connection->server->leaving -= connection->closing;
+	address_count_remove(connection->address);
 	free(connection);
 	*context = NULL;
 }
@@ -168,6 +205,8 @@ static bool connection_is_overdue(const struct http_connection *connection, uint
 	uint64_t head = server->options.head_timeout_ms;
 	uint64_t age = now - connection->since_ms;
 
+	if (connection->doubtful && age > DOUBTFUL_MS && connection->phase <= CONNECTION_HEAD)
+		return true;
 	switch (connection->phase) {
 	case CONNECTION_IDLE:
 		/* libmicrohttpd ends idle ones; this one drips its request line. */
@@ -197,9 +236,19 @@ static uint64_t mux_idle_ms(struct http_connection *connection, uint64_t now)
 	return now - connection->since_ms;
 }
 
+/* An idle one. */
+static void let_go(struct http_connection *connection)
+{
+	connection->server->leaving += !connection->closing;
+	connection->closing = true;
+	shutdown(connection->fd, SHUT_RDWR);
+}
+
 /* With a goodbye: what the client is just sending has not begun. */
 static void end_idle_mux(struct http_connection *connection)
 {
+	connection->server->leaving += !connection->closing;
+	connection->closing = true;
 	mux_server_drain(connection->mux);
 	close_mux(connection);
 }
@@ -210,12 +259,20 @@ static bool is_mux_of_client(const struct http_connection *connection)
 	       connection->server->options.mux_of_clients;
 }
 
+/* A client that takes its answer so slowly keeps a stream from others, here and at the node. */
+static bool answer_drips(const struct http_request *request, uint64_t now)
+{
+	return request->state == REQUEST_SENDING && !request->suspended && request->answer.source &&
+	       now - request->progress_ms >
+		       (uint64_t)request->server->options.body_timeout_ms * ANSWER_TIMEOUTS;
+}
+
 static bool body_drips(struct http_request *request, uint64_t now)
 {
 	bool drips;
 
 	if (request->state == REQUEST_BODY && !request->suspended &&
-	    now - request->body_window_ms < BODY_RATE_WINDOW_MS)
+	    now - request->body_window_ms < request->server->options.body_timeout_ms)
 		return false;
 	drips = request->state == REQUEST_BODY && !request->suspended &&
 		request->body_bytes - request->body_window_start < BODY_RATE_MIN_BYTES;
@@ -277,26 +334,27 @@ static bool may_give_way(const struct http_connection *connection)
 static void make_room(struct http_server *server, uint64_t now)
 {
 	unsigned left = server->options.connection_limit / 8 + 1;
-	unsigned count = 0;
 	uint64_t longest = 0;
 	char byte;
 
-	for (struct http_connection *at = server->connections; at; at = at->next) {
-		count++;
-		if (may_give_way(at) && now - at->since_ms > longest)
+	if (server->connection_count - server->leaving < server->options.connection_limit ||
+	    now - server->made_room_ms < GIVE_WAY_EVERY_MS)
+		return;
+	server->made_room_ms = now;
+	for (struct http_connection *at = server->connections; at; at = at->next)
+		if (!at->closing && may_give_way(at) && now - at->since_ms > longest)
 			longest = now - at->since_ms;
-	}
-	if (count < server->options.connection_limit || longest < GIVE_WAY_IDLE_MS)
+	if (longest < GIVE_WAY_IDLE_MS)
 		return;
 	for (struct http_connection *at = server->connections; at && left > 0; at = at->next) {
-		if (!may_give_way(at) || now - at->since_ms < longest / 2 ||
+		if (at->closing || !may_give_way(at) || now - at->since_ms < longest / 2 ||
 		    recv(at->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
 			continue;
 		left--;
 		if (at->mux)
 			end_idle_mux(at);
 		else
-			shutdown(at->fd, SHUT_RDWR);
+			let_go(at);
 	}
 	http_server_progress(server);
 }
@@ -315,7 +373,7 @@ static void sweep(struct loop_timer *timer)
 		else if (connection_is_overdue(at, now) || client_is_gone(at) ||
 			 end_was_missed(at, now) ||
 			 (at->phase == CONNECTION_BUSY && at->request &&
-			  body_drips(at->request, now)))
+			  (body_drips(at->request, now) || answer_drips(at->request, now))))
 			cut_connection(at);
 	}
 	make_room(server, now);
@@ -344,10 +402,8 @@ static void close_idle(struct http_server *server)
 	for (struct http_connection *at = server->connections; at; at = at->next)
 		if (at->phase == CONNECTION_IDLE && !at->closing &&
 		    server->now_ms - at->since_ms >= DRAIN_IDLE_MS &&
-		    recv(at->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0) {
-			at->closing = true;
-			shutdown(at->fd, SHUT_RDWR);
-		}
+		    recv(at->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0)
+			let_go(at);
 }
 
 static int turn(struct loop_hook *hook)
@@ -363,6 +419,9 @@ static int turn(struct loop_hook *hook)
 	for (int i = 0; i < RUNS_PER_TURN; i++) {
 		server->progress = false;
 		server->waiting = 0;
+		if (server->crowded)
+			make_room(server, server->now_ms);
+		server->crowded = false;
 		MHD_run(server->daemon);
 		if (!server->progress)
 			break;
@@ -409,12 +468,12 @@ static int start_daemon(struct http_server *server, int listen_fd)
 		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG, 0,
 		NULL, NULL, http_request_handle, server, MHD_OPTION_EXTERNAL_LOGGER, log_message,
 		NULL, MHD_OPTION_LISTEN_SOCKET, listen_fd, MHD_OPTION_CONNECTION_LIMIT,
-		server->options.connection_limit, MHD_OPTION_CONNECTION_TIMEOUT, idle_s,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
-		MHD_OPTION_URI_LOG_CALLBACK, http_request_new, server, MHD_OPTION_NOTIFY_COMPLETED,
-		http_request_completed, server, MHD_OPTION_NOTIFY_CONNECTION, connection_notify,
-		server, MHD_OPTION_END);
+		server->options.connection_limit + BEYOND(server->options.connection_limit),
+		MHD_OPTION_CONNECTION_TIMEOUT, idle_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		(size_t)CONNECTION_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+		MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_URI_LOG_CALLBACK,
+		http_request_new, server, MHD_OPTION_NOTIFY_COMPLETED, http_request_completed,
+		server, MHD_OPTION_NOTIFY_CONNECTION, connection_notify, server, MHD_OPTION_END);
 	if (!server->daemon)
 		return -ENOMEM;
 	info = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
@@ -429,6 +488,8 @@ static uint32_t sweep_interval(const struct http_server_options *options)
 
 	if (options->head_timeout_ms && options->head_timeout_ms < shortest)
 		shortest = options->head_timeout_ms;
+	if (options->body_timeout_ms && options->body_timeout_ms < shortest)
+		shortest = options->body_timeout_ms;
 	return shortest < 40 ? 10 : shortest / 4;
 }
 
@@ -443,6 +504,8 @@ int http_server_new(struct loop *loop, int listen_fd, const struct http_service 
 	server->loop = loop;
 	server->service = *service;
 	server->options = *options;
+	if (!server->options.body_timeout_ms)
+		server->options.body_timeout_ms = BODY_TIMEOUT_MS;
 	if (!server->options.linger_timeout_ms)
 		server->options.linger_timeout_ms = LINGER_TIMEOUT_MS;
 	if (!server->options.stall_timeout_ms)
@@ -452,7 +515,8 @@ int http_server_new(struct loop *loop, int listen_fd, const struct http_service 
 	server->sweep.expired = sweep;
 	server->sweep_interval_ms = sweep_interval(options);
 	server->now_ms = clock_monotonic_ms();
-	if (!options->token || (server->token = strdup(options->token)))
+	server->addresses = address_counts_new();
+	if (server->addresses && (!options->token || (server->token = strdup(options->token))))
 		r = start_daemon(server, listen_fd);
 	loop_add_hook(loop, &server->hook);
 	if (r < 0) {
@@ -510,6 +574,7 @@ struct http_server *http_server_free(struct http_server *server)
 	assert(!server->connections && server->busy == 0);
 	loop_clear_timer(server->loop, &server->sweep);
 	loop_remove_hook(server->loop, &server->hook);
+	address_counts_free(server->addresses);
 	free(server->token);
 	free(server);
 	return NULL;

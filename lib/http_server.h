@@ -4,11 +4,12 @@
  * lib/mux_server the only place that knows libmicrohttpd.
  *
  * Refuses by itself: Content-Length with Transfer-Encoding and repeated Content-Length (400), other
- * transfer codings (501), a missing or wrong bearer token (401), more connections than the limit
- * (they wait in the backlog, while connections that are idle for longest give way). Breaks off
- * (finish() with answered = false): a head that takes too long, a body of less than 4 KiB in 30 s
- * or that goes on for 10 s after its early answer, a request of which nothing has moved for 120 s
- * while it waited for the service, a client that has gone. Threads: one server belongs to one loop
+ * transfer codings (501), a head with a NUL or with lines that do not end as they should (400), a
+ * missing or wrong bearer token (401), more connections than the limits (503, 429, while those that
+ * are idle for longest give way). Breaks off (finish() with answered = false): a head that takes
+ * too long, a body or an answer that drips, a body that goes on for 10 s after its early answer, a
+ * request of which nothing has moved for 120 s while it waited for the service, a client that has
+ * gone. Threads: one server belongs to one loop
  * and its thread.
  */
 #pragma once
@@ -25,10 +26,14 @@ struct http_service {
 };
 
 struct http_server_options {
-	unsigned connection_limit;
+	unsigned connection_limit; /* more are answered 503 */
+	unsigned address_limit; /* connections of one client's address, more are answered 429; 0:
+				   no bound of its own */
 	unsigned idle_timeout_ms; /* of a connection between requests */
 	unsigned head_timeout_ms; /* absolute, from the first byte of a request to the end of its
 				     head */
+	unsigned body_timeout_ms; /* for every 4 KiB of a request's body, and ten times that for
+				     128 KiB of a streamed answer; 0: 30 s */
 	unsigned linger_timeout_ms; /* for a client to read an early answer and to stop sending; 0:
 				       10 s */
 	unsigned stall_timeout_ms; /* of a request that waits for its service without anything

@@ -20,10 +20,14 @@ void server_settings_specs(struct server_settings *s,
 		  64 },
 		{ "connection-limit", 0, OPTION_UNSIGNED, &server->http.connection_limit, "N",
 		  "open connections of a worker at most (1024)", 8, 65536 },
+		{ "address-limit", 0, OPTION_UNSIGNED, &server->http.address_limit, "N",
+		  "of these from one address at most (three quarters)", 1, 65536 },
 		{ "idle-timeout", 0, OPTION_UNSIGNED, &s->idle_timeout_s, "SECONDS",
 		  "close a connection that is idle that long (120)", 1, 86400 },
 		{ "head-timeout", 0, OPTION_UNSIGNED, &s->head_timeout_s, "SECONDS",
 		  "time to send the head of a request (10)", 1, 3600 },
+		{ "body-timeout", 0, OPTION_UNSIGNED, &s->body_timeout_s, "SECONDS",
+		  "time for every 4 KiB of a request's body (30)", 1, 3600 },
 		{ "drain-timeout", 0, OPTION_UNSIGNED, &s->drain_s, "SECONDS",
 		  "time for what is under way at SIGTERM (30)", 0, 3600 },
 		{ "token-file", 0, OPTION_STRING, &s->token_file, "FILE",
@@ -67,6 +71,9 @@ int server_settings_apply(struct server_settings *s, const char *program)
 	s->server.http.token = s->token;
 	s->server.http.idle_timeout_ms = s->idle_timeout_s * 1000;
 	s->server.http.head_timeout_ms = s->head_timeout_s * 1000;
+	s->server.http.body_timeout_ms = s->body_timeout_s * 1000;
+	if (!s->server.http.address_limit)
+		s->server.http.address_limit = s->server.http.connection_limit / 4 * 3;
 	s->server.drain_ms = s->drain_s * 1000;
 	raise_file_limit();
 	server_block_signals(NULL);

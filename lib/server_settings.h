@@ -17,6 +17,7 @@ struct server_settings {
 	const char *log_level;
 	unsigned idle_timeout_s;
 	unsigned head_timeout_s;
+	unsigned body_timeout_s;
 	unsigned drain_s;
 	char *token;
 };
@@ -24,10 +25,11 @@ struct server_settings {
 #define SERVER_SETTINGS_DEFAULT                                                                    \
 	{                                                                                          \
 		.server = { .workers = 2, .http = { .connection_limit = 1024 } },                  \
-		.log_level = "info", .idle_timeout_s = 120, .head_timeout_s = 10, .drain_s = 30,   \
+		.log_level = "info", .idle_timeout_s = 120, .head_timeout_s = 10,                  \
+		.body_timeout_s = 30, .drain_s = 30,                                               \
 	}
 
-#define SERVER_SETTINGS_SPECS 9
+#define SERVER_SETTINGS_SPECS 11
 
 /* The rows for lib/options, all but --listen, whose default is the program's own. */
 void server_settings_specs(struct server_settings *settings,

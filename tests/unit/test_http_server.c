@@ -549,6 +549,8 @@ static void idle_connections_give_way_to_new_ones(void **state)
 	struct net_client clients[10];
 	struct net_response response;
 	struct net_server other;
+	uint64_t deadline = clock_monotonic_ms() + 20000;
+	unsigned status;
 
 	(void)state;
 	net_server_start(&other, &options, 0);
@@ -558,8 +560,12 @@ static void idle_connections_give_way_to_new_ones(void **state)
 		assert_true(net_receive(&clients[i], false, &response));
 		net_response_deinit(&response);
 	}
-	assert_int_equal(net_ask(&other, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n", &response), 200);
-	net_response_deinit(&response);
+	/* Not at once: who has just been answered may have more to ask. */
+	do {
+		status = net_ask(&other, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n", &response);
+		net_response_deinit(&response);
+	} while (status == 503 && clock_monotonic_ms() < deadline);
+	assert_int_equal(status, 200);
 	for (int i = 0; i < 10; i++)
 		net_client_deinit(&clients[i]);
 	net_server_stop(&other);

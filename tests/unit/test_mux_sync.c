@@ -717,6 +717,7 @@ static void idle_clients_give_way_to_new_ones(void **state)
 	struct http_server_options options = of_clients;
 	struct net_server server;
 	struct net_client idle[20];
+	struct net_response response;
 	struct http_sync *client;
 
 	(void)state;
@@ -724,6 +725,11 @@ static void idle_clients_give_way_to_new_ones(void **state)
 	net_server_start(&server, &options, 0);
 	for (unsigned i = 0; i < 20; i++)
 		upgrade(&server, &idle[i]);
+	/* Who comes too early is told to come again. */
+	while (net_ask(&server, "GET /hello HTTP/1.0\r\n\r\n", &response) == 503)
+		net_response_deinit(&response);
+	assert_int_equal(response.status, 401);
+	net_response_deinit(&response);
 	client = client_new(server.url, "secret", 1);
 	get(client, METHOD_GET, "/hello", 200, 1024);
 	http_sync_free(client);

@@ -133,7 +133,7 @@ static int restore_once(const struct aside *aside, bool tried, bool last)
 	bool hidden, changed;
 	int r;
 
-	r = remote_head(aside->mount->remote, aside->key, aside->interrupt, &current);
+	r = remote_head_at_leader(aside->mount->remote, aside->key, aside->interrupt, &current);
 	/* Nobody has it any more, and nobody shall. */
 	if (r == -ENOENT)
 		return delete (aside, NULL);

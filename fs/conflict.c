@@ -67,7 +67,7 @@ int conflict_settle(struct mount *mount, const struct remote_put *put,
 	struct hash128 hash;
 	int r;
 
-	r = remote_head(mount->remote, put->key, interrupt, &meta);
+	r = remote_head_at_leader(mount->remote, put->key, interrupt, &meta);
 	if (r < 0)
 		return r == -ENOENT ? -ESTALE : r;
 	if (!is_equal(put, &meta))

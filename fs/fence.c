@@ -151,6 +151,7 @@ static int settle_absent(const struct fence *fence, const char *key, const struc
 	int r;
 
 	r = settling_init(fence, METHOD_DELETE, key, id, &request);
+	request.changes_nothing = true;
 	if (r == 0)
 		r = fields_setf(&request.fields, FIELD_IF_NONE_MATCH, "*");
 	if (r == 0)
@@ -188,7 +189,7 @@ static int settle_present(const struct fence *fence, const char *key, const stru
 	json_t *patch;
 	int r;
 
-	r = remote_head(fence->remote, key, fence->request->interrupt, &meta);
+	r = remote_head_at_leader(fence->remote, key, fence->request->interrupt, &meta);
 	if (r < 0)
 		return r;
 	patch = json_pack("{s:s}", "content_type", meta.content_type.text);
@@ -199,6 +200,7 @@ static int settle_present(const struct fence *fence, const char *key, const stru
 	text = (struct patch_text){ .data = json, .len = strlen(json) };
 	version_to_etag(meta.version, etag);
 	r = settling_init(fence, METHOD_PATCH, key, id, &request);
+	request.changes_nothing = true;
 	if (r == 0)
 		r = fields_setf(&request.fields, FIELD_IF_MATCH, "%s", etag);
 	if (r < 0)

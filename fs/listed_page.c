@@ -80,7 +80,7 @@ int listed_page_fetch(struct remote *remote, const char *from, const struct inte
 		return -ENOMEM;
 	page->asked_at = changes_now(remote_changes(remote));
 	page->asked_ms = clock_monotonic_ms();
-	r = remote_list(remote, from, interrupt, &page->text);
+	r = remote_list(remote, from, interrupt, &page->text, &page->age);
 	if (r < 0)
 		return r == -ENOENT ? -EIO : r;
 	r = name_page_open(page->text.data, page->text.len, &page->lines);
@@ -90,6 +90,13 @@ int listed_page_fetch(struct remote *remote, const char *from, const struct inte
 		return r == -EBADMSG ? -EIO : r;
 	*ret_page = take_ptr(page);
 	return 0;
+}
+
+bool listed_page_is_behind(const struct listed_page *page, struct remote *remote, const char *name,
+			   const struct version *version)
+{
+	return changes_since(remote_changes(remote), name, page->asked_at) ||
+	       remote_lacks(remote, name, &page->age, version);
 }
 
 const char *listed_page_key(const struct listed_page *page, size_t i, size_t *ret_len)

@@ -20,6 +20,7 @@ struct listed_page {
 	size_t count;
 	uint64_t asked_ms;
 	uint64_t asked_at; /* of the remote's changes */
+	struct remote_age age;
 };
 
 /* A name as its page tells it. */
@@ -27,6 +28,11 @@ struct listed_name {
 	char name[NAME_BYTES_MAX + 1];
 	struct remote_name record; /* its key is the name */
 };
+
+/* Whether something newer is known of a name, which the page tells in @version (NULL: which it does
+ * not have). */
+bool listed_page_is_behind(const struct listed_page *page, struct remote *remote, const char *name,
+			   const struct version *version);
 
 /* Asks the router. What remote_list() says; -EIO for what is no page. */
 int listed_page_fetch(struct remote *remote, const char *from, const struct interrupt *interrupt,

@@ -227,8 +227,8 @@ static bool is_shown(struct listing *listing, const struct listed_name *name,
 	mutex_unlock(&mount->inodes.lock);
 	if (hidden)
 		return false;
-	return !changes_since(remote_changes(mount->remote), name->name,
-			      listing->now.page->asked_at) ||
+	return !listed_page_is_behind(listing->now.page, mount->remote, name->name,
+				      &name->record.version) ||
 	       is_still_there(mount, name->name, interrupt);
 }
 
@@ -236,7 +236,6 @@ static void give(struct listing *listing, size_t i, const struct listed_name *na
 		 struct listing_entry *ret_entry)
 {
 	const struct listed_page *page = listing->now.page;
-	struct changes *changes = remote_changes(listing->mount->remote);
 	uint64_t age_ms = clock_monotonic_ms() - page->asked_ms;
 
 	strcpy(ret_entry->name, name->name);
@@ -246,7 +245,8 @@ static void give(struct listing *listing, size_t i, const struct listed_name *na
 	ret_entry->listed_ms = page->asked_ms;
 	ret_entry->position = listing->now.number << PAGE_SHIFT | (i + 1);
 	ret_entry->recent = age_ms < listing->mount->options->attr_timeout_ms &&
-			    !changes_since(changes, name->name, page->asked_at);
+			    !listed_page_is_behind(page, listing->mount->remote, name->name,
+						   &name->record.version);
 }
 
 static void forget_reading(struct reading *reading)

@@ -35,6 +35,7 @@
  *   remote.c         typed requests to the router; remote_list.c: those about all records;
  *                    remote_call.c, request.c: one request, repeated; patience.c: how long
  *   fence.c          writes of a name in order; doubt.c: those that may still be applied
+ *   lately.c         what a follower may not have yet of what was done here
  */
 #include "fs/complain.h"
 #include "fs/mount_helper.h"

@@ -45,8 +45,27 @@ static int parse_meta(const struct http_sync_answer *answer, struct record_meta 
 	return r == -EBADMSG ? -EIO : r;
 }
 
-int remote_head(struct remote *remote, const char *key, const struct interrupt *interrupt,
-		struct record_meta *ret_meta)
+enum whom {
+	WHOEVER, /* the leader, or a follower while there is none */
+	THE_LEADER,
+};
+
+static int ask_whom(struct request *request, enum whom whom)
+{
+	if (whom == WHOEVER)
+		return 0;
+	/* That there is none is for the caller to say. */
+	request->quiet = true;
+	return fields_setf(&request->fields, FIELD_READ, "leader");
+}
+
+static bool is_away(int error)
+{
+	return error == -EIO || error == -ETIMEDOUT;
+}
+
+static int head(struct remote *remote, const char *key, enum whom whom,
+		const struct interrupt *interrupt, struct record_meta *ret_meta)
 {
 	_cleanup_(request_deinit) struct request request;
 	_cleanup_(http_sync_answer_deinit) struct http_sync_answer answer = { 0 };
@@ -54,8 +73,22 @@ int remote_head(struct remote *remote, const char *key, const struct interrupt *
 
 	r = request_init(&request, METHOD_HEAD, "/kv/", key);
 	if (r == 0)
+		r = ask_whom(&request, whom);
+	if (r == 0)
 		r = remote_call(remote, &request, interrupt, &answer);
 	return r < 0 ? r : parse_meta(&answer, ret_meta);
+}
+
+int remote_head(struct remote *remote, const char *key, const struct interrupt *interrupt,
+		struct record_meta *ret_meta)
+{
+	return head(remote, key, WHOEVER, interrupt, ret_meta);
+}
+
+int remote_head_at_leader(struct remote *remote, const char *key, const struct interrupt *interrupt,
+			  struct record_meta *ret_meta)
+{
+	return head(remote, key, THE_LEADER, interrupt, ret_meta);
 }
 
 static int collect_value(void *state, uint64_t offset, const void *data, size_t len)
@@ -102,44 +135,62 @@ static struct pin *pin_of(const char *key, struct version version, uint64_t aske
 	return pin_new(key, version, token, asked_ms + lasts_s * 1000);
 }
 
-int remote_get(struct remote *remote, const char *key, const struct version *known, uint32_t pin_s,
-	       const struct interrupt *interrupt, struct remote_record *ret_record)
+struct get {
+	struct remote *remote;
+	const char *key;
+	const struct version *known;
+	uint32_t pin_s;
+	const struct interrupt *interrupt;
+};
+
+static int get_request(const struct get *get, enum whom whom, struct request *ret_request)
+{
+	char etag[ETAG_BYTES_MAX];
+	int r;
+
+	r = request_init(ret_request, METHOD_GET, "/kv/", get->key);
+	if (r == 0)
+		r = fields_setf(&ret_request->fields, FIELD_RANGE, "bytes=0-%d",
+				VALUE_SMALL_MAX - 1);
+	if (r == 0 && get->known) {
+		version_to_etag(*get->known, etag);
+		r = fields_setf(&ret_request->fields, FIELD_IF_NONE_MATCH, "%s", etag);
+	}
+	if (r == 0)
+		r = ask_for_pin(ret_request, get->pin_s);
+	return r == 0 ? ask_whom(ret_request, whom) : r;
+}
+
+static int get_from(const struct get *get, enum whom whom, struct remote_record *ret_record,
+		    struct remote_age *ret_age)
 {
 	_cleanup_(request_deinit) struct request request;
 	_cleanup_(http_sync_answer_deinit) struct http_sync_answer answer = { 0 };
 	struct record_meta *meta = &ret_record->meta;
 	uint64_t asked_ms = clock_monotonic_ms();
-	char etag[ETAG_BYTES_MAX];
 	int r;
 
-	r = request_init(&request, METHOD_GET, "/kv/", key);
-	if (r == 0)
-		r = fields_setf(&request.fields, FIELD_RANGE, "bytes=0-%d", VALUE_SMALL_MAX - 1);
-	if (r == 0 && known) {
-		version_to_etag(*known, etag);
-		r = fields_setf(&request.fields, FIELD_IF_NONE_MATCH, "%s", etag);
-	}
-	if (r == 0)
-		r = ask_for_pin(&request, pin_s);
+	r = get_request(get, whom, &request);
 	if (r < 0)
 		return r;
 	request.body = collect_value;
 	request.state = &ret_record->value;
-	r = remote_call(remote, &request, interrupt, &answer);
-	ret_record->stale = remote_is_stale(&answer);
+	r = remote_call(get->remote, &request, get->interrupt, &answer);
+	*ret_age = remote_age_of(&answer, asked_ms);
+	ret_record->stale = ret_age->stale;
 	/* No range of an empty value can be satisfied. */
 	if (answer.status == outcome_info(OUTCOME_RANGE_NOT_SATISFIABLE)->status || r == -EFBIG) {
 		buf_clear(&ret_record->value);
-		r = remote_head(remote, key, interrupt, meta);
+		r = head(get->remote, get->key, whom, get->interrupt, meta);
 		ret_record->whole = r == 0 && meta->size_bytes == 0;
 		return r;
 	}
 	if (r < 0)
 		return r == -EPROTO ? -EIO : r;
 	if (answer.status == outcome_info(OUTCOME_NOT_MODIFIED)->status) {
-		if (!known)
+		if (!get->known)
 			return -EIO;
-		ret_record->pin = pin_of(key, *known, asked_ms, &answer);
+		ret_record->pin = pin_of(get->key, *get->known, asked_ms, &answer);
 		return REMOTE_SAME;
 	}
 	r = parse_meta(&answer, meta);
@@ -147,8 +198,46 @@ int remote_get(struct remote *remote, const char *key, const struct version *kno
 		return r;
 	ret_record->whole = ret_record->value.len == meta->size_bytes;
 	if (!ret_record->whole)
-		ret_record->pin = pin_of(key, meta->version, asked_ms, &answer);
+		ret_record->pin = pin_of(get->key, meta->version, asked_ms, &answer);
 	return 0;
+}
+
+/* Whether a follower answered who lacks what was done here. */
+static bool is_behind(const struct get *get, uint64_t asked_ms, const struct remote_age *age,
+		      int result, const struct remote_record *record)
+{
+	const struct version *found = result == REMOTE_SAME ? get->known : &record->meta.version;
+
+	if (result < 0 && result != -ENOENT)
+		return false;
+	if (result == -ENOENT)
+		found = NULL;
+	if (!age->stale)
+		lately_heard(&get->remote->lately, get->key, asked_ms, found);
+	return remote_lacks(get->remote, get->key, age, found);
+}
+
+int remote_get(struct remote *remote, const char *key, const struct version *known, uint32_t pin_s,
+	       const struct interrupt *interrupt, struct remote_record *ret_record)
+{
+	const struct get get = { remote, key, known, pin_s, interrupt };
+	uint64_t asked_ms = clock_monotonic_ms();
+	struct remote_age age = { 0 };
+	int r;
+
+	r = get_from(&get, WHOEVER, ret_record, &age);
+	if (!is_behind(&get, asked_ms, &age, r, ret_record))
+		return r;
+	remote_record_deinit(ret_record);
+	*ret_record = (struct remote_record){ 0 };
+	r = get_from(&get, THE_LEADER, ret_record, &age);
+	if (!is_away(r))
+		return r;
+	log_warn("a follower is believed that lacks what was done here", "key=%s", key);
+	lately_forget(&remote->lately, key);
+	remote_record_deinit(ret_record);
+	*ret_record = (struct remote_record){ 0 };
+	return get_from(&get, WHOEVER, ret_record, &age);
 }
 
 int remote_pin(struct remote *remote, const struct remote_pinning *pinning,
@@ -191,22 +280,32 @@ static int range_body(void *state, uint64_t offset, const void *data, size_t len
 	return sink->range->sink(sink->range->state, sink->range->offset + offset, data, len);
 }
 
-int remote_read(struct remote *remote, const struct remote_range *range,
-		const struct interrupt *interrupt)
+static int range_request(const struct remote_range *range, enum whom whom,
+			 struct request *ret_request)
+{
+	int r;
+
+	r = request_init(ret_request, METHOD_GET, "/kv/", range->key);
+	if (r == 0)
+		r = set_if_match(ret_request, &range->version);
+	if (r == 0)
+		r = show_token(ret_request, range->token);
+	if (r == 0)
+		r = fields_setf(&ret_request->fields, FIELD_RANGE, "bytes=%" PRIu64 "-%" PRIu64,
+				range->offset, range->offset + range->len - 1);
+	return r == 0 ? ask_whom(ret_request, whom) : r;
+}
+
+static int read_from(struct remote *remote, const struct remote_range *range, enum whom whom,
+		     const struct interrupt *interrupt, bool *ret_stale)
 {
 	_cleanup_(request_deinit) struct request request;
 	_cleanup_(http_sync_answer_deinit) struct http_sync_answer answer = { 0 };
 	struct range_sink sink = { .range = range };
 	int r;
 
-	r = request_init(&request, METHOD_GET, "/kv/", range->key);
-	if (r == 0)
-		r = set_if_match(&request, &range->version);
-	if (r == 0)
-		r = show_token(&request, range->token);
-	if (r == 0)
-		r = fields_setf(&request.fields, FIELD_RANGE, "bytes=%" PRIu64 "-%" PRIu64,
-				range->offset, range->offset + range->len - 1);
+	*ret_stale = false;
+	r = range_request(range, whom, &request);
 	if (r < 0)
 		return r;
 	request.small = range->len <= VALUE_SMALL_MAX;
@@ -215,12 +314,27 @@ int remote_read(struct remote *remote, const struct remote_range *range,
 	request.partial = range->offset > 0;
 	request.state = &sink;
 	r = remote_call(remote, &request, interrupt, &answer);
+	*ret_stale = remote_is_stale(&answer);
 	/* The version is gone with the record: the same to a reader. */
 	if (r == -ENOENT)
 		return -ESTALE;
 	if (r < 0)
 		return r == -EPROTO ? -EIO : r;
 	return sink.received == range->len ? 0 : -EIO;
+}
+
+int remote_read(struct remote *remote, const struct remote_range *range,
+		const struct interrupt *interrupt)
+{
+	bool stale;
+	int r;
+
+	r = read_from(remote, range, WHOEVER, interrupt, &stale);
+	/* A follower may only be behind. */
+	if (r != -ESTALE || !stale)
+		return r;
+	r = read_from(remote, range, THE_LEADER, interrupt, &stale);
+	return is_away(r) ? -ESTALE : r;
 }
 
 /* The version and time that the leader gave; @mtime_ns stands in for a time it did not tell. */
@@ -439,7 +553,7 @@ static int move_version(struct remote *remote, const char *from, const char *to,
 		r = set_if_match(&request, of);
 	if (r == 0)
 		r = remote_call(remote, &request, interrupt, &answer);
-	if (r == -ESTALE && !overwrite && remote_head(remote, to, interrupt, &meta) == 0)
+	if (r == -ESTALE && !overwrite && remote_head_at_leader(remote, to, interrupt, &meta) == 0)
 		return -EEXIST;
 	if (r < 0)
 		return r;
@@ -457,7 +571,7 @@ int remote_move(struct remote *remote, const char *from, const char *to, bool ov
 	if (of)
 		return move_version(remote, from, to, overwrite, of, interrupt, ret_stored);
 	for (int i = 0; i < MOVE_TRIES && r == -ESTALE; i++) {
-		r = remote_head(remote, from, interrupt, &meta);
+		r = remote_head_at_leader(remote, from, interrupt, &meta);
 		if (r == 0)
 			r = move_version(remote, from, to, overwrite, &meta.version, interrupt,
 					 ret_stored);

@@ -34,6 +34,19 @@ struct remote *remote_free(struct remote *remote);
 
 int remote_head(struct remote *remote, const char *key, const struct interrupt *interrupt,
 		struct record_meta *ret_meta);
+/* The leader's word, for what is about to be written. */
+int remote_head_at_leader(struct remote *remote, const char *key, const struct interrupt *interrupt,
+			  struct record_meta *ret_meta);
+
+/* How old an answer may be. */
+struct remote_age {
+	bool stale; /* a follower's word, while there is no leader */
+	uint64_t holds_ms; /* what was acknowledged before that is in it; 0: not known */
+};
+/* Whether it is from before what this mount did to @key lately. @found: the version that it tells;
+ * NULL: no record. */
+bool remote_lacks(struct remote *remote, const char *key, const struct remote_age *age,
+		  const struct version *found);
 
 /* Whether an answer just now came from a follower, while there is no leader. */
 bool remote_was_stale_lately(struct remote *remote);
@@ -49,9 +62,10 @@ struct remote_record {
 	struct pin *pin; /* NULL: none */
 };
 void remote_record_deinit(struct remote_record *record);
-/* The record's metadata, and its value if that is not larger than VALUE_SMALL_MAX (whole). If the
- * record is still @known (may be NULL): REMOTE_SAME and nothing else. Either way a larger value is
- * pinned for @pin_s seconds (0: not). @ret_record is all zero. */
+/* The record's metadata, and its value if that is not larger than VALUE_SMALL_MAX (whole). A
+ * follower that lacks what this mount did to the key is believed only if no leader answers in time.
+ * If the record is still @known (may be NULL): REMOTE_SAME and nothing else. Either way a larger
+ * value is pinned for @pin_s seconds (0: not). @ret_record is all zero. */
 int remote_get(struct remote *remote, const char *key, const struct version *known, uint32_t pin_s,
 	       const struct interrupt *interrupt, struct remote_record *ret_record);
 
@@ -68,7 +82,8 @@ struct remote_pinning {
 int remote_pin(struct remote *remote, const struct remote_pinning *pinning,
 	       const struct interrupt *interrupt, struct pin **ret_pin);
 
-/* Exactly @len bytes of one version; -ESTALE if it is neither the current one nor pinned any more.
+/* Exactly @len bytes of one version; -ESTALE if it is neither the current one nor pinned any more,
+ * or if a follower says so and no leader answers in time.
  * @sink gets them in order with their offset in the value. */
 struct remote_range {
 	const char *key;
@@ -152,9 +167,10 @@ struct remote_name {
 	uint64_t size_bytes;
 	int64_t mtime_ns;
 };
-/* One page of names as text (lib/name_page.h) from @cursor on (NULL: the start). */
+/* One page of names as text (lib/name_page.h) from @cursor on (NULL: the start), and how old it is.
+ */
 int remote_list(struct remote *remote, const char *cursor, const struct interrupt *interrupt,
-		struct buf *ret_page);
+		struct buf *ret_page, struct remote_age *ret_age);
 /* What is known of single names, in the order of asking: every change through here is noted. */
 struct changes *remote_changes(struct remote *remote);
 

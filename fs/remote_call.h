@@ -4,6 +4,7 @@
 #pragma once
 
 #include "fs/doubt.h"
+#include "fs/lately.h"
 #include "fs/remote.h"
 #include "fs/request.h"
 
@@ -12,11 +13,14 @@ struct remote {
 	uint32_t timeout_ms;
 	struct changes changes;
 	struct doubts doubts;
+	struct lately lately;
 	_Atomic uint64_t stale_at_ms; /* when a follower answered last in the place of a leader */
 };
 
 /* Whether a follower answered, while there is no leader. */
 bool remote_is_stale(const struct http_sync_answer *answer);
+/* How old the answer to what was asked at @asked_ms may be. */
+struct remote_age remote_age_of(const struct http_sync_answer *answer, uint64_t asked_ms);
 
 /* Makes the request and turns a refusal into an errno. What changes a record goes through
  * fence_call(). */

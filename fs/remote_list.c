@@ -2,6 +2,7 @@
 /* What the router tells about all records: their names, page by page, and its status. */
 #include "fs/remote_call.h"
 #include "lib/cleanup.h"
+#include "lib/clock.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -49,10 +50,11 @@ static int append_query(struct request *request, const char *text)
 }
 
 int remote_list(struct remote *remote, const char *cursor, const struct interrupt *interrupt,
-		struct buf *ret_page)
+		struct buf *ret_page, struct remote_age *ret_age)
 {
 	_cleanup_(request_deinit) struct request request;
 	_cleanup_(http_sync_answer_deinit) struct http_sync_answer answer = { 0 };
+	uint64_t asked_ms = clock_monotonic_ms();
 	char prefix[64];
 	int r;
 
@@ -65,7 +67,9 @@ int remote_list(struct remote *remote, const char *cursor, const struct interrup
 		return r;
 	request.body = collect_page;
 	request.state = ret_page;
-	return remote_call(remote, &request, interrupt, &answer);
+	r = remote_call(remote, &request, interrupt, &answer);
+	*ret_age = remote_age_of(&answer, asked_ms);
+	return r;
 }
 
 int remote_status(struct remote *remote, uint32_t timeout_ms, struct buf *ret_json)

@@ -247,7 +247,7 @@ static struct inode *find_listed(struct mount *mount, const char *name,
 	good = clock_monotonic_ms() - page->asked_ms < timeout_ms ||
 	       (listed_too_old(mount->listed) &&
 		list_again(mount, &page, name, interrupt, &listed));
-	if (good && !changes_since(remote_changes(mount->remote), name, page->asked_at))
+	if (good && !listed_page_is_behind(page, mount->remote, name, &listed.record.version))
 		inode = resolve_listed(mount, &listed.record, page->asked_ms);
 	if (inode && is_behind(mount, inode, &listed.record)) {
 		inode_unref(&mount->inodes, inode);

@@ -182,7 +182,7 @@ static int make_sure(struct mount *mount, struct inode *inode, const char *name,
 	r = remote_barrier(mount->remote, name, &version, interrupt);
 	if (r != -ESTALE)
 		return r == -ENOENT ? -ESTALE : r;
-	r = remote_head(mount->remote, name, interrupt, &current);
+	r = remote_head_at_leader(mount->remote, name, interrupt, &current);
 	if (r < 0)
 		return r == -ENOENT ? -ESTALE : r;
 	if (version_compare(current.version, version) > 0)
@@ -305,7 +305,7 @@ int save_as(struct mount *mount, struct inode *inode, const char *key, bool only
 		put.replaces = NULL;
 		/* Against a stream of changes the last try just replaces what is there. */
 		if (!only_new && !own_labels && i < STORE_AS_RETRIES - 1) {
-			r = remote_head(mount->remote, key, interrupt, &replaced);
+			r = remote_head_at_leader(mount->remote, key, interrupt, &replaced);
 			if (r < 0 && r != -ENOENT)
 				return r;
 			put.only_new = r == -ENOENT;

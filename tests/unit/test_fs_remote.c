@@ -440,16 +440,17 @@ static void a_page_of_names_is_asked_for_by_its_cursor(void **state)
 	struct steps steps = { .steps = { { .status = 200, .body = "prefix \nend\n" },
 					  { .status = 403 } },
 			       .count = 2 };
+	struct remote_age age;
 	struct buf page = { 0 };
 	struct fs_router router;
 
 	(void)state;
 	fs_router_start(&router, follow_steps, &steps, PATIENCE_MS);
-	assert_int_equal(remote_list(router.remote, "a/b +&c", NULL, &page), 0);
+	assert_int_equal(remote_list(router.remote, "a/b +&c", NULL, &page, &age), 0);
 	assert_non_null(strstr(router.last, "format=text&"));
 	assert_non_null(strstr(router.last, "cursor=a%2Fb%20%2B%26c HTTP/1.1"));
 	assert_int_equal(page.len, strlen("prefix \nend\n"));
-	assert_int_equal(remote_list(router.remote, NULL, NULL, &page), -EACCES);
+	assert_int_equal(remote_list(router.remote, NULL, NULL, &page, &age), -EACCES);
 	fs_router_stop(&router);
 	buf_deinit(&page);
 }

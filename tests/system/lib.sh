@@ -33,7 +33,7 @@
 # ROUTER_PORT, CLUSTER (file), NODE_URLS[] and NODE_NAMES[]; after mount_start MNT; after http or
 # expect_http STATUS, BODY (file), HEADERS (file).
 
-set -euo pipefail
+set -eEuo pipefail
 unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
 export LC_ALL=C.UTF-8
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
@@ -66,16 +66,32 @@ CASE='(set-up)'
 
 # ---- reporting -----------------------------------------------------------------------------------
 
-# fail SENTENCE: ends the test as failed, saying where.
+# fail SENTENCE: ends the test as failed, saying where. It is said again behind the logs, as the end
+# is what is left of a long output.
 fail()
 {
 	local depth=0 frame
-	printf 'FAILED in %s: %s\n' "$CASE" "$*" >&2
-	while frame=$(caller "$depth"); do
-		printf '  at %s\n' "$frame" >&2
-		depth=$((depth + 1))
-	done
+	{
+		printf 'FAILED in %s: %s\n' "$CASE" "$*"
+		while frame=$(caller "$depth"); do
+			printf '  at %s\n' "$frame"
+			depth=$((depth + 1))
+		done
+	} | tee -a "$TMP/failure" >&2
 	exit 1
+}
+
+# What ends the shell by set -e says nothing by itself.
+LAST_ERROR=
+trap 'LAST_ERROR="$BASH_COMMAND ended with $? at line $LINENO of ${BASH_SOURCE[0]##*/}"' ERR
+
+show_failure()
+{
+	if [[ -s $TMP/failure ]]; then
+		head -c 4000 "$TMP/failure"
+	else
+		printf 'FAILED in %s: status %d; %s\n' "$CASE" "$1" "$LAST_ERROR"
+	fi
 }
 
 # skip SENTENCE: ends the test as skipped.
@@ -593,7 +609,7 @@ show_logs()
 finish()
 {
 	local status=$? complaints disk
-	trap - EXIT INT TERM HUP
+	trap - EXIT INT TERM HUP ERR
 	set +e
 	cd /
 	end_clusters >"$TMP/complaints"
@@ -607,10 +623,13 @@ finish()
 		umount "$disk" || umount -l "$disk"
 	done
 	if [[ -n $complaints && $status != 1 ]]; then
-		printf 'FAILED at the end: %s\n' "$complaints"
+		printf 'FAILED at the end: %s\n' "$complaints" | tee -a "$TMP/failure"
 		status=1
 	fi
-	((status == 0 || status == 77)) || show_logs
+	if ((status != 0 && status != 77)); then
+		show_logs
+		show_failure "$status"
+	fi
 	if [[ -n ${HEXKV_KEEP:-} ]]; then
 		printf 'kept %s\n' "$TMP"
 	else

@@ -41,10 +41,10 @@ load_stop()
 	expect_within 120 process_ended workers
 	end_process clients CONT
 	cat "$TMP/clients-said"
-	((PROCESS_STATUS == 0)) || fail 'a client over HTTP saw a failure'
+	((PROCESS_STATUS == 0)) || fail "a client over HTTP saw a failure: $(<"$TMP/clients-said")"
 	end_process workers CONT
 	cat "$TMP/workers-said"
-	((PROCESS_STATUS == 0)) || fail 'a program in the mount saw a failure'
+	((PROCESS_STATUS == 0)) || fail "a program in the mount saw a failure: $(<"$TMP/workers-said")"
 	sync -f "$MNT"
 }
 

@@ -27,9 +27,10 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-/* The pool of memory that a connection has for heads: 255-byte labels, tokens and ids fit several
- * times, and libmicrohttpd clears all of it for every request. */
-#define CONNECTION_MEMORY 8192
+/* The pool of memory that a connection has for heads, and half of which it receives bodies in: less
+ * makes more system calls for each body, more is cleared for every request, and kept by every
+ * connection. */
+#define CONNECTION_MEMORY (16 * 1024)
 /* After a resume a response takes two runs. */
 #define RUNS_PER_TURN     4
 #define WAITING_SLEEP_MS  1

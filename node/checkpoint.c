@@ -86,6 +86,7 @@ int checkpoint_new(struct store *store, struct checkpoint **ret_checkpoint)
 		free(checkpoint);
 		return r;
 	}
+	wal_pin_yield(store->wal, checkpoint->content.pin);
 	log_info("checkpoint made",
 		 "path=%s epoch=%" PRIx64 " sequence=%" PRIu64 " files=%zu bytes=%" PRIu64,
 		 checkpoint->dir, checkpoint->content.point.epoch,
@@ -123,6 +124,11 @@ void checkpoint_view(const struct checkpoint *checkpoint, struct checkpoint_view
 		.count = checkpoint->content.count,
 		.bytes = checkpoint->content.bytes,
 	};
+}
+
+bool checkpoint_is_cut_off(const struct checkpoint *checkpoint)
+{
+	return wal_pin_is_broken(checkpoint->store->wal, checkpoint->content.pin);
 }
 
 static int open_file(struct checkpoint *checkpoint, size_t index)

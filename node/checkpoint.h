@@ -24,10 +24,10 @@ struct checkpoint_file {
 
 /* For another node to begin from: the point is what is flushed, so nothing waits for anything. It
  * lies in checkpoints/.bootstrap-ID of the data directory until it is freed, and never outlives the
- * store. The log behind its point is kept as long as it lives. Blocks for as long as linking takes
- * (tens of thousands of files a second), and for a flush if the log was repaired just now.
- * -EAGAIN: it is under repair, so that segments hold no state that ever was. -EBADMSG: a segment is
- * damaged. */
+ * store. The log behind its point is held as long as it lives (store_log_hold()). Blocks for as
+ * long as linking takes (tens of thousands of files a second), and for a flush if the log was
+ * repaired just now. -EAGAIN: it is under repair, so that segments hold no state that ever was.
+ * -EBADMSG: a segment is damaged. */
 int checkpoint_new(struct store *store, struct checkpoint **ret_checkpoint);
 /* Everything that was acknowledged or applied before is flushed, so that the next one holds it. */
 int checkpoint_flush(struct store *store);
@@ -42,6 +42,10 @@ struct checkpoint_view {
 	uint64_t bytes; /* of all files */
 };
 void checkpoint_view(const struct checkpoint *checkpoint, struct checkpoint_view *ret_view);
+
+/* Whether the log does not reach back to its point any more: whoever has it can't go on from there.
+ */
+bool checkpoint_is_cut_off(const struct checkpoint *checkpoint);
 
 /* Bytes of a file, fewer than @len only at its end; -EINVAL: there is no such file. */
 ssize_t checkpoint_read(struct checkpoint *checkpoint, size_t file, uint64_t offset, void *data,

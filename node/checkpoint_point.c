@@ -58,9 +58,13 @@ static int scan_extent(struct store *store, const struct wal_extent *extent, str
 	while (reader.offset < extent->bytes) {
 		struct wal_record record;
 
+		uint64_t offset = reader.offset;
+
 		r = wal_reader_next(&reader, &from);
 		if (r <= 0) {
 			r = r < 0 ? r : -EBADMSG;
+			if (r != -ENOMEM)
+				store_log_note_damage(store, extent->file_id, offset, r);
 			break;
 		}
 		r = 0;

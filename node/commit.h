@@ -84,6 +84,8 @@ struct wal_mark commit_end(const struct commit *commit);
 /* In a task: takes writes from now on, in @epoch, which is durable. */
 void commit_lead(struct commit *commit, uint64_t epoch);
 void commit_follow(struct commit *commit);
+/* In a task, settled: the log goes on in a new file. */
+int commit_rotate_log(struct commit *commit);
 /* In a task, settled and flushed: wal_restart(). */
 int commit_restart_log(struct commit *commit, uint64_t epoch);
 void commit_pause(struct commit *commit, struct store_pause *pause);

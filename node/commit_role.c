@@ -143,6 +143,17 @@ struct wal_mark commit_end(const struct commit *commit)
 	return wal_last(commit->options.wal);
 }
 
+int commit_rotate_log(struct commit *commit)
+{
+	int r;
+
+	mutex_lock(&commit->wal_lock);
+	r = wal_rotate(commit->options.wal, commit->options.realtime_ns());
+	commit->wants_reopen |= wal_is_broken(commit->options.wal);
+	mutex_unlock(&commit->wal_lock);
+	return r;
+}
+
 int commit_restart_log(struct commit *commit, uint64_t epoch)
 {
 	struct wal *wal = commit->options.wal;

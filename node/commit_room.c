@@ -89,16 +89,11 @@ void commit_let_go(struct commit *commit)
 	uint64_t now = commit_now_ms(commit),
 		 room = commit_is_pressed(commit) ? commit_space_free(commit) : 0;
 	bool all = commit_is_pressed(commit) && commit->dead_inline_bytes >= room;
-	int r;
 
 	if (commit->unapplied.len > 0)
 		return;
 	if (commit->dead_bytes > 0) {
-		mutex_lock(&commit->wal_lock);
-		r = wal_rotate(commit->options.wal, commit->options.realtime_ns());
-		commit->wants_reopen |= wal_is_broken(commit->options.wal);
-		mutex_unlock(&commit->wal_lock);
-		if (r < 0)
+		if (commit_rotate_log(commit) < 0)
 			return;
 		commit->dead_bytes = 0;
 		commit->left_at_ms = now;

@@ -154,6 +154,15 @@ static int give(struct log_scan *scan, const struct wal_record *record)
 	return 0;
 }
 
+static int note_damage(struct log_scan *scan, const struct log_cursor *at, int r)
+{
+	if (r == 0)
+		r = -EBADMSG;
+	if (r != -ENOMEM)
+		store_log_note_damage(scan->store, at->file_id, at->offset, r);
+	return r;
+}
+
 /* From @cursor on to the end of its file; it is moved behind what was given. */
 static int scan_file(struct log_scan *scan, const struct wal_extent *extent,
 		     struct log_cursor *cursor)
@@ -180,12 +189,7 @@ static int scan_file(struct log_scan *scan, const struct wal_extent *extent,
 			record = wal_reader_to_record(&reader, &from);
 			r = record.flags & WAL_CLEAN_CLOSE || wal_mark_advance(&mark, &record);
 		}
-		if (r == 0) {
-			log_error("log is damaged", "file=%08" PRIx64 " offset=%" PRIu64,
-				  extent->file_id, reader.offset);
-			r = -EBADMSG;
-		}
-		r = r < 0 ? r : give(scan, &record);
+		r = r > 0 ? give(scan, &record) : note_damage(scan, cursor, r);
 		if (r == 0) {
 			cursor->offset = reader.offset;
 			cursor->mark = mark;
@@ -386,6 +390,13 @@ uint64_t store_log_distance(struct store *store, struct version after)
 int store_log_pin(struct store *store, uint64_t position, struct wal_pin **ret_pin)
 {
 	int r = wal_pin(store->wal, position, ret_pin);
+
+	return r == WAL_TRIMMED ? STORE_LOG_TRIMMED : r;
+}
+
+int store_log_hold(struct store *store, struct version after, struct wal_pin **pin)
+{
+	int r = wal_hold(store->wal, after.sequence, pin);
 
 	return r == WAL_TRIMMED ? STORE_LOG_TRIMMED : r;
 }

@@ -46,5 +46,8 @@ uint64_t store_log_distance(struct store *store, struct version after);
 /* Entries behind apply position @position stay in the log until store_log_unpin(). 0,
  * STORE_LOG_TRIMMED (some are gone) or -ENOMEM. */
 int store_log_pin(struct store *store, uint64_t position, struct wal_pin **ret_pin);
+/* As store_log_pin(), of what store_log_read() gives behind @after, but no more than
+ * store_options.log_hold_bytes. One that there is in @pin already moves, if this succeeds. */
+int store_log_hold(struct store *store, struct version after, struct wal_pin **pin);
 /* Returns NULL; NULL-safe. Before the store is closed. */
 struct wal_pin *store_log_unpin(struct store *store, struct wal_pin *pin);

@@ -70,6 +70,7 @@ static const struct settings defaults = {
 		.cache_bytes = 64 * MIB,
 		.log_retain_bytes = 64 * MIB,
 		.log_retain_s = 600,
+		.log_hold_bytes = 16 * GIB,
 		.ack_timeout_ms = 5000,
 	},
 };
@@ -104,6 +105,8 @@ static int parse_arguments(int argc, char **argv, struct settings *s, int *ret_e
 		  "keep that much log for followers that were away (64M)", 0, 0 },
 		{ "log-retain-seconds", 0, OPTION_UNSIGNED, &service->log_retain_s, "SECONDS",
 		  "but none that is older (600)", 0, 0 },
+		{ "log-hold-bytes", 0, OPTION_SIZE, &service->log_hold_bytes, "SIZE",
+		  "keep at most that much for one that fetches a copy (16G)", MIB, 0 },
 		{ NULL, 0, OPTION_GROUP, NULL, NULL, "Storage", 0, 0 },
 		{ "memtable-bytes", 0, OPTION_SIZE, &service->memtable_bytes, "SIZE",
 		  "seal a memtable at this size (1M)", 4 * KIB, GIB },

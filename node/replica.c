@@ -11,6 +11,7 @@
  *	replica_ship	what is answered to those who pull
  *	replica_repair	a suffix that only this node has
  *	replica_bootstrap, replica_copy	a whole copy: who fetches it, who gives it
+ *	replica_mend	a log that can't be read
  *	replica_work	what takes long, beside all this
  *	replica_promote, replica_handover	the change of leader: who will lead, who led
  *

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Checkpoints that others fetch to bootstrap from: one for each peer, kept as long as it is asked
- * for, so that a transfer that breaks off can go on. While one lives, the log behind its point
- * does, too: who has fetched it can pull on. It goes once he has.
+ * for, so that a transfer that breaks off can go on. While one lives, the log behind its point is
+ * held, too: who has fetched it can pull on. It goes once he does, but from then on the log is held
+ * behind what he has, until he has all of it: else a copy that takes long would end behind what
+ * was trimmed meanwhile, and the next one, too. Nothing is held for one who has not been heard for
+ * KEEP_MS, nor more than store_options.log_hold_bytes: a copy that is cut off by that is over.
  *
  * Making one, and removing it, takes as long as there are files: that is done beside this thread,
  * and who asked waits, or finds it made when he asks again.
@@ -13,6 +16,7 @@
 #include "lib/container_of.h"
 #include "lib/log.h"
 #include "node/checkpoint.h"
+#include "node/log_read.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -180,6 +184,8 @@ static void made(struct replica_work *work)
 		log_info("checkpoint for a peer", "peer=%s", peer->name);
 	else if (r != -EAGAIN)
 		log_warn("no checkpoint for a peer", "peer=%s error=%d", peer->name, -r);
+	if (r < 0)
+		replica_log_failed(replica);
 	answer_made(replica, peer, r);
 }
 
@@ -216,15 +222,33 @@ static void begin(struct replica *replica, struct replica_node *peer, uint64_t r
 	replica_work(replica, &making->work);
 }
 
+static void let_go(struct replica *replica, struct replica_node *peer)
+{
+	peer->hold = store_log_unpin(replica->options.store, peer->hold);
+}
+
 void replica_copy_passed(struct replica *replica, struct replica_node *peer, struct version point)
 {
 	struct checkpoint_view view;
+	bool ends = false;
+	int r;
 
-	if (!peer->copy || peer->copy_is_new)
+	if (peer->copy && !peer->copy_is_new) {
+		checkpoint_view(peer->copy, &view);
+		ends = version_compare(point, view.point) >= 0;
+	}
+	if (!ends && !peer->hold)
 		return;
-	checkpoint_view(peer->copy, &view);
-	if (version_compare(point, view.point) >= 0)
+	/* Before what has held it goes. */
+	r = store_log_hold(replica->options.store, point, &peer->hold);
+	peer->hold_until_ms = replica_now(replica) + KEEP_MS;
+	if (ends && r != -ENOMEM)
 		end(replica, peer);
+}
+
+void replica_copy_caught_up(struct replica *replica, struct replica_node *peer)
+{
+	let_go(replica, peer);
 }
 
 static bool has_copy(const struct replica_node *peer, uint64_t id)
@@ -242,6 +266,11 @@ void replica_copy_asked(struct replica *replica, struct replica_node *peer, uint
 {
 	enum replica_status status = REPLICA_OK;
 
+	if (peer->copy && checkpoint_is_cut_off(peer->copy)) {
+		log_warn("a copy is given up: the log may hold no more for it", "peer=%s",
+			 peer->name);
+		end(replica, peer);
+	}
 	if (!replica_serves(replica, peer)) {
 		status = replica->role == REPLICA_FOLLOWER ? REPLICA_NOT_LEADER : REPLICA_BUSY;
 	} else if (message->kind == REPLICA_CHECKPOINT && message->id == 0) {
@@ -272,6 +301,8 @@ void replica_copy_tick(struct replica *replica)
 
 		if (peer->copy && now >= peer->copy_asked_ms + KEEP_MS)
 			end(replica, peer);
+		if (peer->hold && now >= peer->hold_until_ms)
+			let_go(replica, peer);
 		if (peer->copy_asked.is_set && now >= peer->copy_asked.until_ms)
 			answer_made(replica, peer, -EAGAIN);
 	}
@@ -286,6 +317,8 @@ uint64_t replica_copy_next(const struct replica *replica)
 
 		if (peer->copy)
 			next = replica_sooner(next, peer->copy_asked_ms + KEEP_MS);
+		if (peer->hold)
+			next = replica_sooner(next, peer->hold_until_ms);
 		if (peer->copy_asked.is_set)
 			next = replica_sooner(next, peer->copy_asked.until_ms);
 	}
@@ -297,5 +330,6 @@ void replica_copy_stop(struct replica *replica)
 	for (unsigned i = 0; i < replica->peer_count; i++) {
 		answer_made(replica, &replica->peers[i], -EAGAIN);
 		end(replica, &replica->peers[i]);
+		let_go(replica, &replica->peers[i]);
 	}
 }

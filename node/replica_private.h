@@ -52,6 +52,8 @@ struct replica_work {
 };
 
 struct replica_making; /* node/replica_copy */
+struct replica_mending; /* node/replica_mend */
+struct wal_pin;
 
 struct replica_node {
 	unsigned place;
@@ -93,6 +95,8 @@ struct replica_node {
 	uint64_t copy_asked_ms;
 	struct replica_making *making; /* the next one; NULL: none */
 	struct replica_parked copy_asked; /* that waits for it */
+	struct wal_pin *hold; /* of the log that it needs, now that it has fetched one */
+	uint64_t hold_until_ms;
 };
 
 /* When the log of a leader ended where. */
@@ -235,6 +239,8 @@ struct replica {
 	struct replica_bootstrap *bootstrap;
 	struct replica_verifying *verifying; /* of this bootstrap, or of one that was given up */
 	struct replica_aside *aside;
+	struct replica_mending *mending; /* NULL: none is under way */
+	uint64_t mend_at_ms; /* not before */
 	struct version set_aside; /* all up to here was, as far as aside_epochs has it not */
 	/* What was counted as set aside and is in the log yet: a repair begins anew, or a copy
 	 * takes its place. As far as aside_epochs has it not. */
@@ -443,14 +449,20 @@ void replica_bootstrap_drop(struct replica *replica);
 void replica_bootstrap_progress(const struct replica *replica, uint64_t *ret_bytes,
 				uint64_t *ret_total);
 
+/* node/replica_mend */
+/* The log could not be read for a peer. */
+void replica_log_failed(struct replica *replica);
+
 /* node/replica_copy */
 void replica_copy_asked(struct replica *replica, struct replica_node *peer, uint64_t request,
 			const struct replica_message *message);
 void replica_copy_tick(struct replica *replica);
 uint64_t replica_copy_next(const struct replica *replica);
 void replica_copy_stop(struct replica *replica);
-/* The peer has all up to @point. */
+/* The peer has all up to @point, which is in the log's history. */
 void replica_copy_passed(struct replica *replica, struct replica_node *peer, struct version point);
+/* The peer has all there is. */
+void replica_copy_caught_up(struct replica *replica, struct replica_node *peer);
 
 /* How long to wait after one more failure; 0: after the first. */
 static inline uint32_t replica_next_backoff(uint32_t backoff_ms)

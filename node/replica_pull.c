@@ -220,8 +220,14 @@ static void pulled(struct replica *replica, const struct replica_message *messag
 	case REPLICA_TRIMMED:
 		replica_bootstrap_begin(replica, "the log was trimmed");
 		break;
-	case REPLICA_NOT_LEADER:
 	case REPLICA_BUSY:
+		if (is_from_leader(replica, message)) {
+			replica_job_fail(replica, "is told to ask again", -EAGAIN);
+			break;
+		}
+		replica_job_fail(replica, "follows a node that does not lead yet", -EAGAIN);
+		break;
+	case REPLICA_NOT_LEADER:
 		replica_job_fail(replica, "follows a node that does not lead yet", -EAGAIN);
 		break;
 	default:

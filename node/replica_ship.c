@@ -76,7 +76,6 @@ static void note_durable(struct replica *replica, struct replica_node *peer, str
 	peer->follows = true;
 	peer->pulled_ms = replica_now(replica);
 	peer->durable = end;
-	replica_copy_passed(replica, peer, end);
 	if (replica->options.acks)
 		acks_passed(replica->options.acks, peer->place, replica->epoch, end.sequence);
 }
@@ -153,6 +152,12 @@ static void answer_pull(struct replica *replica, struct replica_node *peer, uint
 	replica_answer(replica, request, &answer);
 }
 
+static void log_failed(struct replica *replica, struct replica_node *peer, uint64_t request)
+{
+	replica_log_failed(replica);
+	answer_pull(replica, peer, request, REPLICA_BUSY, NULL);
+}
+
 /* True: it was answered. */
 static bool ship(struct replica *replica, struct replica_node *peer, uint64_t request, bool at_once)
 {
@@ -167,7 +172,7 @@ static bool ship(struct replica *replica, struct replica_node *peer, uint64_t re
 	else if (r == STORE_LOG_FOREIGN)
 		answer_pull(replica, peer, request, REPLICA_DIVERGED, NULL);
 	else if (r < 0)
-		answer_pull(replica, peer, request, REPLICA_BUSY, NULL);
+		log_failed(replica, peer, request);
 	else if (shipping.count > 0 || at_once)
 		answer_pull(replica, peer, request, REPLICA_OK, &shipping);
 	else
@@ -219,8 +224,11 @@ void replica_pull_asked(struct replica *replica, struct replica_node *peer, uint
 	} else if ((has_lineage && !is_same) || (!has_lineage && message->end.sequence > 0)) {
 		answer_pull(replica, peer, request, REPLICA_TRIMMED, NULL);
 	} else {
-		if (leads && is_same && replica_has_point(replica, message->end))
-			note_durable(replica, peer, message->end);
+		if (is_same && replica_has_point(replica, message->end)) {
+			replica_copy_passed(replica, peer, message->end);
+			if (leads)
+				note_durable(replica, peer, message->end);
+		}
 		/* It may be what the hand-over has waited for. */
 		replica_handover_tick(replica);
 		if (!replica_serves(replica, peer)) {
@@ -229,6 +237,7 @@ void replica_pull_asked(struct replica *replica, struct replica_node *peer, uint
 		}
 		if (ship(replica, peer, request, wait_ms == 0))
 			return;
+		replica_copy_caught_up(replica, peer);
 		peer->pull.is_set = true;
 		peer->pull.request = request;
 		peer->pull.until_ms = replica_now(replica) + wait_ms;

@@ -46,6 +46,7 @@ static int open_store(struct service *service, const struct service_options *opt
 		.log_retain_bytes = options->log_retain_bytes,
 		.log_retain_s = options->log_retain_s,
 		.log_spare_s = service->shard->node_count > 1 ? options->log_retain_s / 10 : 0,
+		.log_hold_bytes = options->log_hold_bytes,
 		.keep_old_s = PIN_SECONDS_MAX,
 		.keeps_deletions = service->shard->node_count > 1,
 		.threads = true,

@@ -26,6 +26,7 @@ struct service_options {
 	uint64_t cache_bytes;
 	uint64_t log_retain_bytes;
 	unsigned log_retain_s;
+	uint64_t log_hold_bytes;
 	bool no_listing;
 	unsigned ack_timeout_ms;
 	uint64_t bootstrap_bytes_per_s; /* 0: as fast as it goes */

@@ -34,6 +34,7 @@
 #define LOG_FILE_BYTES_MIN (64 * 1024)
 #define LOG_FILE_BYTES_MAX (16 * 1024 * 1024)
 #define SPARE_PART         8 /* of what the disk has left, for what the log spares */
+#define HOLD_PART          2 /* for what it holds for those who fetch a copy */
 #define BALLAST_BYTES_MAX  (64 * 1024 * 1024)
 
 static int sync_log(void *state, uint64_t position)
@@ -53,29 +54,57 @@ static void release_refs(uint64_t position, void *state)
 	value_refs_release(store->refs, position);
 }
 
-void store_trim_log(struct store *store, bool all)
+static struct wal_keep what_to_keep(const struct store_options *options)
 {
-	const struct store_options *options = &store->options;
 	int64_t now = options->realtime_ns(), second = 1000000000;
 	struct wal_keep keep = {
-		.bytes = all ? 0 : options->log_retain_bytes,
+		.bytes = options->log_retain_bytes,
+		.hold_bytes = options->log_hold_bytes > 0 ? options->log_hold_bytes : UINT64_MAX,
 		.after_ns = now - (int64_t)options->log_retain_s * second,
 	};
 	uint64_t space, total;
-	int r;
 
+	if (vfs_space(options->vfs, options->dir, &space, &total) < 0)
+		return keep;
+	/* A dead follower must not fill the disk. */
+	if (keep.hold_bytes > space / HOLD_PART)
+		keep.hold_bytes = space / HOLD_PART;
 	/* A follower that is fetching a large value must not need a copy of everything because the
 	 * next one has replaced it. */
-	if (!all && options->log_spare_s > 0 &&
-	    vfs_space(options->vfs, options->dir, &space, &total) == 0) {
+	if (options->log_spare_s > 0) {
 		keep.spare_bytes = space / SPARE_PART;
 		keep.spare_from_ns = now - (int64_t)options->log_spare_s * second;
 		keep.spare_to_ns = now + second;
 	}
-	r = wal_trim(store->wal, store->flushed_position, &keep, release_refs, store);
+	return keep;
+}
+
+void store_trim_log(struct store *store, bool all)
+{
+	const struct wal_keep nothing = { 0 };
+	struct wal_keep keep = all ? nothing : what_to_keep(&store->options);
+	int r = wal_trim(store->wal, store->flushed_position, &keep, release_refs, store);
 
 	if (r < 0)
 		log_warn("log not trimmed", "error=%d", -r);
+}
+
+int store_drop_log(struct store *store, uint64_t file_id)
+{
+	const struct wal_keep keep = { .bytes = UINT64_MAX,
+				       .after_ns = INT64_MIN,
+				       .hold_bytes = UINT64_MAX,
+				       .useless_file = file_id };
+	_cleanup_(freep) struct wal_extent *extents = NULL;
+	struct wal_mark synced;
+	size_t count;
+	int r = wal_trim(store->wal, store->flushed_position, &keep, release_refs, store);
+
+	if (r == 0)
+		r = wal_extents(store->wal, &extents, &count, &synced);
+	if (r < 0)
+		return r;
+	return extents[0].file_id <= file_id ? -EBUSY : wal_sweep(store->wal);
 }
 
 static void trim(void *state, bool all)
@@ -659,6 +688,11 @@ void store_stats(struct store *store, struct store_stats *ret_stats)
 	stats.log_entries = commit.entries;
 	stats.value_bytes = value_files_bytes(store->values);
 	value_pins_stats(store->values, &stats.pins);
+	mutex_lock(&store->lock);
+	stats.log_damages = store->log_damages;
+	stats.damaged_log_file = store->log_damage.file_id;
+	stats.damaged_log_offset = store->log_damage.offset;
+	mutex_unlock(&store->lock);
 	stats.full = commit.full;
 	stats.failed = commit.failed;
 	measure_space(store, &stats);

@@ -36,6 +36,9 @@ struct store_options {
 	 * is.
 	 */
 	uint32_t log_spare_s;
+	/* What is held for others may weigh so much (wal_hold()), while the disk has twice as much
+	 * free; 0: as much as there is. */
+	uint64_t log_hold_bytes;
 	uint32_t keep_old_s; /* value_pins_keep_old(), if this is not its first start */
 	bool keeps_deletions; /* as lsm_options: there are other nodes that must hear of them */
 	bool threads; /* false (simulations): store_submit() commits before it returns */
@@ -224,6 +227,8 @@ struct store_stats {
 	uint64_t position; /* apply position */
 	uint64_t flushed_position;
 	uint64_t log_bytes, log_files, log_syncs, log_records, log_entries;
+	uint64_t log_damages; /* places in it that could not be read */
+	uint64_t damaged_log_file, damaged_log_offset; /* of the last one; 0: all can be read */
 	uint64_t value_bytes;
 	struct value_pins_stats pins;
 	uint64_t space_free, space_total; /* of the file system; refreshed at most once a second */

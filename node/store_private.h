@@ -5,6 +5,7 @@
 #include "lib/mutex.h"
 #include "node/commit.h"
 #include "node/log_cursors.h"
+#include "node/log_mend.h"
 #include "node/store.h"
 #include "node/store_files.h"
 
@@ -35,6 +36,8 @@ struct store {
 	uint64_t space_free, space_total;
 	uint32_t checkpoints_made;
 	bool checkpoint_under_way; /* one is being saved */
+	struct log_damage log_damage; /* that was met and not mended */
+	uint64_t log_damages; /* how often one was met */
 	bool resetting; /* the log was reset, or will be, and files.history does not know */
 
 	struct mutex synced_lock;
@@ -45,6 +48,9 @@ struct store {
 
 /* node/store.c: what the log need not keep goes from it; @all: whatever may go at all. */
 void store_trim_log(struct store *store, bool all);
+/* 0 once no log file up to @file_id is there: they can't be read. -EBUSY: one is pinned, or not
+ * flushed. */
+int store_drop_log(struct store *store, uint64_t file_id);
 /* node/store_renew.c, in a task: all of it is applied, and the history says that @epoch follows. */
 int store_renew(struct store *store, struct commit *commit, uint64_t epoch);
 /* node/store_replica.c: what the commit thread is given; @state is the store. */

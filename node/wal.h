@@ -99,12 +99,15 @@ void wal_add_weight(struct wal *wal, uint64_t file_id, uint64_t bytes);
 
 /* What stays for those who read the log: the oldest file goes if it ends before @after_ns, or if
  * all together weigh more than @bytes; but what ends from @spare_from_ns to @spare_to_ns may weigh
- * @spare_bytes. */
+ * @spare_bytes, and what is held @hold_bytes. */
 struct wal_keep {
 	uint64_t bytes;
+	uint64_t hold_bytes;
 	int64_t after_ns;
 	uint64_t spare_bytes;
 	int64_t spare_from_ns, spare_to_ns;
+	uint64_t useless_file; /* no reader gets past it: unless they are pinned, files go up to it
+				* whatever else is said */
 };
 
 /* Deletes whole files whose entries all have positions <= @position, oldest first, never the one
@@ -112,10 +115,21 @@ struct wal_keep {
 int wal_trim(struct wal *wal, uint64_t position, const struct wal_keep *keep,
 	     void (*dropped)(uint64_t position, void *state), void *state);
 
+/* What trimming could not delete goes, and stays away: 0 if so. */
+int wal_sweep(struct wal *wal);
+
 struct wal_pin;
 /* Entries behind @position are not trimmed until wal_unpin(). 0, WAL_TRIMMED (some are gone) or
  * -ENOMEM. */
 int wal_pin(struct wal *wal, uint64_t position, struct wal_pin **ret_pin);
+/* As wal_pin(), of what whoever has all up to @sequence reads, by whole files; but it only holds:
+ * wal_keep.hold_bytes is its bound. One that there is in @pin already moves; after a failure it is
+ * where it was. */
+int wal_hold(struct wal *wal, uint64_t sequence, struct wal_pin **pin);
+/* From now on it only holds. */
+void wal_pin_yield(struct wal *wal, struct wal_pin *pin);
+/* Whether it has yielded: some of what is behind it is gone. */
+bool wal_pin_is_broken(struct wal *wal, const struct wal_pin *pin);
 /* Returns NULL; NULL-safe. */
 struct wal_pin *wal_unpin(struct wal *wal, struct wal_pin *pin);
 

@@ -82,10 +82,11 @@ void wal_files_cut_last(struct wal_files *files, uint64_t last_position)
 	mutex_unlock(&files->lock);
 }
 
-static bool is_pinned(struct wal_files *files, uint64_t last_position) REQUIRES(files->lock)
+static bool is_pinned(struct wal_files *files, uint64_t last_position, bool may_hold)
+	REQUIRES(files->lock)
 {
 	for (const struct wal_pin *pin = files->pins; pin; pin = pin->after)
-		if (last_position > pin->position)
+		if (last_position > pin->position && (may_hold || !pin->yields))
 			return true;
 	return false;
 }
@@ -106,14 +107,16 @@ bool wal_files_take_victim(struct wal_files *files, uint64_t position, const str
 {
 	const struct wal_file_info *oldest;
 	uint64_t total = 0;
-	bool taken = false;
+	bool taken = false, useless;
 
 	mutex_lock(&files->lock);
 	for (size_t i = 0; i < files->count; i++)
 		total += files->items[i].bytes + files->items[i].weight;
 	oldest = files->items;
+	useless = oldest->id <= keep->useless_file;
 	if (files->count > 1 && oldest->last_position <= position &&
-	    !is_kept(keep, oldest, total) && !is_pinned(files, oldest->last_position)) {
+	    (useless || !is_kept(keep, oldest, total)) &&
+	    !is_pinned(files, oldest->last_position, !useless && total <= keep->hold_bytes)) {
 		*ret_victim = *oldest;
 		files->count--;
 		memmove(files->items, files->items + 1, files->count * sizeof(*files->items));

@@ -21,6 +21,7 @@ struct wal_file_info {
 
 struct wal_pin {
 	uint64_t position;
+	bool yields; /* beyond wal_keep.hold_bytes */
 	struct wal_pin *before, *after;
 };
 

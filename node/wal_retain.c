@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 int wal_sync_dir(struct wal *wal)
 {
@@ -57,6 +58,51 @@ int wal_trim(struct wal *wal, uint64_t position, const struct wal_keep *keep,
 	return r;
 }
 
+static int note_id(const char *name, void *state)
+{
+	uint64_t id = wal_file_id_parse(name);
+
+	return id > 0 ? buf_append(state, &id, sizeof(id)) : 0;
+}
+
+int wal_sweep(struct wal *wal)
+{
+	_cleanup_(buf_deinit) struct buf found = { 0 };
+	_cleanup_(freep) char *path = NULL;
+	uint64_t first;
+	int r;
+
+	mutex_lock(&wal->files.lock);
+	first = wal->files.items[0].id;
+	mutex_unlock(&wal->files.lock);
+	if (asprintf(&path, "%s/log", wal->dir) < 0) {
+		path = NULL;
+		return -ENOMEM;
+	}
+	r = vfs_list(wal->vfs, path, note_id, &found);
+	for (size_t at = 0; at < found.len && r == 0; at += sizeof(uint64_t)) {
+		_cleanup_(freep) char *file = NULL;
+		uint64_t id;
+
+		memcpy(&id, found.data + at, sizeof(id));
+		if (id >= first)
+			continue;
+		file = wal_file_path(wal->dir, id);
+		r = file ? vfs_unlink(wal->vfs, file) : -ENOMEM;
+		if (r == -ENOENT)
+			r = 0;
+	}
+	return r == 0 ? wal_sync_dir(wal) : r;
+}
+
+static void add_pin_locked(struct wal_files *files, struct wal_pin *pin) REQUIRES(files->lock)
+{
+	pin->after = files->pins;
+	if (pin->after)
+		pin->after->before = pin;
+	files->pins = pin;
+}
+
 int wal_pin(struct wal *wal, uint64_t position, struct wal_pin **ret_pin)
 {
 	struct wal_files *files = &wal->files;
@@ -68,12 +114,8 @@ int wal_pin(struct wal *wal, uint64_t position, struct wal_pin **ret_pin)
 	pin->position = position;
 	mutex_lock(&files->lock);
 	trimmed = files->items[0].base.position > position;
-	if (!trimmed) {
-		pin->after = files->pins;
-		if (pin->after)
-			pin->after->before = pin;
-		files->pins = pin;
-	}
+	if (!trimmed)
+		add_pin_locked(files, pin);
 	mutex_unlock(&files->lock);
 	if (trimmed) {
 		free(pin);
@@ -81,6 +123,51 @@ int wal_pin(struct wal *wal, uint64_t position, struct wal_pin **ret_pin)
 	}
 	*ret_pin = pin;
 	return 0;
+}
+
+int wal_hold(struct wal *wal, uint64_t sequence, struct wal_pin **pin)
+{
+	struct wal_pin *held = *pin ? *pin : calloc(1, sizeof(*held));
+	struct wal_files *files = &wal->files;
+	size_t i;
+
+	if (!held)
+		return -ENOMEM;
+	mutex_lock(&files->lock);
+	/* As store_log_read() finds where to begin. */
+	for (i = files->count; i > 0 && files->items[i - 1].base.sequence > sequence; i--)
+		;
+	if (i > 0) {
+		held->position = files->items[i - 1].base.position;
+		held->yields = true;
+		if (!*pin)
+			add_pin_locked(files, held);
+	}
+	mutex_unlock(&files->lock);
+	if (i == 0) {
+		if (!*pin)
+			free(held);
+		return WAL_TRIMMED;
+	}
+	*pin = held;
+	return 0;
+}
+
+void wal_pin_yield(struct wal *wal, struct wal_pin *pin)
+{
+	mutex_lock(&wal->files.lock);
+	pin->yields = true;
+	mutex_unlock(&wal->files.lock);
+}
+
+bool wal_pin_is_broken(struct wal *wal, const struct wal_pin *pin)
+{
+	bool broken;
+
+	mutex_lock(&wal->files.lock);
+	broken = wal->files.items[0].base.position > pin->position;
+	mutex_unlock(&wal->files.lock);
+	return broken;
 }
 
 struct wal_pin *wal_unpin(struct wal *wal, struct wal_pin *pin)

@@ -307,6 +307,48 @@ static void a_pin_keeps_what_is_behind_it(void **state)
 	crash_vfs_free(crash);
 }
 
+/* Every record has a file of its own. */
+static void what_is_held_moves_and_yields_to_its_bound(void **state)
+{
+	struct crash_vfs *crash = new_disk(1);
+	struct wal_keep plenty = { .hold_bytes = UINT64_MAX };
+	struct wal_pin *hold = NULL, *none = NULL, *pin = NULL;
+	struct seen seen;
+	struct wal *wal = must_open(crash, &seen);
+	struct wal_extent *extents;
+	struct wal_mark synced;
+	size_t count;
+
+	(void)state;
+	while (wal_files(wal) < 8)
+		assert_int_equal(append(wal, 0, 1, wal_last(wal).sequence + 1, 1), 0);
+	assert_int_equal(wal_sync(wal), 0);
+	assert_int_equal(wal_extents(wal, &extents, &count, &synced), 0);
+	assert_int_equal(wal_hold(wal, extents[2].base.sequence, &hold), 0);
+	assert_int_equal(wal_trim(wal, UINT64_MAX, &plenty, nothing, NULL), 0);
+	assert_int_equal(wal_files(wal), 6);
+	assert_int_equal(wal_hold(wal, extents[2].base.sequence - 1, &none), WAL_TRIMMED);
+	assert_null(none);
+	assert_int_equal(wal_hold(wal, extents[2].base.sequence - 1, &hold), WAL_TRIMMED);
+	assert_int_equal(wal_hold(wal, extents[5].base.sequence, &hold), 0);
+	assert_int_equal(wal_trim(wal, UINT64_MAX, &plenty, nothing, NULL), 0);
+	assert_int_equal(wal_files(wal), 3);
+	assert_int_equal(wal_pin(wal, extents[6].base.position, &pin), 0);
+	assert_false(wal_pin_is_broken(wal, hold));
+	assert_int_equal(wal_trim(wal, UINT64_MAX, &(struct wal_keep){ 0 }, nothing, NULL), 0);
+	assert_int_equal(wal_files(wal), 2);
+	assert_true(wal_pin_is_broken(wal, hold));
+	wal_pin_yield(wal, pin);
+	assert_int_equal(wal_trim(wal, UINT64_MAX, &(struct wal_keep){ 0 }, nothing, NULL), 0);
+	assert_int_equal(wal_files(wal), 1);
+	assert_true(wal_pin_is_broken(wal, pin));
+	wal_unpin(wal, hold);
+	wal_unpin(wal, pin);
+	free(extents);
+	wal_close(wal);
+	crash_vfs_free(crash);
+}
+
 static uint64_t last_extent(struct wal *wal, struct wal_mark *ret_synced)
 {
 	struct wal_extent *extents;
@@ -354,6 +396,7 @@ int main(void)
 		cmocka_unit_test(what_continues_nothing_is_not_taken),
 		cmocka_unit_test(a_created_log_goes_on_from_there),
 		cmocka_unit_test(a_pin_keeps_what_is_behind_it),
+		cmocka_unit_test(what_is_held_moves_and_yields_to_its_bound),
 		cmocka_unit_test(only_what_is_synced_is_shown),
 	};
 

@@ -101,6 +101,25 @@ a_copy_that_breaks_off_is_gone_on_with()
 	expect_converged
 }
 
+# Much more is written while it is copied than the log retains, and goes on to be.
+a_copy_under_load_needs_no_second_one()
+{
+	local other
+	leader_find
+	other=$((1 - LEADER))
+	node_kill "$other"
+	rm -rf "$TMP/data-${NODE_NAMES[other]}"
+	start_process writer "$BUILD/tests/bench/bench-load" --connections 2 --depth 8 --count 20000000 \
+		--first 900000000 --value-bytes 400 "${NODE_URLS[LEADER]#http://}"
+	node_restart "$other" --bootstrap-rate 8M
+	expect_within 60 may_be_read "$other"
+	expect_equal 1 "$(metric "$other" hexkv_replica_bootstraps_total)"
+	end_process writer
+	expect_converged
+	put 07 'lets go of the log'
+	expect_within 30 log_is_short "$LEADER"
+}
+
 # It does not even know by its own log what only it had.
 a_leader_that_wrote_much_alone_sets_all_of_it_aside()
 {
@@ -161,4 +180,5 @@ run_cases a_follower_that_was_away_too_long_fetches_a_copy \
 	a_leader_whose_disk_was_lost_fetches_everything_from_its_follower \
 	a_follower_whose_disk_was_lost_fetches_everything \
 	a_copy_that_breaks_off_is_gone_on_with \
+	a_copy_under_load_needs_no_second_one \
 	a_leader_that_wrote_much_alone_sets_all_of_it_aside

@@ -27,6 +27,39 @@ a_follower_behind_replaced_large_values_needs_no_copy_of_everything()
 	expect_equal 0,0 "$(bootstraps 1),$(bootstraps 2)"
 }
 
+has_trimmed()
+{
+	(($(metric 0 hexkv_store_damaged_log_file) == 0))
+}
+
+# Nobody can be told what stood there; who lacks it fetches a copy, and writes go on.
+a_leader_whose_log_rots_gives_it_up()
+{
+	local n file size
+	stop_process s0c
+	for ((n = 0; n < 20; n++)); do
+		put "cc$(printf %02x "$n")" "some text that is number $n"
+	done
+	file=$(find "$TMP/data-s0a/log" -name '*.wal' | sort | tail -1)
+	size=$(grep -obUa 'number 3' "$file" | head -1 | cut -d : -f 1)
+	[[ $size ]] || fail "nothing was found in $file"
+	printf '\377' | dd of="$file" bs=1 seek="$size" conv=notrunc status=none
+	node_start 2
+	expect_within 60 all_follow
+	expect_converged
+	expect_equal 0,1 "$(bootstraps 1),$(bootstraps 2)"
+	expect_equal 1 "$(metric 0 hexkv_store_log_damages_total)"
+	expect_within 20 has_trimmed
+	grep -q "event=\"log is damaged\" file=${file##*/} offset=[0-9]" "$TMP/log/s0a" ||
+		fail 'nothing says where the log is damaged'
+	put cd 'goes on'
+	expect_everywhere cd 'goes on'
+	node_kill 0
+	node_start 0
+	expect_within 20 all_follow
+	expect_converged
+}
+
 waits_for_somebody()
 {
 	grep -q 'waits for a node' "$TMP/log/s0a"
@@ -52,4 +85,5 @@ need_command python3
 NODE_ARGS=(--log-retain-bytes 1M)
 shard_start 3
 run_cases a_follower_behind_replaced_large_values_needs_no_copy_of_everything \
+	a_leader_whose_log_rots_gives_it_up \
 	a_leader_that_has_forgotten_what_it_led_promises_nothing_while_it_is_alone

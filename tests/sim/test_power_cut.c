@@ -6,6 +6,7 @@
  */
 #include "node/store.h"
 #include "tests/sim/crash_vfs.h"
+#include "tests/sim/leftovers.h"
 #include "tests/sim/power_model.h"
 
 #include <errno.h>
@@ -168,51 +169,24 @@ static void check_listing(struct sim *sim, const struct model_cell *cells)
 	check(sim, count == expect, "listed %zu, expected %zu", count, expect);
 }
 
-/* What a listing of all directories found. */
-struct found {
-	struct sim *sim;
-	uint64_t segments, manifests, logs;
-};
-
-static bool ends_with(const char *name, const char *end)
-{
-	size_t len = strlen(name), end_len = strlen(end);
-
-	return len >= end_len && strcmp(name + len - end_len, end) == 0;
-}
-
+/* Nothing is there that the store does not know, and no value file that nothing refers to. */
 static int check_name(const char *name, void *state)
 {
-	struct found *found = state;
-	struct sim *sim = found->sim;
+	struct sim *sim = state;
 	uint64_t id = strtoull(name, NULL, 16);
 
-	check(sim, !ends_with(name, ".tmp"), "left behind: %s", name);
 	for (size_t i = 0; i < sim->orphan_count; i++)
-		check(sim, sim->orphans[i] != id || !ends_with(name, ".val"), "orphan: %s", name);
-	found->segments += ends_with(name, ".seg");
-	found->logs += ends_with(name, ".wal");
-	found->manifests += strncmp(name, "MANIFEST-", 9) == 0;
+		check(sim, sim->orphans[i] != id, "orphan: %s", name);
 	return 0;
 }
 
-/* Nothing is there that the store does not know. */
 static void check_orphans(struct sim *sim)
 {
 	struct vfs *vfs = crash_vfs_base(sim->crash);
-	struct found found = { .sim = sim };
-	struct store_stats stats;
+	char why[256];
 
-	store_stats(sim->store, &stats);
-	check(sim, vfs_list(vfs, "/data", check_name, &found) == 0, "list /data");
-	check(sim, vfs_list(vfs, "/data/value", check_name, &found) == 0, "list /data/value");
-	check(sim, vfs_list(vfs, "/data/log", check_name, &found) == 0, "list /data/log");
-	check(sim, found.manifests == 1, "%" PRIu64 " manifests", found.manifests);
-	check(sim, found.segments == stats.lsm.segments,
-	      "%" PRIu64 " segment files, %" PRIu64 " are known", found.segments,
-	      stats.lsm.segments);
-	check(sim, found.logs == stats.log_files, "%" PRIu64 " log files, %" PRIu64 " are known",
-	      found.logs, stats.log_files);
+	check(sim, leftovers_none(sim->store, vfs, "/data", why, sizeof(why)), "%s", why);
+	check(sim, vfs_list(vfs, "/data/value", check_name, sim) == 0, "list /data/value");
 	sim->orphan_count = 0;
 }
 

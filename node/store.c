@@ -164,8 +164,8 @@ static int open_tree(struct store *store, char **ret_why)
 	r = lsm_open(&options, &store->lsm, &position);
 	if (r == -EBADMSG)
 		wal_say(ret_why,
-			"the segments or the manifest in %s are damaged; restore the "
-			"directory from a copy",
+			"the segments or the manifest in %s are damaged (the log line before this "
+			"says which file and where); restore the directory from a copy",
 			store->dir);
 	if (r == 0)
 		store->flushed_position = position;

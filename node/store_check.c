@@ -10,6 +10,7 @@
 #include "node/install.h"
 #include "node/request_ids_file.h"
 #include "node/store_files.h"
+#include "node/value_dir.h"
 #include "node/wal_recovery.h"
 
 #include <errno.h>
@@ -106,8 +107,9 @@ static void check_value(struct check *check, const struct value_seen *seen, void
 		if (n >= 0)
 			continue;
 		snprintf(sentence, sizeof(sentence),
-			 "value file %016" PRIx64 ": chunk %" PRIu64 " can't be read: %s", seen->id,
-			 i, strerror((int)-n));
+			 "value/%016" PRIx64 ".val: the chunk at offset %" PRIu64
+			 " is damaged or can't be read: %s",
+			 seen->id, value_chunk_offset(i), strerror((int)-n));
 		report(check, sentence);
 	}
 	value_file_unref(file);
@@ -138,7 +140,9 @@ static int check_live(struct check *check)
 
 		r = lsm_list(check->lsm, &after, 1000, see_live, check, &more, &last);
 		if (r < 0 && r != -ENOMEM) {
-			report(check, "the records can't be listed: a segment is damaged");
+			report(check,
+			       "the records can't be listed: a segment is damaged; the log line "
+			       "before this says which and where");
 			return 0;
 		}
 	}
@@ -197,6 +201,9 @@ static int check_tree(struct check *check)
 	r = lsm_open(&options, &check->lsm, &flushed);
 	if (r == -ENOMEM)
 		return r;
+	if (r == -EBADMSG)
+		wal_say(&why, "the manifest or a segment is damaged; the log line before this says "
+			      "which file and where");
 	if (r < 0) {
 		report_why(check, &why, "the segments can't be opened", r);
 		return 0;

@@ -93,7 +93,7 @@ file_is_gone()
 what_http_deletes_is_gone_from_the_mount()
 {
 	expect_http 204 -X DELETE "$ROUTER/kv/0a0b"
-	expect_within 3 file_is_gone 0a0b
+	expect_within 20 file_is_gone 0a0b
 }
 
 a_name_that_is_no_key_is_refused()

@@ -46,7 +46,7 @@ the_mount_tells_what_it_has_counted()
 	exec 7<"$MNT/00a2"
 	(($(stat_line hexkv_fs_pins) > 0)) || fail 'what is open is not pinned'
 	exec 7<&-
-	expect_within 5 stat_line_is hexkv_fs_open_files 0
+	expect_within 20 stat_line_is hexkv_fs_open_files 0
 	expect_equal 1 "$(stat_line "hexkv_fs_router{url=\"$ROUTER\"}")"
 }
 
@@ -184,7 +184,7 @@ the_kernel_reads_ahead_by_a_mebibyte()
 	local setting
 	setting=/sys/class/bdi/$(mountpoint -d "$MNT")/read_ahead_kb
 	[[ -w $setting ]] || return 0
-	expect_within 5 grep -qx 1024 "$setting"
+	expect_within 20 grep -qx 1024 "$setting"
 }
 
 # ---- df ------------------------------------------------------------------------------------------

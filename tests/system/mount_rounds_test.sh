@@ -195,11 +195,11 @@ labels_set_elsewhere_show()
 	put 00f2 value -H 'Content-Type: image/png'
 	expect_equal image/png "$(label_of "$FIRST/00f2")"
 	setfattr -n user.content_type -v text/plain "$FIRST/00f2"
-	expect_within 2 has_label "$SECOND/00f2" text/plain
+	expect_within 20 has_label "$SECOND/00f2" text/plain
 	expect_http 204 -X PATCH -H 'Content-Type: application/merge-patch+json' \
 		--data '{"content_type": "text/html"}' "$ROUTER/kv/00f2"
-	expect_within 2 has_label "$FIRST/00f2" text/html
-	expect_within 2 has_label "$SECOND/00f2" text/html
+	expect_within 20 has_label "$FIRST/00f2" text/html
+	expect_within 20 has_label "$SECOND/00f2" text/html
 	expect_equal "$(stat -c %i "$FIRST/00f2")" "$(stat -c %i "$SECOND/00f2")"
 }
 

@@ -64,7 +64,7 @@ a_node_that_is_away_is_an_error_in_bounded_time()
 		2>"$TMP/error" &
 	exec 8>"$TMP/content"
 	printf unsaved >&8
-	expect_within 5 size_is 7 "$MNT/00b1"
+	expect_within 20 size_is 7 "$MNT/00b1"
 	for name in "${NODE_NAMES[@]}"; do
 		kill_process "$name"
 	done
@@ -131,13 +131,13 @@ termination_stores_what_is_unsaved()
 	writer=$!
 	exec 8>"$TMP/fifo"
 	printf 'not closed yet' >&8
-	expect_within 5 size_is 14 "$MNT/00ae"
+	expect_within 20 size_is 14 "$MNT/00ae"
 	expect_http 404 "$ROUTER/kv/00ae"
 	stop_process "$name"
 	exec 8>&-
 	wait "$writer" || true
 	unset "MOUNTS[$MNT]"
-	expect_within 5 is_not_mounted "$MNT"
+	expect_within 20 is_not_mounted "$MNT"
 	expect_equal 'not closed yet' "$(value_of 00ae)"
 	mount_start
 }

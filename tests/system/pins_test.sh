@@ -66,7 +66,7 @@ a_pin_that_ends_gives_the_space_back()
 	read_pinned 200 03
 	# Nothing else holds it once log and tree have let go.
 	expect_within 60 metric_is hexkv_store_value_bytes 0
-	expect_within 5 has_files 0
+	expect_within 20 has_files 0
 	expect_equal 0 "$(metric hexkv_store_kept_values)"
 	expect_equal 0 "$(metric hexkv_store_kept_value_bytes)"
 	read_pinned 412 03

@@ -35,7 +35,7 @@ disk_takes_at_most()
 expect_given_back()
 {
 	expect_within "$1" values_take_at_most $(($2 + $2 / 1000 + 1000))
-	expect_within 5 disk_takes_at_most $(($2 + $2 / 1000 + REST))
+	expect_within 20 disk_takes_at_most $(($2 + $2 / 1000 + REST))
 }
 
 # Enough small values that a segment names what was put before them.

@@ -22,7 +22,7 @@ a_planned_change_loses_nothing_and_lasts()
 	promote 1
 	expect_equal leader "$(role 1 .role)"
 	[[ $(role 1 .epoch) != "$before" ]] || fail 'the epoch is the old one'
-	expect_within 5 has_role 0 follower
+	expect_within 20 has_role 0 follower
 	expect_http 421 -X PUT -d x "${NODE_URLS[0]}/kv/10"
 	expect_equal "${NODE_URLS[1]}" "$(header hexkv-leader)"
 	put 41 'at the new one'

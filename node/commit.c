@@ -68,6 +68,7 @@ int commit_reopen(struct commit *commit)
 		mutex_lock(&commit->lock);
 		buf_clear(&commit->doubtful);
 		mutex_unlock(&commit->lock);
+		commit_note_stats(commit, 0);
 		commit_tell_synced(commit);
 	} else {
 		commit->retry_at_ms = commit_now_ms(commit) + COMMIT_RETRY_MS;

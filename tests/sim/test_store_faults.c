@@ -331,10 +331,41 @@ static void a_log_that_can_not_be_reopened_at_once_is_written_again_later(void *
 	crash_vfs_free(crash);
 }
 
+/* No write comes that would show it. */
+static void what_the_disk_did_not_take_is_not_the_end_once_it_is_given_up(void **state)
+{
+	struct crash_vfs *crash = crash_vfs_new(1);
+	struct store_options options = fates_options(crash);
+	struct store_standing standing = { 0 };
+	struct store *store;
+	struct fate_call call;
+	char *why = NULL;
+
+	(void)state;
+	assert_int_equal(fates_open(&options, &store, &why), 0);
+	assert_int_equal(fate_put(store, 1, DURABILITY_DISK), FATE_PRESENT);
+	/* It is written, but neither synced nor taken back. */
+	fate_call_init(&call, WRITE_PUT, 2, DURABILITY_DISK);
+	crash_vfs_fail(crash, 2, 1000, EIO);
+	store_submit(store, &call.write);
+	assert_false(outcome_is_success(call.write.outcome));
+	assert_int_equal(store_standing(store, &standing), 0);
+	assert_int_equal(standing.end.sequence, 2);
+	assert_int_equal(standing.synced.sequence, 1);
+	crash_vfs_fail(crash, 0, 0, 0);
+	assert_int_equal(store_settle(store), 0);
+	assert_int_equal(store_standing(store, &standing), 0);
+	assert_int_equal(standing.synced.sequence, 1);
+	assert_int_equal(standing.end.sequence, 1);
+	store_close(store);
+	crash_vfs_free(crash);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_log_that_can_not_be_reopened_at_once_is_written_again_later),
+		cmocka_unit_test(what_the_disk_did_not_take_is_not_the_end_once_it_is_given_up),
 		cmocka_unit_test(every_failing_call_loses_nothing),
 		cmocka_unit_test(a_full_disk_refuses_puts_serves_deletes_and_recovers),
 		cmocka_unit_test(a_large_value_replaced_often_does_not_pile_up),

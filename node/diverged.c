@@ -18,6 +18,7 @@
 /* As with value files: one sync of gigabytes would hold up those of the log. */
 #define SYNC_EVERY_BYTES ((uint64_t)16 * 1024 * 1024)
 #define NAMES_MAX        1000
+#define REFUSALS_MAX     6
 
 /* A value that is in the file already. */
 struct saved_value {
@@ -41,6 +42,7 @@ struct diverged_writer {
 	/* The value that is being copied. */
 	struct value_file *value; /* NULL: none */
 	uint64_t value_bytes, next_chunk;
+	unsigned refusals; /* to read something */
 	uint8_t *chunk;
 	struct buf scratch;
 };
@@ -230,6 +232,10 @@ int diverged_writer_step(struct diverged_writer *writer)
 	len = left < VALUE_CHUNK_BYTES ? (uint32_t)left : VALUE_CHUNK_BYTES;
 	n = value_file_read_chunk(writer->value, writer->value_bytes, writer->next_chunk,
 				  writer->chunk, 0);
+	if (n == -EIO && writer->refusals < REFUSALS_MAX) {
+		writer->refusals++;
+		return -EAGAIN;
+	}
 	if (n == -EBADMSG || n == -EIO) {
 		uint8_t gap[4];
 
@@ -251,8 +257,13 @@ static int finish_value(struct diverged_writer *writer)
 
 	do {
 		r = diverged_writer_step(writer);
-	} while (r > 0);
+	} while (r > 0 || r == -EAGAIN);
 	return r;
+}
+
+bool diverged_writer_is_copying(const struct diverged_writer *writer)
+{
+	return writer->value;
 }
 
 int diverged_writer_add(struct diverged_writer *writer, const struct entry *entry,

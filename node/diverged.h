@@ -35,9 +35,12 @@ int diverged_writer_new(struct vfs *vfs, const char *dir, const struct diverged_
  * is no error. */
 int diverged_writer_add(struct diverged_writer *writer, const struct entry *entry,
 			struct value_file *file);
-/* A large value is copied piece by piece: 1 there is more to do, 0 nothing is. The next add() or
- * finish() does the rest at once. */
+/* A large value is copied piece by piece: 1 there is more to do, 0 nothing is; -EAGAIN: the disk
+ * refuses to read it, which may pass: step again in a while, after a few times it counts as
+ * damaged. The next add() or finish() does the rest at once. */
 int diverged_writer_step(struct diverged_writer *writer);
+/* Whether step() has something to do. */
+bool diverged_writer_is_copying(const struct diverged_writer *writer);
 /* On stable storage under its final name, which *ret_name gets (to be freed; NULL: nothing was
  * added, so there is no file). The writer is used up either way. A file of the same name is never
  * lost: if it says something else, the new one's name gets a number. */

@@ -14,7 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NAMES 256 /* of one step */
+#define NAMES   256 /* looked at in one step */
+#define STEP_MS 20 /* peers wait no longer for an answer, nor for more than a chunk of a value */
 
 struct replica_aside {
 	struct buf epochs; /* the leader's */
@@ -22,6 +23,9 @@ struct replica_aside {
 	struct diverged_writer *writer; /* NULL: not begun yet */
 	uint64_t entries, uncounted;
 	struct key after; /* of the records that were looked at */
+	bool more; /* records behind that */
+	struct key names[NAMES]; /* of lost ones among them */
+	size_t name_count, next_name;
 	bool in_log;
 	struct version at; /* of the log */
 };
@@ -62,44 +66,36 @@ static bool is_lost(const struct replica_aside *aside, struct version version)
 	return !replica_epochs_contain(epochs, version);
 }
 
-struct page {
-	struct replica *replica;
-	struct replica_aside *aside;
-	struct key keys[NAMES];
-	size_t count;
-};
-
 static int look(const struct entry *entry, void *state)
 {
-	struct page *page = state;
+	struct replica_aside *aside = state;
 
-	int r;
-
-	if (!is_lost(page->aside, entry->version))
+	if (!is_lost(aside, entry->version))
 		return 0;
-	if (entry->kind == ENTRY_TOMBSTONE) {
-		r = diverged_writer_add(page->aside->writer, entry, NULL);
-		if (r == 0)
-			count(page->replica, entry->version);
-		return r;
-	}
-	if (page->count == NAMES)
-		return 1;
-	return key_from_bytes(entry->key, entry->key_len, &page->keys[page->count++]);
+	return key_from_bytes(entry->key, entry->key_len, &aside->names[aside->name_count++]);
+}
+
+static int look_further(struct replica *replica)
+{
+	struct replica_aside *aside = replica->aside;
+
+	aside->name_count = aside->next_name = 0;
+	return store_scan(replica->options.store, &aside->after, NAMES, look, aside, &aside->more,
+			  &aside->after);
 }
 
 static int save_record(struct replica *replica, const struct key *key)
 {
 	struct replica_aside *aside = replica->aside;
-	struct store_record record;
-	int r = store_get(replica->options.store, key, 0, &record);
+	struct lsm_entry held;
+	int r = store_get_entry(replica->options.store, key, 0, &held);
 
 	if (r != 0)
 		return r == STORE_NOT_FOUND ? 0 : r;
-	r = diverged_writer_add(aside->writer, &record.held.entry, record.held.file);
+	r = diverged_writer_add(aside->writer, &held.entry, held.file);
 	if (r == 0)
-		count(replica, record.held.entry.version);
-	store_record_release(&record);
+		count(replica, held.entry.version);
+	lsm_entry_release(&held);
 	return r;
 }
 
@@ -107,21 +103,17 @@ static int save_record(struct replica *replica, const struct key *key)
 static int save_records(struct replica *replica)
 {
 	struct replica_aside *aside = replica->aside;
-	_cleanup_(freep) struct page *page = calloc(1, sizeof(*page));
-	bool more = false;
-	int r;
+	uint64_t until_ms = replica_now(replica) + STEP_MS;
+	int r = 0;
 
-	if (!page)
-		return -ENOMEM;
-	page->replica = replica;
-	page->aside = aside;
-	r = store_scan(replica->options.store, &aside->after, NAMES, look, page, &more,
-		       &aside->after);
-	for (size_t i = 0; i < page->count && r >= 0; i++)
-		r = save_record(replica, &page->keys[i]);
+	if (aside->next_name == aside->name_count)
+		r = look_further(replica);
+	while (r == 0 && aside->next_name < aside->name_count &&
+	       !diverged_writer_is_copying(aside->writer) && replica_now(replica) < until_ms)
+		r = save_record(replica, &aside->names[aside->next_name++]);
 	if (r < 0)
 		return r;
-	aside->in_log = !more;
+	aside->in_log = aside->next_name == aside->name_count && !aside->more;
 	return 1;
 }
 
@@ -135,14 +127,16 @@ static int save_logged(const struct shipped_record *record, void *state)
 	for (uint32_t i = 0; i < record->count && r == 0; i++) {
 		struct entry entry;
 
+		if (diverged_writer_is_copying(aside->writer))
+			return 1;
 		r = entry_decode(&reader, &entry);
-		if (r < 0 || !is_lost(aside, entry.version))
-			continue;
-		r = replica_diverged_add(replica, aside->writer, &entry);
-		if (r == 0)
-			count(replica, entry.version);
+		if (r == 0 && is_lost(aside, entry.version)) {
+			r = replica_diverged_add(replica, aside->writer, &entry);
+			if (r == 0)
+				count(replica, entry.version);
+		}
+		aside->at = (struct version){ record->epoch, record->first_sequence + i };
 	}
-	aside->at = (struct version){ record->epoch, record->first_sequence + record->count - 1 };
 	return r;
 }
 
@@ -217,10 +211,11 @@ int replica_aside_step(struct replica *replica)
 	int r = step(replica);
 
 	/* What was written up to a failure, on a full disk say, can't be gone on with. */
-	if (r < 0) {
+	if (r < 0 && r != -EAGAIN) {
 		aside->writer = diverged_writer_abort(aside->writer);
 		aside->entries = aside->uncounted = 0;
 		aside->after = (struct key){ 0 };
+		aside->name_count = aside->next_name = 0;
 		aside->in_log = false;
 	}
 	return r;

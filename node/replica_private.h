@@ -414,6 +414,7 @@ void replica_repair_begin(struct replica *replica, const struct replica_message 
 void replica_repair_answered(struct replica *replica, const struct replica_message *message,
 			     const void *bytes, size_t len);
 void replica_repair_tick(struct replica *replica);
+uint64_t replica_repair_next(const struct replica *replica);
 void replica_repair_drop(struct replica *replica);
 /* Whether records are ahead of the log that pulling will never come to, as the PULL answer shows.
  */
@@ -446,6 +447,8 @@ void replica_bootstrap_answered(struct replica *replica, int error,
 void replica_bootstrap_tick(struct replica *replica);
 uint64_t replica_bootstrap_next(const struct replica *replica);
 void replica_bootstrap_drop(struct replica *replica);
+/* A copy takes the place of the store as soon as that is opened anew. */
+bool replica_bootstrap_is_done(const struct replica *replica);
 void replica_bootstrap_progress(const struct replica *replica, uint64_t *ret_bytes,
 				uint64_t *ret_total);
 

@@ -302,6 +302,8 @@ uint64_t replica_job_next(const struct replica *replica)
 
 	if (job->step == STEP_COPY)
 		return replica_bootstrap_next(replica);
+	if (job->step == STEP_REPAIR)
+		return replica_repair_next(replica);
 	if (job->step != STEP_REST || !has_source(replica) || replica->role == REPLICA_LEADER ||
 	    replica->role == REPLICA_STARTING)
 		return 0;

@@ -48,6 +48,7 @@ struct replica_repair {
 	struct buf keys; /* asked for: replica_append_key() */
 	struct replica_items left; /* of them, not answered yet */
 	struct version ahead; /* the leader's end when it answered last */
+	uint64_t at_ms; /* of the next step, after one that failed; 0: at once */
 };
 
 void replica_repair_drop(struct replica *replica)
@@ -227,14 +228,16 @@ static int save_record(const struct shipped_record *record, void *state)
 	for (uint32_t i = 0; i < record->count && r == 0; i++) {
 		struct entry entry;
 
+		if (diverged_writer_is_copying(repair->writer))
+			return 1;
 		r = entry_decode(&reader, &entry);
 		if (r == 0)
 			r = replica_diverged_add(saving->replica, repair->writer, &entry);
 		repair->entries += r == 0;
 		repair->uncounted +=
 			r == 0 && !replica_diverged_is_counted(saving->replica, entry.version);
+		repair->at = (struct version){ record->epoch, record->first_sequence + i };
 	}
-	repair->at = (struct version){ record->epoch, record->first_sequence + record->count - 1 };
 	return r;
 }
 
@@ -388,8 +391,8 @@ static int fetch(struct replica *replica, struct replica_repair *repair)
 	return 0;
 }
 
-/* Where the leader has no record nobody asked for a deletion: a tombstone of no version at all is
- * in every history, and nothing that would have to be set aside. */
+/* Where the leader has nothing, not even a deletion, nobody need have asked for one: a tombstone of
+ * no version at all is in every history, and nothing that would have to be set aside. */
 static int add_found(struct replica_batch *batch, const uint8_t *key, uint8_t key_len,
 		     const uint8_t *bytes, size_t len)
 {
@@ -406,8 +409,8 @@ static int add_found(struct replica_batch *batch, const uint8_t *key, uint8_t ke
 		return replica_batch_add(batch, &entry);
 	}
 	r = entry_decode(&reader, &entry);
-	if (r < 0 || bytes_left(&reader) > 0 || entry.kind == ENTRY_TOMBSTONE ||
-	    entry.key_len != key_len || memcmp(entry.key, key, key_len) != 0)
+	if (r < 0 || bytes_left(&reader) > 0 || entry.key_len != key_len ||
+	    memcmp(entry.key, key, key_len) != 0)
 		return r < 0 ? r : -EBADMSG;
 	/* Who wrote it asked the leader, not this node. */
 	memset(&entry.request_id, 0, sizeof(entry.request_id));
@@ -492,16 +495,25 @@ static int step(struct replica *replica, struct replica_repair *repair)
 	return repair->phase == REPAIR_RESET ? 2 : fetch(replica, repair);
 }
 
+uint64_t replica_repair_next(const struct replica *replica)
+{
+	return replica->repair ? replica->repair->at_ms : 0;
+}
+
 void replica_repair_tick(struct replica *replica)
 {
 	int r;
 
 	/* A piece at a time: peers are answered in between. */
-	if (!replica->repair)
+	if (!replica->repair || replica_now(replica) < replica->repair->at_ms)
 		return;
+	replica->repair->at_ms = 0;
 	r = step(replica, replica->repair);
 	if (r == 2)
 		finish(replica);
+	else if (r == -EAGAIN && replica->repair->phase == REPAIR_SAVE)
+		replica->repair->at_ms =
+			replica_job_back_off(replica, "data can't be set aside", r);
 	else if (r < 0)
 		replica_job_fail(replica, "repair failed", r);
 	else if (r == 1)

@@ -244,20 +244,23 @@ void replica_pull_asked(struct replica *replica, struct replica_node *peer, uint
 	}
 }
 
-/* RECORDS */
+/* RECORDS. A deletion goes along with its version: what it replaces at the asker may have hidden it
+ * there, and should it ever be taken back the asker must have it to set aside. */
 
 static int append_record(struct replica *replica, const struct key *key, struct buf *items)
 {
-	struct store_record record;
+	struct lsm_entry held;
 	struct buf entry = { 0 };
-	int r = store_get(replica->options.store, key, 0, &record);
+	int r = store_get_entry(replica->options.store, key, 0, &held);
 
 	if (r == STORE_NOT_FOUND)
 		return replica_append_found(items, NULL, 0);
 	if (r < 0)
 		return r;
-	r = entry_encode(&record.held.entry, &entry);
-	store_record_release(&record);
+	/* What a repair here deleted without a version tells nothing. */
+	if (held.entry.version.epoch > 0)
+		r = entry_encode(&held.entry, &entry);
+	lsm_entry_release(&held);
 	if (r == 0)
 		r = replica_append_found(items, entry.data, entry.len);
 	buf_deinit(&entry);

@@ -503,16 +503,22 @@ struct store *store_close(struct store *store)
 	return NULL;
 }
 
+int store_get_entry(struct store *store, const struct key *key, unsigned flags,
+		    struct lsm_entry *ret_entry)
+{
+	int r = lsm_get(store->lsm, key->bytes, key->len, flags, ret_entry);
+
+	return r == LSM_NOT_FOUND ? STORE_NOT_FOUND : r;
+}
+
 int store_get(struct store *store, const struct key *key, unsigned flags,
 	      struct store_record *ret_record)
 {
 	struct store_record record;
 	int r;
 
-	r = lsm_get(store->lsm, key->bytes, key->len, flags, &record.held);
-	if (r == LSM_NOT_FOUND)
-		return STORE_NOT_FOUND;
-	if (r < 0)
+	r = store_get_entry(store, key, flags, &record.held);
+	if (r != 0)
 		return r;
 	if (record.held.entry.kind == ENTRY_TOMBSTONE) {
 		lsm_entry_release(&record.held);

@@ -63,6 +63,9 @@ struct store_record {
 /* 0, STORE_NOT_FOUND, -EAGAIN with VFS_NOWAIT, or a negative errno. */
 int store_get(struct store *store, const struct key *key, unsigned flags,
 	      struct store_record *ret_record);
+/* As above, but a tombstone that is still there is found, too. lsm_entry_release(). */
+int store_get_entry(struct store *store, const struct key *key, unsigned flags,
+		    struct lsm_entry *ret_entry);
 /* The value's bytes if it is inline, NULL if it is in a file: then
  * value_file_read_chunk(record->held.file, ...). */
 const uint8_t *store_record_inline(const struct store_record *record);

@@ -6,7 +6,9 @@
  * epoch, which no entry gets. Whoever is not there yet finds the log trimmed, and takes a copy of
  * the records as they are.
  *
- *	1. the request ids, which the log has held, are saved;
+ *	1. the request ids, which the log has held, are saved; but if nobody knows which records
+ *were replaced, those of the log are forgotten: a write that is sent again must not be called done
+ *when it was set aside;
  *	2. segments hold all records, so that every copy made from now on has them;
  *	3. the log begins anew;
  *	4. the old one is gone;
@@ -44,12 +46,24 @@ static int drop_old(struct store *store, struct wal_mark begin)
 	return standing.log_begin.sequence < begin.sequence ? -EBUSY : 0;
 }
 
+static int forget_doubtful(struct store *store)
+{
+	struct store_standing standing;
+	int r = store_standing(store, &standing);
+
+	if (r == 0 && standing.ahead.sequence == UINT64_MAX)
+		store_forget_ids(store, standing.log_begin);
+	return r;
+}
+
 int store_renew(struct store *store, struct commit *commit, uint64_t epoch)
 {
 	struct wal_mark end = commit_end(commit);
 	int r;
 
-	r = request_ids_save(store->ids, store->options.vfs, store->dir, end.sequence);
+	r = forget_doubtful(store);
+	if (r == 0)
+		r = request_ids_save(store->ids, store->options.vfs, store->dir, end.sequence);
 	if (r == 0)
 		r = flush(store, end);
 	if (r == 0)

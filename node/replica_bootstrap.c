@@ -111,6 +111,11 @@ void replica_bootstrap_drop(struct replica *replica)
 	free(copy);
 }
 
+bool replica_bootstrap_is_done(const struct replica *replica)
+{
+	return replica->bootstrap && replica->bootstrap->phase == COPY_INSTALLED;
+}
+
 /* The note */
 
 static int write_note(struct replica *replica, const struct replica_bootstrap *copy)

@@ -264,9 +264,15 @@ static bool have_all_tried(const struct replica *replica)
 	return true;
 }
 
+static bool is_of_lineage(const struct replica *replica, const struct replica_node *peer)
+{
+	return lineage_equal(&peer->head.lineage, &replica->lineage);
+}
+
 /* A whole copy that can be reached is to lead, not a part of one. And one that has some records as
  * they are further on in a log that it has not would lead as a mixture of both, which its followers
- * would not come to have: only if it is sure that there is nothing better. */
+ * would not come to have: only if it is sure that there is nothing better. What is of a younger
+ * lineage gives way, whole or not. */
 static bool would_lose(struct replica *replica)
 {
 	struct store_standing standing = replica_standing(replica);
@@ -278,8 +284,9 @@ static bool would_lose(struct replica *replica)
 	for (unsigned i = 0; i < replica->peer_count; i++) {
 		const struct replica_node *peer = &replica->peers[i];
 
-		if (peer->state_ms == 0 ? standing.ahead.sequence > 0
-					: (peer->flags & REPLICA_WHOLE) != 0)
+		if (peer->state_ms == 0
+			    ? standing.ahead.sequence > 0
+			    : (peer->flags & REPLICA_WHOLE) && is_of_lineage(replica, peer))
 			return true;
 	}
 	return false;
@@ -289,7 +296,10 @@ static void tick_probing(struct replica *replica)
 {
 	if (!have_all_tried(replica) && replica_now(replica) < replica->promotion.until_ms)
 		return;
-	if (would_lose(replica))
+	if (replica_bootstrap_is_done(replica))
+		replica_promotion_end(replica, OUTCOME_UNAVAILABLE,
+				      "a copy is taking the place of its data; ask again");
+	else if (would_lose(replica))
 		replica_promotion_end(
 			replica, OUTCOME_FORBIDDEN,
 			"it has not all of the data, and another node has, or may have");

@@ -86,6 +86,9 @@ static void choose_profile(struct shard *shard)
 	profile->cache_bytes = ONE_OF(shard, 0, 65536);
 	profile->bootstrap_bytes_per_s = ONE_OF(shard, 0, 0, 20000, 200000);
 	profile->many_chunks = shard_random_percent(&shard->random, 4);
+	/* A copy has to be through before the calm is over. */
+	if (profile->many_chunks && profile->bootstrap_bytes_per_s > 0)
+		profile->bootstrap_bytes_per_s = 200000;
 	profile->memory_percent = (unsigned)ONE_OF(shard, 0, 20, 60);
 	profile->quorum_percent = (unsigned)ONE_OF(shard, 0, 30, 60);
 	profile->all_percent = (unsigned)ONE_OF(shard, 0, 10, 30);
@@ -174,11 +177,29 @@ static bool has_more(const struct store_standing *a, const struct store_standing
 	return order > 0 || (order == 0 && a->promise > b->promise);
 }
 
+/* The data of all others give way. */
+static struct lineage oldest_lineage(struct shard *shard)
+{
+	struct lineage oldest = { 0 };
+	struct store_standing standing;
+
+	for (unsigned i = 0; i < shard->node_count; i++) {
+		if (!shard_node_is_up(&shard->nodes[i]))
+			continue;
+		store_standing(shard->nodes[i].store, &standing);
+		if (lineage_is_set(&standing.lineage) &&
+		    (!lineage_is_set(&oldest) || lineage_compare(&standing.lineage, &oldest) < 0))
+			oldest = standing.lineage;
+	}
+	return oldest;
+}
+
 /* Where every whole copy is lost nobody leads by himself: somebody has to say that what is left is
  * all there is. */
 static void lead_what_is_left(struct shard *shard)
 {
 	struct store_standing most = { 0 }, standing;
+	struct lineage lineage = oldest_lineage(shard);
 	struct shard_node *best = NULL;
 
 	for (unsigned i = 0; i < shard->node_count; i++) {
@@ -186,10 +207,13 @@ static void lead_what_is_left(struct shard *shard)
 
 		if (!shard_node_is_up(&shard->nodes[i]))
 			return;
+		store_standing(shard->nodes[i].store, &standing);
+		if (lineage_is_set(&standing.lineage) &&
+		    !lineage_equal(&standing.lineage, &lineage))
+			continue;
 		replica_view(shard->nodes[i].replica, &view);
 		if (view.reads || view.role == REPLICA_LEADER)
 			return;
-		store_standing(shard->nodes[i].store, &standing);
 		if (best && !has_more(&standing, &most))
 			continue;
 		best = &shard->nodes[i];

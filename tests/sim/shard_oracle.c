@@ -93,6 +93,8 @@ static bool take_anew(struct shard *shard, const struct truth_epoch *begun)
 		    shard->oracle->nodes[i].promised_us <
 			    shard->oracle->nodes[begun->node].shrunk_us)
 			return false;
+	free(known->renewed);
+	known->renewed = begun->renewed;
 	known->parent = begun->parent;
 	known->disk = begun->disk;
 	known->begun_us = begun->begun_us;
@@ -113,6 +115,11 @@ static void begin_epoch(struct shard_node *node, const struct store_standing *st
 	};
 
 	shard->counts.epochs++;
+	/* Its records were ahead of its log: they are what counts now (node/store_renew.c). */
+	if (standing->log_begin.epoch == epoch) {
+		crash_vfs_fail(node->crash, 1, 0, EIO);
+		begun.renewed = oracle_read_records(node);
+	}
 	if (epoch_node(epoch) != node->id || standing->promise != epoch)
 		shard_break(shard, "node %u leads in epoch %" PRIx64 ", promised %" PRIx64,
 			    node->place, epoch, standing->promise);
@@ -149,6 +156,9 @@ static void give_up(struct shard_node *node, const struct store_standing *standi
 	struct version common = truth_common(truth, standing->end, had);
 	struct version leaders = { standing->promise, UINT64_MAX };
 
+	/* A copy of the last leader's data is installed though there is a new one since. */
+	if (!seen->alive && !truth_contains(truth, leaders, standing->end))
+		leaders.epoch = seen->promise_before;
 	if (other_lineage) {
 		common = nothing;
 	} else if (seen->leads) {
@@ -170,12 +180,12 @@ static void give_up(struct shard_node *node, const struct store_standing *standi
 	oracle_check_aside(node, common, had, seen->alive && !other_lineage);
 }
 
-/* A power cut takes what was not synced, and so may a leader's log that failed: nobody has that. */
+/* A power cut takes what was not synced, and so may a log that failed: nobody was told of that. */
 static struct version what_it_had(struct shard_node *node)
 {
 	const struct oracle_node *seen = seen_of(node);
 
-	if (seen->alive ? seen->leads && shard_node_is_doubtful(node) : seen->fate == FATE_CUT)
+	if (seen->alive ? shard_node_is_doubtful(node) : seen->fate == FATE_CUT)
 		return seen->synced;
 	return seen->end;
 }
@@ -267,6 +277,7 @@ void shard_oracle_look(struct shard_node *node)
 		look_at_end(node, &standing, other_lineage);
 	if (shard_is_broken(shard))
 		return;
+	seen->ahead = standing.ahead;
 	oracle_learn_appends(node, shard_node_is_doubtful(node) ? seen->synced : seen->end);
 	if (!seen->alive || shard_random_percent(&shard->random, 10))
 		oracle_read_log(node);

@@ -151,6 +151,25 @@ static int check_entry(struct version version, const struct truth_entry *entry, 
 	return check->whole;
 }
 
+/* A record that was ahead of the log is set aside as it was. */
+static bool is_replaced(struct shard_node *node, const struct gap_check *check,
+			const struct oracle_gap *gap, unsigned key)
+{
+	struct truth *truth = &node->shard->oracle->truth;
+	struct version leaders = { gap->ahead.epoch, UINT64_MAX };
+
+	for (size_t i = 0; i < check->aside->count; i++) {
+		struct version version = check->aside->all[i];
+		const struct truth_entry *entry = truth_entry(truth, version);
+
+		if (entry && entry->key == key &&
+		    version_compare(version, check->last_missing[key]) > 0 &&
+		    truth_contains(truth, leaders, version))
+			return true;
+	}
+	return false;
+}
+
 /* How many of the gap's entries are there. */
 static uint64_t check_gap(struct shard_node *node, const struct aside *aside,
 			  const struct oracle_gap *gap)
@@ -160,7 +179,7 @@ static uint64_t check_gap(struct shard_node *node, const struct aside *aside,
 	int r = truth_walk(truth, gap->from, gap->to, check_entry, &check);
 
 	for (unsigned i = 0; i < TRUTH_KEYS_MAX && !gap->whole; i++)
-		if (check.last_missing[i].epoch != 0)
+		if (check.last_missing[i].epoch != 0 && !is_replaced(node, &check, gap, i))
 			check.missing = check.last_missing[i];
 	/* An entry that was never seen is one that was never on stable storage. */
 	if (r == -ENOENT)
@@ -175,7 +194,7 @@ static uint64_t check_gap(struct shard_node *node, const struct aside *aside,
 void oracle_check_aside(struct shard_node *node, struct version from, struct version to, bool whole)
 {
 	struct oracle_node *seen = &node->shard->oracle->nodes[node->place];
-	struct oracle_gap gap = { .from = from, .to = to, .whole = whole };
+	struct oracle_gap gap = { .from = from, .to = to, .whole = whole, .ahead = seen->ahead };
 	struct aside aside;
 	uint64_t found;
 

@@ -12,6 +12,7 @@ struct oracle_gap {
 	struct oracle_append *appends; /* nobody knows yet what became of them */
 	size_t append_count, append_cap;
 	bool whole; /* else only the last version of a record need be set aside */
+	struct version ahead; /* some records were already as they were at this one */
 };
 
 /* A record that was given to a log. */
@@ -33,6 +34,7 @@ struct oracle_node {
 	struct oracle_append *appends; /* nobody knows yet what became of them */
 	size_t append_count, append_cap;
 	bool whole; /* else a repair may be under way, and records ahead of the log */
+	struct version ahead; /* of whose log */
 	struct oracle_gap *gaps;
 	size_t gap_count;
 	uint64_t aside; /* entries that must have been counted */
@@ -102,6 +104,8 @@ struct version oracle_version_of(struct shard_oracle *oracle, const struct shard
 
 /* Records against log; all keys, or a few. */
 void oracle_check_state(struct shard_node *node, bool all);
+/* All records of a node, to be freed; TRUTH_KEYS_MAX cells. NULL: its disk does not give them. */
+struct truth_cell *oracle_read_records(struct shard_node *node);
 /* What is behind @from up to @to is given up; @whole: entry for entry. */
 void oracle_check_aside(struct shard_node *node, struct version from, struct version to,
 			bool whole);

@@ -151,6 +151,8 @@ int truth_walk(struct truth *truth, struct version from, struct version end,
 		const struct stretch *stretch = &stretches[--count];
 		uint64_t sequence = stretch->epoch->parent.sequence;
 
+		if (stretch->epoch->renewed)
+			sequence++;
 		if (sequence < from.sequence)
 			sequence = from.sequence;
 		while (++sequence <= stretch->to) {
@@ -193,11 +195,39 @@ static struct truth_cache *nearest(struct truth *truth, struct version end,
 	return best;
 }
 
+/* The last one on the path to @end that began with a log of its own. */
+static const struct truth_epoch *last_renewed(struct truth *truth, struct version end)
+{
+	const struct truth_epoch *epoch = NULL;
+
+	for (; !is_nothing(end); end = epoch->parent) {
+		epoch = truth_epoch(truth, end.epoch);
+		if (!epoch || epoch->renewed)
+			break;
+	}
+	return is_nothing(end) ? NULL : epoch;
+}
+
+bool truth_is_renewed(struct truth *truth, struct version end)
+{
+	return last_renewed(truth, end);
+}
+
+/* What lies before it does not matter. */
+static struct version begin_renewed(const struct truth_epoch *epoch, struct truth_state *state)
+{
+	memcpy(state->cells, epoch->renewed, sizeof(state->cells));
+	return (struct version){ epoch->epoch, epoch->parent.sequence + 1 };
+}
+
 const struct truth_state *truth_state(struct truth *truth, struct version end)
 {
 	struct truth_cache *oldest, *from = nearest(truth, end, &oldest);
+	const struct truth_epoch *renewed = last_renewed(truth, end);
 	struct version behind = nothing;
 
+	if (from && renewed && from->state.end.sequence <= renewed->parent.sequence)
+		from = NULL;
 	if (from && version_compare(from->state.end, end) == 0) {
 		from->used = ++truth->uses;
 		return &from->state;
@@ -210,6 +240,8 @@ const struct truth_state *truth_state(struct truth *truth, struct version end)
 		memset(&oldest->state, 0, sizeof(oldest->state));
 	}
 	oldest->used = 0;
+	if (!from && renewed)
+		behind = begin_renewed(renewed, &oldest->state);
 	if (truth_walk(truth, behind, end, apply, &oldest->state) != 0)
 		return NULL;
 	oldest->state.end = end;
@@ -219,8 +251,10 @@ const struct truth_state *truth_state(struct truth *truth, struct version end)
 
 void truth_deinit(struct truth *truth)
 {
-	for (size_t i = 0; i < truth->epoch_count; i++)
+	for (size_t i = 0; i < truth->epoch_count; i++) {
 		free(truth->epochs[i].entries);
+		free(truth->epochs[i].renewed);
+	}
 	free(truth->epochs);
 	*truth = (struct truth){ 0 };
 }

@@ -42,6 +42,9 @@ struct truth_epoch {
 	unsigned disk; /* of the node */
 	unsigned lineage;
 	struct version parent; /* it goes on behind this point; {0,0}: from nothing */
+	struct truth_cell *renewed; /* NULL, or all that was there when its leader began its log
+				       anew: the first version stands for that, and no entry has
+				       it. Freed with the truth */
 	uint64_t begun_us;
 	uint64_t synced; /* sequence up to which its leader has had it on stable storage */
 	struct truth_entry *entries; /* from parent.sequence + 1 on */
@@ -80,6 +83,8 @@ const struct truth_entry *truth_entry(struct truth *truth, struct version versio
 bool truth_contains(struct truth *truth, struct version end, struct version version);
 /* Where two paths part. */
 struct version truth_common(struct truth *truth, struct version a, struct version b);
+/* Whether one on the path to @end began its log anew. */
+bool truth_is_renewed(struct truth *truth, struct version end);
 /* NULL: an entry on the way is not known. Borrowed until the next call. */
 const struct truth_state *truth_state(struct truth *truth, struct version end);
 /* Calls @entry for each entry behind @from, which lies on the path to @end, in order. A non-zero

@@ -3,11 +3,11 @@
 
 #include "lib/cleanup.h"
 #include "lib/hex.h"
-#include "lib/object.h"
 #include "node/text_file.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define IDENTITY_NAME "IDENTITY"
@@ -73,7 +73,6 @@ int identity_create(struct vfs *vfs, const char *dir, const char *cluster, const
 		    struct identity *ret_identity)
 {
 	struct identity identity = { 0 };
-	struct request_id random;
 	struct buf text = { 0 };
 	char store[33];
 	int r;
@@ -81,8 +80,7 @@ int identity_create(struct vfs *vfs, const char *dir, const char *cluster, const
 	if (!name_is_valid(cluster, sizeof(identity.cluster)) ||
 	    !name_is_valid(node, sizeof(identity.node)))
 		return -EINVAL;
-	request_id_generate(&random);
-	memcpy(identity.store_id, random.bytes, sizeof(identity.store_id));
+	arc4random_buf(identity.store_id, sizeof(identity.store_id));
 	strcpy(identity.cluster, cluster);
 	strcpy(identity.node, node);
 	hex_encode(identity.store_id, 16, store);

@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/lineage.h"
 
-#include "lib/object.h"
-
+#include <stdlib.h>
 #include <string.h>
 
 void lineage_begin(int64_t now_ns, struct lineage *ret_lineage)
 {
-	struct request_id random;
-
-	/* 16 random bytes that are never all zero. */
-	request_id_generate(&random);
 	*ret_lineage = (struct lineage){ .created_ns = now_ns };
-	memcpy(ret_lineage->id, random.bytes, sizeof(ret_lineage->id));
+	while (!lineage_is_set(ret_lineage))
+		arc4random_buf(ret_lineage->id, sizeof(ret_lineage->id));
 }
 
 bool lineage_is_set(const struct lineage *lineage)

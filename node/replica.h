@@ -102,7 +102,8 @@ struct replica_counters {
 	uint64_t entries_sent, bytes_sent;
 	uint64_t values_fetched, values_shared;
 	uint64_t bootstraps, repairs, leads;
-	uint64_t diverged_entries; /* set aside: acknowledged here and lost to the shard */
+	uint64_t diverged_entries; /* set aside: acknowledged here and lost to the shard; one that
+				      is so for several leaders in turn may count again */
 	uint64_t failures; /* steps that were tried again */
 };
 

@@ -314,21 +314,27 @@ static void written(struct store_write *write)
 	*done = true;
 }
 
+void replica_fixture_submit(struct replica_fixture *fixture, struct store_write *write)
+{
+	bool done = false;
+
+	write->done = written;
+	write->state = &done;
+	store_submit(fixture->store, write);
+	assert_true(done);
+	assert_true(outcome_is_success(write->outcome));
+}
+
 void replica_fixture_write(struct replica_fixture *fixture, const char *key, const char *value,
 			   uint8_t id)
 {
-	bool done = false;
 	struct store_write write = {
 		.kind = value ? WRITE_PUT : WRITE_DELETE,
 		.value = value,
 		.value_len = value ? strlen(value) : 0,
-		.done = written,
-		.state = &done,
 	};
 
 	assert_int_equal(key_from_bytes(key, strlen(key), &write.key), 0);
 	write.request.request_id.bytes[0] = id;
-	store_submit(fixture->store, &write);
-	assert_true(done);
-	assert_true(outcome_is_success(write.outcome));
+	replica_fixture_submit(fixture, &write);
 }

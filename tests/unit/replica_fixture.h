@@ -80,6 +80,8 @@ void replica_fixture_promote(struct replica_fixture *fixture, bool force);
 /* Leads in @epoch and writes; before the core is there. */
 void replica_fixture_lead(struct replica_fixture *fixture, uint64_t epoch,
 			  const struct lineage *lineage);
+/* It must succeed. */
+void replica_fixture_submit(struct replica_fixture *fixture, struct store_write *write);
 /* @id: of the request, 0: none. @value NULL: it is deleted. */
 void replica_fixture_write(struct replica_fixture *fixture, const char *key, const char *value,
 			   uint8_t id);

@@ -229,6 +229,9 @@ static int check_request_ids(struct check *check)
 	/* As of long ago: what is too old would be removed. */
 	r = request_ids_load(ids, check->vfs, check->dir, 0);
 	request_ids_free(ids);
+	if (r == -EPROTONOSUPPORT)
+		wal_say(&why, "%s/" REQUEST_IDS_NAME " has a later format; use a later hexkv",
+			check->dir);
 	if (r < 0 && r != -ENOMEM) {
 		report_why(check, &why, "the file " REQUEST_IDS_NAME " can't be read", r);
 		r = 0;

@@ -55,7 +55,7 @@ static int load_identity(struct vfs *vfs, const char *dir, bool create, const ch
 	else if (r == -EBADMSG)
 		wal_say(ret_why, "%s/IDENTITY is damaged; restore it from a copy", dir);
 	else if (r == -EPROTONOSUPPORT)
-		wal_say(ret_why, "%s has a later format; use a later hexkv", dir);
+		wal_say(ret_why, "%s/IDENTITY has a later format; use a later hexkv", dir);
 	else if (r == -ENOENT)
 		wal_say(ret_why, "%s is not a data directory: it has no file IDENTITY", dir);
 	if (r < 0)

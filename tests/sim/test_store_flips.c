@@ -268,6 +268,7 @@ static void one_of_a_log_that_was_not_closed_may_cost_what_nobody_promised(void 
 	log = image_find(&image, ".wal");
 	while (log->data[log->len - 1] == 0)
 		log->len--;
+	log->len = (log->len + 7) / 8 * 8; /* a record's padding counts */
 	flip_file(&image, log, true);
 	image_deinit(&image);
 	crash_vfs_free(crash);

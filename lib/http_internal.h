@@ -98,7 +98,10 @@ struct http_server {
 	struct address_counts *addresses;
 	uint64_t made_room_ms;
 	unsigned busy; /* exchanges begun and not finished, without multiplexed ones */
+	unsigned mux_busy; /* those */
 	unsigned waiting; /* requests that wait for their service without being suspended */
+	int listen_fd;
+	bool listening;
 	bool draining;
 	bool running; /* inside MHD_run */
 	bool progress; /* something moved in this MHD_run: another may move more */

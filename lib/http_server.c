@@ -180,6 +180,7 @@ void http_connection_upgraded(void *cls, struct MHD_Connection *mhd, void *conte
 		.received_len = extra_len,
 		.service = &server->service,
 		.of_client = server->options.mux_of_clients,
+		.busy = &server->mux_busy,
 		.closed = mux_closed,
 		.state = connection,
 	};
@@ -407,6 +408,22 @@ static void close_idle(struct http_server *server)
 			let_go(at);
 }
 
+/*
+ * Of a server that drains. Who has connected may have sent a request, and would never learn whether
+ * it was applied: so everybody who waits in the backlog is let in first. From then on connections
+ * are refused, which says that nothing was.
+ */
+static void stop_listening(struct http_server *server)
+{
+	struct pollfd poll_fd = { .fd = server->listen_fd, .events = POLLIN };
+
+	if (poll(&poll_fd, 1, 0) != 0)
+		return;
+	MHD_quiesce_daemon(server->daemon);
+	shutdown(server->listen_fd, SHUT_RDWR);
+	server->listening = false;
+}
+
 static int turn(struct loop_hook *hook)
 {
 	struct http_server *server = container_of(hook, struct http_server, hook);
@@ -428,11 +445,13 @@ static int turn(struct loop_hook *hook)
 			break;
 	}
 	server->running = false;
+	if (server->draining && server->listening)
+		stop_listening(server);
 	if (server->progress)
 		return 0;
 	if (server->waiting)
 		return WAITING_SLEEP_MS;
-	if (server->draining && server->connections)
+	if (server->draining && (server->connections || server->listening))
 		return DRAIN_TURN_MS;
 	if (MHD_get_timeout(server->daemon, &timeout) != MHD_YES)
 		return -1;
@@ -477,6 +496,8 @@ static int start_daemon(struct http_server *server, int listen_fd)
 		server, MHD_OPTION_NOTIFY_CONNECTION, connection_notify, server, MHD_OPTION_END);
 	if (!server->daemon)
 		return -ENOMEM;
+	server->listen_fd = listen_fd;
+	server->listening = true;
 	info = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	server->epoll =
 		(struct loop_fd){ .fd = info->epoll_fd, .events = EPOLLIN, .ready = epoll_ready };
@@ -533,7 +554,6 @@ void http_server_drain(struct http_server *server)
 	if (server->draining)
 		return;
 	server->draining = true;
-	MHD_quiesce_daemon(server->daemon);
 	for (struct http_connection *at = server->connections; at; at = at->next)
 		if (at->mux)
 			mux_server_drain(at->mux);
@@ -542,17 +562,14 @@ void http_server_drain(struct http_server *server)
 
 unsigned http_server_busy(const struct http_server *server)
 {
-	unsigned busy = server->busy;
+	unsigned busy = server->mux_busy;
 
-	/* While it drains, a connection that is not closed yet may bring one more request. */
-	if (server->draining)
-		busy = 0;
+	if (!server->draining)
+		return busy + server->busy;
+	/* A connection that is not closed yet may bring one more request. */
 	for (const struct http_connection *at = server->connections; at; at = at->next)
-		if (at->mux)
-			busy += mux_server_busy(at->mux);
-		else if (server->draining)
-			busy++;
-	return busy;
+		busy += !at->mux;
+	return busy + server->listening;
 }
 
 struct http_server *http_server_free(struct http_server *server)
@@ -561,6 +578,9 @@ struct http_server *http_server_free(struct http_server *server)
 		return NULL;
 	if (server->daemon) {
 		http_server_drain(server);
+		/* Otherwise libmicrohttpd would close what it does not own. */
+		if (server->listening)
+			MHD_quiesce_daemon(server->daemon);
 		/* libmicrohttpd must not be stopped with anything suspended. */
 		for (struct http_connection *at = server->connections; at; at = at->next) {
 			if (at->mux)

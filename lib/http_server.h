@@ -48,8 +48,8 @@ struct http_server_options {
 /* Borrows @listen_fd until http_server_free(). */
 int http_server_new(struct loop *loop, int listen_fd, const struct http_service *service,
 		    const struct http_server_options *options, struct http_server **ret_server);
-/* Stops to accept; every further answer carries Connection: close; connections are closed once they
- * are idle. */
+/* Stops to accept, once all who wait to be accepted were; every further answer carries Connection:
+ * close; connections are closed once they are idle. */
 void http_server_drain(struct http_server *server);
 /* Exchanges that have begun and not finished, multiplexed ones included. Of a server that drains:
  * also connections that may still bring one. */

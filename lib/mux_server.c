@@ -247,6 +247,7 @@ static void finish(struct mux_exchange *mx, bool answered)
 	ex->finished = true;
 	unlink_exchange(mx);
 	mx->mux->in_flight--;
+	(*mx->mux->options.busy)--;
 	mx->mux->body_bytes -= (size_t)ex->content_length;
 	stop_collecting(mx);
 	mx->mux = NULL;
@@ -318,6 +319,7 @@ static struct mux_exchange *new_exchange(struct mux_server *mux, struct frame *f
 	ex->references = 1;
 	link_under_way(mx);
 	mux->in_flight++;
+	(*mux->options.busy)++;
 	mux->body_bytes += frame->body_len;
 	return mx;
 }

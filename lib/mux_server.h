@@ -20,6 +20,7 @@ struct mux_server_options {
 	size_t received_len;
 	const struct http_service *service; /* borrowed */
 	bool of_client; /* and not of a program of the cluster: it is trusted with less memory */
+	unsigned *busy; /* of all connections: counts exchanges that have begun and not finished */
 	/* The connection ended or broke: mux_server_free() is the answer. Never from inside
 	 * mux_server_new(). */
 	void (*closed)(struct mux_server *mux, void *state);

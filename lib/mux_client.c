@@ -494,7 +494,7 @@ static void timer_expired(struct loop_timer *timer)
 	uint64_t now = clock_monotonic_ms();
 	uint64_t next;
 
-	if (client->socket.state == MUX_CONNECTING || client->socket.state == MUX_UPGRADING) {
+	if (client->socket.state != MUX_CLOSED && client->socket.state != MUX_OPEN) {
 		if (client->connect_deadline_ms <= now)
 			connect_failed(client, -ETIMEDOUT);
 		else

@@ -2,9 +2,11 @@
 #include "lib/mux_socket.h"
 
 #include "lib/cleanup.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/mux_handshake.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -13,8 +15,20 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#define RECEIVE_SIZE   (256 * 1024)
-#define CONSUME_BEYOND (1024 * 1024)
+/* More than it takes until the next attempt: one whose lookup did not end goes where it went last.
+ */
+#define RESOLVE_AGAIN_MS 1000
+#define RECEIVE_SIZE     (256 * 1024)
+#define CONSUME_BEYOND   (1024 * 1024)
+
+static bool is_numeric(const char *host)
+{
+	struct in6_addr address;
+
+	/* One of IPv6 with a zone has a percent sign, which no name has. */
+	return inet_pton(AF_INET, host, &address) == 1 ||
+	       inet_pton(AF_INET6, host, &address) == 1 || strchr(host, '%');
+}
 
 static int resolve(struct mux_socket *ms, const char *authority)
 {
@@ -43,7 +57,12 @@ static int resolve(struct mux_socket *ms, const char *authority)
 		return r == EAI_MEMORY ? -ENOMEM : -EHOSTUNREACH;
 	}
 	ms->address = ms->addresses;
-	return 0;
+	ms->resolved_ms = clock_monotonic_ms();
+	if (is_numeric(name))
+		return 0;
+	ms->host = strdup(name);
+	ms->port = strdup(port);
+	return ms->host && ms->port ? 0 : -ENOMEM;
 }
 
 int mux_socket_init(struct mux_socket *ms, struct loop *loop, const char *url, const char *token,
@@ -72,7 +91,9 @@ void mux_socket_deinit(struct mux_socket *ms)
 	buf_deinit(&ms->in);
 	buf_deinit(&ms->out);
 	free(ms->handshake);
-	ms->handshake = NULL;
+	free(ms->host);
+	free(ms->port);
+	ms->handshake = ms->host = ms->port = NULL;
 	if (ms->addresses)
 		freeaddrinfo(ms->addresses);
 	ms->addresses = ms->address = NULL;
@@ -111,7 +132,7 @@ static int connect_to_address(struct mux_socket *ms)
 	return 0;
 }
 
-int mux_socket_connect(struct mux_socket *ms)
+static int connect_to_known(struct mux_socket *ms)
 {
 	int r;
 
@@ -119,6 +140,45 @@ int mux_socket_connect(struct mux_socket *ms)
 		r = connect_to_address(ms);
 	while (r < 0 && next_address(ms));
 	return r;
+}
+
+static int start_lookup(struct mux_socket *ms)
+{
+	int r = name_lookup_start(ms->host, ms->port, &ms->lookup);
+
+	if (r < 0)
+		return r;
+	ms->socket.fd = name_lookup_fd(ms->lookup);
+	ms->socket.events = EPOLLIN;
+	r = loop_add_fd(ms->loop, &ms->socket);
+	if (r < 0) {
+		ms->lookup = name_lookup_free(ms->lookup);
+		ms->socket.fd = -1;
+		return r;
+	}
+	ms->state = MUX_RESOLVING;
+	return 0;
+}
+
+int mux_socket_connect(struct mux_socket *ms)
+{
+	/* Without a lookup, or without an answer to it, goes where it went last. */
+	if (ms->host && clock_monotonic_ms() - ms->resolved_ms >= RESOLVE_AGAIN_MS &&
+	    start_lookup(ms) == 0)
+		return 0;
+	return connect_to_known(ms);
+}
+
+static int finish_lookup(struct mux_socket *ms)
+{
+	struct addrinfo *addresses;
+
+	if (name_lookup_take(ms->lookup, &addresses) == 0) {
+		freeaddrinfo(ms->addresses);
+		ms->addresses = ms->address = addresses;
+	}
+	mux_socket_close(ms);
+	return connect_to_known(ms);
 }
 
 static int finish_connect(struct mux_socket *ms)
@@ -157,12 +217,14 @@ int mux_socket_advance(struct mux_socket *ms)
 	ssize_t n;
 	int r;
 
+	if (ms->state == MUX_RESOLVING)
+		return finish_lookup(ms);
 	if (ms->state == MUX_CONNECTING) {
 		r = finish_connect(ms);
 		if (r == 0 || ms->state != MUX_CONNECTING || !next_address(ms))
 			return r;
 		mux_socket_close(ms);
-		return mux_socket_connect(ms);
+		return connect_to_known(ms);
 	}
 	r = mux_socket_flush(ms);
 	if (r < 0)
@@ -222,8 +284,12 @@ void mux_socket_close(struct mux_socket *ms)
 {
 	if (ms->socket.fd >= 0) {
 		loop_remove_fd(ms->loop, &ms->socket);
-		close(ms->socket.fd);
+		if (!ms->lookup)
+			close(ms->socket.fd);
 	}
+	if (ms->lookup)
+		ms->resolved_ms = clock_monotonic_ms();
+	ms->lookup = name_lookup_free(ms->lookup);
 	ms->socket.fd = -1;
 	ms->state = MUX_CLOSED;
 	buf_clear(&ms->in);

@@ -8,11 +8,11 @@
 
 #include "lib/buf.h"
 #include "lib/loop.h"
-
-#include <netdb.h>
+#include "lib/name_lookup.h"
 
 enum mux_socket_state {
 	MUX_CLOSED,
+	MUX_RESOLVING,
 	MUX_CONNECTING,
 	MUX_UPGRADING,
 	MUX_OPEN,
@@ -26,7 +26,10 @@ struct mux_socket {
 	struct buf out; /* what is not sent; appended to by the user while MUX_OPEN */
 	size_t sent; /* of out */
 	uint64_t sent_total; /* bytes of out that the kernel took, over the connection's life */
-	struct addrinfo *addresses; /* of the other side; resolved once */
+	char *host, *port; /* if the other side is named: looked up anew for every connection */
+	struct name_lookup *lookup; /* MUX_RESOLVING; socket.fd is its */
+	uint64_t resolved_ms;
+	struct addrinfo *addresses; /* of the other side, as known last */
 	struct addrinfo *address; /* the one to connect to */
 	char *handshake;
 };
@@ -36,10 +39,11 @@ struct mux_socket {
 int mux_socket_init(struct mux_socket *ms, struct loop *loop, const char *url, const char *token,
 		    void (*ready)(struct loop_fd *, uint32_t events));
 void mux_socket_deinit(struct mux_socket *ms);
-/* MUX_CLOSED -> MUX_CONNECTING. */
+/* MUX_CLOSED -> MUX_CONNECTING, by way of MUX_RESOLVING if there is a name that was not looked up
+ * just now: who comes back may do so under another address. */
 int mux_socket_connect(struct mux_socket *ms);
-/* Goes on with the handshake. 1: open now; 0: not yet; negative: it failed (-ECONNREFUSED, -EPROTO
- * for an answer that is not 101, ...). */
+/* Goes on with the lookup and the handshake. 1: open now; 0: not yet; negative: it failed
+ * (-ECONNREFUSED, -EPROTO for an answer that is not 101, ...). */
 int mux_socket_advance(struct mux_socket *ms);
 /* One recv. Bytes, 0: none now; negative: lost (-ECONNRESET if the other side closed). */
 ssize_t mux_socket_receive(struct mux_socket *ms);

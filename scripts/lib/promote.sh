@@ -24,7 +24,7 @@ promote()
 	daemon_runs "${OPERANDS[1]}" || die "${OPERANDS[1]} does not run; 'scripts/hexkv up' starts it"
 	url=$(url_of "${OPERANDS[1]}")/admin/promote
 	((!OPT_FORCE)) || url+='?force=1'
-	answer=$(curl -sS --noproxy '*' -m 30 -w '\n%{http_code}' -X POST "$url") ||
+	answer=$(with_token -sS --noproxy '*' -m 30 -w '\n%{http_code}' -X POST "$url") ||
 		die "${OPERANDS[1]} does not answer; its log is $(log_file "${OPERANDS[1]}")"
 	status=${answer##*$'\n'}
 	answer=${answer%$'\n'*}

@@ -34,7 +34,7 @@ status_ask()
 	local name directory
 	directory=$(mktemp -d)
 	for name in "$@"; do
-		! daemon_runs "$name" || curl -fsS --noproxy '*' -m 5 -o "$directory/$name" \
+		! daemon_runs "$name" || with_token -fsS --noproxy '*' -m 5 -o "$directory/$name" \
 			"$(url_of "$name")/status" 2>/dev/null &
 	done
 	wait

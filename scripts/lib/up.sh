@@ -23,6 +23,7 @@ up_choose()
 	fi
 	PORT=${port:-$PORT} SHARDS=${shards:-$SHARDS} FOLLOWERS=${followers:-$FOLLOWERS}
 	MOUNT=${mount:-$MOUNT}
+	token_choose "$OPT_TOKEN_FILE"
 	((PORT + SHARDS * (FOLLOWERS + 1) <= 65535)) ||
 		die_usage "the nodes' ports follow --port $PORT and would pass 65535; choose a lower one"
 }
@@ -51,7 +52,7 @@ up_prepare_directory()
 	if ((IS_NEW)) && [[ -d $DIR ]]; then
 		for file in "$DIR"/* "$DIR"/.[!.]* "$DIR"/data/*; do
 			case ${file#"$DIR/"} in
-			data | log | run | mnt | lock | cluster.json* | hexkv.conf.new) continue ;;
+			data | log | run | mnt | lock | token* | cluster.json* | hexkv.conf.new) continue ;;
 			esac
 			[[ ! -e $file ]] || die_usage "$DIR is not empty and not a cluster's directory;" \
 				"choose another --dir"
@@ -110,8 +111,10 @@ up_wait()
 
 up_start_node()
 {
+	local token=()
+	[[ ! -e $(token_file) ]] || token=(--token-file "$(token_file)")
 	daemon_start "$1" "$BUILD/node/hexkv-node" --data "$DIR/data/$1" \
-		--listen "127.0.0.1:$(port_of "$1")" --cluster "$DIR/cluster.json" --name "$1"
+		--listen "127.0.0.1:$(port_of "$1")" --cluster "$DIR/cluster.json" --name "$1" "${token[@]}"
 }
 
 up_start_nodes()
@@ -129,10 +132,12 @@ up_start_nodes()
 
 up_start_router()
 {
+	local token=()
+	[[ ! -e $(token_file) ]] || token=(--token-file "$(token_file)")
 	if ! daemon_runs router; then
 		STARTED+=(router)
 		daemon_start router "$BUILD/router/hexkv-router" \
-			--listen "127.0.0.1:$PORT" --cluster "$DIR/cluster.json"
+			--listen "127.0.0.1:$PORT" --cluster "$DIR/cluster.json" "${token[@]}"
 	fi
 	up_wait router
 }
@@ -142,8 +147,16 @@ mount_is_up_or_ended()
 	is_mounted "$MOUNT" || daemon_stopped mount
 }
 
+# A path as it must stand in -o.
+quoted_option()
+{
+	local text=${1//\\/\\\\}
+	printf '%s' "${text//,/\\,}"
+}
+
 up_start_mount()
 {
+	local token=()
 	if ! fuse_is_there; then
 		say "/dev/fuse can not be used here, so the cluster comes without its mount"
 		return 0
@@ -154,7 +167,8 @@ up_start_mount()
 	daemon_stop mount 30 || die "a hexkv-fs that is not mounted does not end; use 'down --force'"
 	mount_point_prepare
 	STARTED+=(mount)
-	daemon_start mount "$BUILD/fs/hexkv-fs" "$(url_of router)" "$MOUNT" -f
+	[[ ! -e $(token_file) ]] || token=(-o "token_file=$(quoted_option "$(token_file)")")
+	daemon_start mount "$BUILD/fs/hexkv-fs" "$(url_of router)" "$MOUNT" -f "${token[@]}"
 	wait_until 30 mount_is_up_or_ended || die "nothing is mounted on $MOUNT after 30 s;" \
 		"the log is $(log_file mount)"
 	daemon_runs mount || die "hexkv-fs did not start: $(last_words mount)" \
@@ -177,17 +191,19 @@ up_roll_back()
 
 up_print()
 {
-	local url directory='' mount
+	local url directory='' mount header=''
 	url=$(url_of router)
 	mount=$(quoted "$MOUNT")
 	[[ $DIR == "$(default_directory)" ]] || directory=" --dir $(quoted "$DIR")"
+	[[ ! -e $(token_file) ]] ||
+		header=" -H \"Authorization: Bearer \$(cat $(quoted "$(token_file)"))\""
 	printf '%s: %d shards with %d followers each, router at %s, data in %s\n\nTry\n' \
 		"$1" "$SHARDS" "$FOLLOWERS" "$url" "$DIR"
 	cat <<-TEXT
-	  curl -X PUT $url/ -H "Content-Type: application/json" \\
+	  curl -X PUT $url/$header -H "Content-Type: application/json" \\
 	    -d '{"key":"90219201f2","content_type":"text/plain","encoding":"utf-8","value":"hello"}'
-	  curl -X POST $url/ -H "Content-Type: application/octet-stream" -d 90219201f2
-	  curl -i $url/kv/90219201f2
+	  curl -X POST $url/$header -H "Content-Type: application/octet-stream" -d 90219201f2
+	  curl -i $url/kv/90219201f2$header
 	TEXT
 	if is_mounted "$MOUNT"; then
 		cat <<-TEXT
@@ -218,6 +234,7 @@ up()
 		cluster_file_save
 	fi
 	settings_save
+	token_save
 	trap up_roll_back EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP

@@ -160,6 +160,32 @@ a_recycled_pid_is_never_killed()
 	end_process innocent
 }
 
+a_cluster_with_a_token_asks_everybody_for_it()
+{
+	expect_exit 2 hexkv up --dir "$TMP/guarded" --token-file "$TMP/nowhere"
+	expect_contains "$OUTPUT" '--token-file'
+	printf 'a"b\\c-secret\nmore\n' >"$TMP/secret"
+	hexkv_up guarded --shards 1 --token-file "$TMP/secret"
+	# shellcheck disable=SC2016 # that is what is printed
+	expect_contains "$OUTPUT" 'Authorization: Bearer $(cat'
+	expect_equal 600 "$(stat -c %a "$TMP/guarded/token")"
+	expect_http 401 "$ROUTER/kv/01"
+	expect_http 201 -X PUT "$ROUTER/kv/01" -d guarded -H 'Authorization: Bearer a"b\c-secret'
+	expect_exit 0 hexkv status --dir "$TMP/guarded"
+	expect_contains "$OUTPUT" 'leader'
+	[[ ! -c /dev/fuse ]] || expect_equal guarded "$(cat "$MNT/01")"
+	expect_exit 0 hexkv promote s0 s0b --dir "$TMP/guarded"
+	printf 'other\n' >"$TMP/other"
+	expect_exit 2 hexkv up --dir "$TMP/guarded" --token-file "$TMP/other"
+	expect_contains "$OUTPUT" 'take it down'
+	expect_exit 0 hexkv down --dir "$TMP/guarded"
+	hexkv_up guarded
+	expect_http 401 "$ROUTER/kv/01"
+	expect_http 200 "$ROUTER/kv/01" -H 'Authorization: Bearer a"b\c-secret'
+	expect_exit 0 hexkv down --dir "$TMP/guarded"
+	hexkv_up one
+}
+
 down_leaves_the_data_and_twice_is_fine()
 {
 	expect_exit 0 hexkv down --dir "$TMP/one"
@@ -269,6 +295,7 @@ run_cases \
 	a_busy_mount_is_named_and_kept \
 	daemons_hold_nothing_of_the_caller \
 	a_recycled_pid_is_never_killed \
+	a_cluster_with_a_token_asks_everybody_for_it \
 	down_leaves_the_data_and_twice_is_fine \
 	a_taken_port_starts_nothing \
 	it_goes_on_to_another_port_after_that \

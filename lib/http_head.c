@@ -20,6 +20,7 @@ struct head_scan {
 	bool chunked;
 	bool length_is_bad;
 	bool name_is_bad;
+	bool value_is_bad;
 	const char *repeated; /* name of a field that came twice */
 	const char *line; /* where the next line must begin; NULL: unknown */
 	bool line_is_bad;
@@ -58,6 +59,15 @@ static void scan_length(struct head_scan *scan, const char *value, size_t len)
 	scan->request->exchange.content_length = length;
 }
 
+/* A lone CR, for instance, which the next server may take for the end of the line. */
+static bool has_control_byte(const char *value, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (((unsigned char)value[i] < 0x20 && value[i] != '\t') || value[i] == 0x7f)
+			return true;
+	return false;
+}
+
 /* A name with a space before its colon is one name to this server and another to the next. */
 static bool is_token(const char *text, size_t len)
 {
@@ -88,6 +98,15 @@ static void scan_line(struct head_scan *scan, const char *name, const char *valu
 	scan->line = value + len + 2;
 }
 
+/* Behind its empty line. */
+static const char *end_of_head(const struct http_request *request, const char *method)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+		request->connection->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+
+	return info ? method + info->header_size : NULL;
+}
+
 static enum MHD_Result scan_field(void *cls, enum MHD_ValueKind kind, const char *name,
 				  size_t name_len, const char *value, size_t len)
 {
@@ -100,6 +119,8 @@ static enum MHD_Result scan_field(void *cls, enum MHD_ValueKind kind, const char
 	scan_line(scan, name, value, len);
 	if (!value)
 		value = "";
+	if (has_control_byte(value, len))
+		scan->value_is_bad = true;
 	if (!is_token(name, name_len))
 		scan->name_is_bad = true;
 	if (field) {
@@ -165,13 +186,15 @@ static bool head_is_sound(struct head_scan *scan, int target_error)
 	else if (scan->transfer_codings > 1 || (scan->transfer_codings && !scan->chunked))
 		reply_problem(ex, OUTCOME_NOT_IMPLEMENTED,
 			      "the only transfer coding that is understood is chunked; use it");
-	else if (scan->line_is_bad || (scan->line && (scan->line[0] || scan->line[1])))
+	else if (scan->line_is_bad)
 		reply_problem(ex, OUTCOME_BAD_REQUEST,
 			      "a line of the head has a NUL, begins with a space, or does not end "
 			      "with CR LF; mend it");
 	else if (scan->name_is_bad)
 		reply_problem(ex, OUTCOME_BAD_REQUEST,
 			      "the name of a header has a forbidden byte; mend it");
+	else if (scan->value_is_bad)
+		reply_problem(ex, OUTCOME_BAD_REQUEST, "a header has a control byte; mend it");
 	else
 		request->close = false;
 	if (request->close)
@@ -325,6 +348,8 @@ void http_head_begin(struct http_request *request, const char *method, const cha
 	if (texts_lie_as_received() && version && *version)
 		scan.line = version + strlen(version) + 2;
 	MHD_get_connection_values_n(request->connection->mhd, MHD_HEADER_KIND, scan_field, &scan);
+	if (scan.line && scan.line + 2 != end_of_head(request, method))
+		scan.line_is_bad = true;
 	ex->has_body = scan.lengths || scan.transfer_codings;
 	if (!ex->has_body)
 		ex->content_length = 0;

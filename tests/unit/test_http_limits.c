@@ -63,6 +63,12 @@ static void a_nul_in_a_head_is_refused(void **state)
 				      "0\r\n\r\nabcdefghij"),
 			 400);
 	assert_int_equal(ASK(&server, "GET /hello HTTP/1.1\0\r\nHost: x\r\n\r\n"), 400);
+	assert_int_equal(ASK(&server, "GET /hello HTTP/1.1\r\nHost: x\r\n\0\r\n\r\n"), 400);
+	assert_int_equal(ASK(&server, "GET /hello HTTP/1.1\r\nHost: x\r\nA: b\0\r\n\r\n"), 400);
+	assert_int_equal(ASK(&server, "GET /hello HTTP/1.1\r\nHost: x\r\nA: b\r\n\n"), 400);
+	assert_int_equal(ASK(&server, "GET /hello HTTP/1.1\r\nHost: x\r\nA: b\rc\r\n\r\n"), 400);
+	assert_int_equal(ASK(&server, "\r\nGET /hello HTTP/1.1\r\nHost: x\r\nA:  b\tc  \r\n\r\n"),
+			 200);
 	net_server_stop(&server);
 }
 

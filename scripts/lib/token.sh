@@ -17,8 +17,8 @@ token_read()
 	read -r TOKEN <"$1" 2>/dev/null || [[ -n $TOKEN ]] ||
 		die_usage "--token-file must name a readable file whose first line is the token, not '$1'"
 	TOKEN=${TOKEN%$'\r'}
-	[[ ${#TOKEN} -le 1024 && $TOKEN =~ ^[!-~]+$ ]] ||
-		die_usage "the token in '$1' must be 1 to 1024 visible characters of ASCII"
+	[[ ${#TOKEN} -le 4096 && $TOKEN =~ ^[!-~]+$ ]] ||
+		die_usage "the token in '$1' must be 1 to 4096 visible characters of ASCII"
 }
 
 # token_choose FILE: what up was told, if anything; a running cluster keeps what it has.

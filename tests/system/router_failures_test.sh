@@ -138,6 +138,45 @@ writes_while_a_node_dies_are_answered_honestly()
 	done
 }
 
+# In the place of node s0a: what it says is no HTTP, or no frame, or an answer to somebody else.
+start_babbler()
+{
+	local port=${NODE_URLS[0]##*:}
+	start_process babbler python3 "$(dirname "$0")/babbler.py" "$port" "$1"
+	expect_within 10 port_is_taken "$port"
+}
+
+a_node_that_answers_garbage_is_a_bad_gateway_and_harms_nobody()
+{
+	local way start
+	need_command python3
+	for way in noise head frames other nothing; do
+		stop_process s0a
+		start_babbler "$way"
+		http "$SICK"
+		expect_contains '502 503 504' "$STATUS"
+		http -X PUT "$SICK" -d garbage
+		expect_contains '502 503 504' "$STATUS"
+		jq -e '.outcome and .retryable != null' "$BODY" >/dev/null || fail "$(cat "$BODY")"
+		head -c 300000 /dev/zero >"$TMP/large"
+		http -X PUT "$SICK" -T "$TMP/large"
+		expect_contains '502 503 504' "$STATUS"
+		well_is_quick 5
+		end_process babbler
+		node_start 0
+		wait_ready s0a "${NODE_URLS[0]}"
+		start=$(now_ms)
+		expect_within 10 answers_sick
+		printf '  %s: served %d ms after the node was ready\n' "$way" $(($(now_ms) - start))
+	done
+}
+
+answers_sick()
+{
+	http "$SICK"
+	[[ $STATUS == 200 && $(cat "$BODY") == sick ]]
+}
+
 a_node_that_dies_in_an_answer_ends_it_short()
 {
 	local length status=0
@@ -239,6 +278,7 @@ run_cases \
 	a_killed_node_is_503_soon_and_comes_back \
 	a_stuck_node_is_504_within_the_deadline_and_the_other_shard_is_quick \
 	writes_while_a_node_dies_are_answered_honestly \
+	a_node_that_answers_garbage_is_a_bad_gateway_and_harms_nobody \
 	a_node_that_dies_in_an_answer_ends_it_short \
 	a_client_that_leaves_in_the_middle_leaves_nothing_behind \
 	a_node_of_another_topology_is_502_with_a_log_line \

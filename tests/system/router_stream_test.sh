@@ -8,6 +8,59 @@
 
 BOUND_KIB=$((100 * 1024))
 
+# A reader that has begun finishes on what it began, whatever becomes of the record.
+a_value_outlives_its_replacement_and_its_deletion_for_who_reads_it()
+{
+	head -c $((40 * 1024 * 1024)) "$TMP/large" >"$TMP/part"
+	expect_http 201 -X PUT "$ROUTER/kv/05" -T "$TMP/part"
+	curl -sS --limit-rate 10M "$ROUTER/kv/05" >"$TMP/first" &
+	local first=$!
+	expect_within 20 file_has_begun "$TMP/first"
+	expect_http 204 -X PUT "$ROUTER/kv/05" -d new
+	curl -sS --limit-rate 10M -r 1- "$ROUTER/kv/01" >"$TMP/second" &
+	local second=$!
+	expect_within 20 file_has_begun "$TMP/second"
+	expect_http 204 -X DELETE "$ROUTER/kv/05"
+	expect_http 404 "$ROUTER/kv/05"
+	wait "$first" || fail "the first reader ended with $?"
+	expect_same_file "$TMP/part" "$TMP/first"
+	kill "$second"
+	wait "$second" || true
+	cmp -n 1000000 -i 1:0 "$TMP/large" "$TMP/second" || fail 'not the same bytes'
+	rm "$TMP/first" "$TMP/second"
+}
+
+file_has_begun()
+{
+	[[ -s $1 ]]
+}
+
+five_gib_go_in_and_out()
+{
+	local sum size=$((5 * 1024 * 1024 * 1024))
+	# The same bytes as often as it takes, told apart by a number in front of each MiB.
+	number_of_each_mib $((size >> 20)) | tee >(xxh128sum >"$TMP/sum") |
+		curl -sS -f -T - -H "Content-Type: a/b" "$ROUTER/kv/06" || fail 'the upload failed'
+	sum=$(curl -sS -f "$ROUTER/kv/06" | xxh128sum)
+	expect_equal "$(<"$TMP/sum")" "$sum"
+	expect_http 200 -I "$ROUTER/kv/06"
+	expect_equal "$size" "$(header Content-Length)"
+	expect_equal "${sum%% *}" "$(header HexKV-Hash)"
+	expect_peak_below router "$BOUND_KIB"
+	expect_peak_below s0a "$BOUND_KIB"
+	expect_peak_below s1a "$BOUND_KIB"
+	expect_http 204 -X DELETE "$ROUTER/kv/06"
+}
+
+number_of_each_mib()
+{
+	python3 -c "
+import os, sys
+rest = os.urandom((1 << 20) - 8)
+for i in range($1):
+    sys.stdout.buffer.write(i.to_bytes(8, 'little') + rest)"
+}
+
 a_value_of_300_mib_goes_in_and_out()
 {
 	expect_http 201 -X PUT "$ROUTER/kv/01" -T "$TMP/large"
@@ -86,8 +139,10 @@ a_client_may_pause_for_longer_than_the_nodes_deadline()
 ROUTER_ARGS=(--node-timeout-ms 2000)
 cluster_start 2
 head -c $((300 * 1024 * 1024)) /dev/urandom >"$TMP/large"
+[[ -z ${HEXKV_LONG:-} ]] || run_cases five_gib_go_in_and_out
 run_cases \
 	a_value_of_300_mib_goes_in_and_out \
+	a_value_outlives_its_replacement_and_its_deletion_for_who_reads_it \
 	an_upload_of_unknown_length_streams_too \
 	values_around_the_bounds_arrive_whole \
 	a_part_of_a_large_value_is_a_part \

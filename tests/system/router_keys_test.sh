@@ -122,6 +122,18 @@ names_that_come_and_go_do_not_disturb_the_others()
 	grep -v '^0000$' "$TMP/names" | sort | cmp - "$TMP/expected" || fail 'names lost or doubled'
 }
 
+# Last: these names stay.
+a_page_costs_the_same_wherever_it_is()
+{
+	local key
+	while read -r key; do
+		printf 'url = "%s/kv/%s"\nrequest = DELETE\noutput = /dev/null\n' "$ROUTER" "$key"
+	done <"$TMP/expected" >"$TMP/config"
+	curl -sS --fail-with-body -H 'HexKV-Durability: memory' -K "$TMP/config" || fail 'not all deleted'
+	python3 "$(dirname "$0")/page_walk.py" "$((${HEXKV_LONG:-0} ? 1000000 : 20000))" "$ROUTER" \
+		"${NODE_URLS[@]}" || fail 'the walk went wrong'
+}
+
 a_cursor_that_nobody_gave_is_400()
 {
 	local cursor
@@ -133,6 +145,7 @@ a_cursor_that_nobody_gave_is_400()
 	expect_http 200 "$ROUTER/keys?limit=1000"
 }
 
+need_command python3
 cluster_start 2
 expect_http 200 "$ROUTER/keys"
 expect_equal '{"names":[],"cursor":null}' "$(jq -c . "$BODY")"
@@ -143,4 +156,5 @@ run_cases \
 	a_name_tells_size_mtime_and_etag \
 	text_says_what_json_says \
 	names_that_come_and_go_do_not_disturb_the_others \
-	a_cursor_that_nobody_gave_is_400
+	a_cursor_that_nobody_gave_is_400 \
+	a_page_costs_the_same_wherever_it_is

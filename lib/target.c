@@ -48,5 +48,8 @@ int target_parse(const char *target, char *ret_path, const char **ret_query)
 	*ret_query = target[path_len] == '?' ? target + path_len + 1 : "";
 	if (target[0] != '/' && strcmp(target, "*") != 0)
 		return -EINVAL;
-	return percent_decode(target, path_len, ret_path, path_len + 1) < 0 ? -EINVAL : 0;
+	if (percent_decode(target, path_len, ret_path, path_len + 1) >= 0)
+		return 0;
+	ret_path[0] = '\0';
+	return -EINVAL;
 }

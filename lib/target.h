@@ -9,6 +9,6 @@
 int percent_decode(const char *text, size_t len, char *ret_text, size_t size);
 
 /* Splits @target ("/path?query", or an absolute http URI). @ret_path has room for
- * strlen(target) + 2 bytes; *ret_query is borrowed from @target. Both are set even on -EINVAL: a
- * target that is not well encoded or no path. */
+ * strlen(target) + 2 bytes; *ret_query is borrowed from @target. Both are set even on -EINVAL, the
+ * path to "": a target that is not well encoded or no path. */
 int target_parse(const char *target, char *ret_path, const char **ret_query);

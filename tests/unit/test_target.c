@@ -40,6 +40,17 @@ static void targets_are_split_and_decoded(void **state)
 	expect_target("/a%00b", -EINVAL, NULL, NULL);
 }
 
+static void a_target_that_is_refused_has_no_path(void **state)
+{
+	char path[] = "xxxxxxxxxxxxxxxx";
+	const char *query;
+
+	(void)state;
+	assert_int_equal(target_parse("/ab%zz?c=d", path, &query), -EINVAL);
+	assert_string_equal(path, "");
+	assert_string_equal(query, "c=d");
+}
+
 static void query_parameters_are_found_and_decoded(void **state)
 {
 	struct exchange ex = { .query = "limit=10&cursor=%30%31&empty=&flag&bad=%4&limit=20" };
@@ -74,6 +85,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(targets_are_split_and_decoded),
+		cmocka_unit_test(a_target_that_is_refused_has_no_path),
 		cmocka_unit_test(query_parameters_are_found_and_decoded),
 		cmocka_unit_test(method_names_are_case_sensitive),
 	};

@@ -6,9 +6,7 @@
  * epoch, which no entry gets. Whoever is not there yet finds the log trimmed, and takes a copy of
  * the records as they are.
  *
- *	1. the request ids, which the log has held, are saved; but if nobody knows which records
- *were replaced, those of the log are forgotten: a write that is sent again must not be called done
- *when it was set aside;
+ *	1. the request ids, which the log has held, are saved, but for those in doubt;
  *	2. segments hold all records, so that every copy made from now on has them;
  *	3. the log begins anew;
  *	4. the old one is gone;
@@ -46,6 +44,8 @@ static int drop_old(struct store *store, struct wal_mark begin)
 	return standing.log_begin.sequence < begin.sequence ? -EBUSY : 0;
 }
 
+/* Nobody knows which records were replaced: of a write that was set aside, and is sent again, must
+ * not be said that it is done. */
 static int forget_doubtful(struct store *store)
 {
 	struct store_standing standing;

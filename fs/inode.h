@@ -112,7 +112,8 @@ struct inode_table {
 	uint64_t count;
 	uint64_t births;
 	uint64_t questions; /* how many were asked of the router, in the order of asking */
-	int64_t names_changed_ns; /* when names came or went through this mount */
+	int64_t names_changed_ns; /* when names came or went through this mount, or the time that a
+				     program gave the directory since */
 	struct inode *hiding[INODE_HIDING_BUCKETS];
 	struct inode *nameless[INODE_NAMELESS_BUCKETS];
 	unsigned new_mode;

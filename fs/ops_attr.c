@@ -58,16 +58,33 @@ static int64_t time_to_ns(const struct timespec *time)
 	return ns;
 }
 
+static int64_t wanted_mtime_ns(const struct stat *attr, int to_set)
+{
+	return to_set & FUSE_SET_ATTR_MTIME_NOW ? clock_realtime_ns() : time_to_ns(&attr->st_mtim);
+}
+
 static int set_mtime(struct mount *mount, struct inode *inode, const struct stat *attr, int to_set,
 		     const struct interrupt *interrupt)
 {
-	struct meta_change change = { .has_mtime = true };
+	const struct meta_change change = {
+		.has_mtime = true,
+		.mtime_ns = wanted_mtime_ns(attr, to_set),
+	};
 
-	if (to_set & FUSE_SET_ATTR_MTIME_NOW)
-		change.mtime_ns = clock_realtime_ns();
-	else
-		change.mtime_ns = time_to_ns(&attr->st_mtim);
 	return meta_change(mount, inode, &change, interrupt);
+}
+
+/* Its kind never changes. A program that copies a directory's time sees it until a name changes. */
+static int set_attributes_of_root(struct mount *mount, const struct stat *attr, int to_set)
+{
+	if (to_set & (FUSE_SET_ATTR_SIZE | FUSE_SET_ATTR_MODE))
+		return -EPERM;
+	if (!(to_set & (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW)))
+		return 0;
+	mutex_lock(&mount->inodes.lock);
+	mount->inodes.names_changed_ns = wanted_mtime_ns(attr, to_set);
+	mutex_unlock(&mount->inodes.lock);
+	return 0;
 }
 
 static int set_attributes(struct mount *mount, struct inode *inode, const struct stat *attr,
@@ -77,9 +94,8 @@ static int set_attributes(struct mount *mount, struct inode *inode, const struct
 
 	if (r < 0)
 		return r;
-	/* The table's own: its kind never changes. */
 	if (inode == &mount->inodes.root)
-		return to_set & (FUSE_SET_ATTR_SIZE | FUSE_SET_ATTR_MODE) ? -EPERM : 0;
+		return set_attributes_of_root(mount, attr, to_set);
 	if (to_set & FUSE_SET_ATTR_SIZE) {
 		r = attr->st_size < 0 ? -EINVAL
 				      : truncate_file(mount, inode, (uint64_t)attr->st_size,

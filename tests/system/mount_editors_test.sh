@@ -122,7 +122,7 @@ rsync_replaces()
 	mkdir -p "$TMP/source"
 	begin
 	printf three >"$TMP/source/0c01"
-	touch -d '2001-02-03 UTC' "$TMP/source/0c01"
+	touch -d '2001-02-03 UTC' "$TMP/source/0c01" "$TMP/source"
 	rsync -a "$TMP/source/" "$MNT/"
 	replaced_by three
 	expect_equal 981158400 "$(stat -c %Y "$MNT/0c01")"

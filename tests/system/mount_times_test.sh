@@ -141,6 +141,20 @@ all_times_are_the_last_change()
 		"$(stat -c '%.9Y %.9Z' "$MNT/0a0d")"
 }
 
+the_directory_has_the_time_that_it_was_given_until_a_name_changes()
+{
+	printf one >"$MNT/0f01"
+	touch -d @981158400.5 "$MNT"
+	expect_equal 981158400.500000000 "$(stat -c %.9Y "$MNT")"
+	printf two >>"$MNT/0f01"
+	expect_equal 981158400.500000000 "$(stat -c %.9Y "$MNT")"
+	rm "$MNT/0f01"
+	(($(stat -c %Y "$MNT") > 981158400)) || fail 'a removed name left it alone'
+	touch -d @981158400 "$MNT"
+	touch "$MNT"
+	(($(stat -c %Y "$MNT") > 981158400)) || fail 'touch left it alone'
+}
+
 cluster_start 2
 mount_start other
 OTHER=$MNT
@@ -151,6 +165,7 @@ run_cases a_written_file_keeps_the_time_of_its_last_write \
 	what_is_written_through_a_mapping_has_its_time_by_the_next_flush \
 	a_flush_without_a_change_changes_nothing a_time_that_was_set_stays_until_the_next_write \
 	a_file_that_is_renamed_or_labelled_keeps_its_time \
-	a_time_may_be_before_that_of_what_is_replaced all_times_are_the_last_change
+	a_time_may_be_before_that_of_what_is_replaced all_times_are_the_last_change \
+	the_directory_has_the_time_that_it_was_given_until_a_name_changes
 mount_stop "$OTHER"
 mount_stop

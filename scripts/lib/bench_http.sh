@@ -43,7 +43,8 @@ http_measure()
 	sync -f "$TMP"
 	before=$(http_costs)
 	line=$(wrk -t "$(nproc)" -c "$4" -d "${seconds}s" --timeout 60s \
-		-s "$SOURCE_ROOT/tests/bench/http.lua" "http://${ADDRESS[$system]}" -- "$3" "$6" "$5" |
+		-s "$SOURCE_ROOT/tests/bench/http.lua" "http://${ADDRESS[$system]}" -- "$3" "$6" "$5" \
+		"$(first_key "$5")" |
 		tail -1) || fail "wrk ends with an error: $row at $system"
 	after=$(http_costs)
 	[[ $line == *' failed=0' ]] || fail "$row at $system has answers that are none: $line"
@@ -62,13 +63,15 @@ http_measure()
 		}' >>"$TMP/figures" || fail "$row at $system has no answers: $line"
 }
 
-# Records of the size that the row reads, unless the last row left them so.
+declare -A FILLED=()
+
+# fill_for BYTES KEYS: records of that size, once.
 fill_for()
 {
-	[[ ${FILLED:-} != "$1" ]] || return 0
+	[[ -z ${FILLED[$1]:-} ]] || return 0
 	put_all "${ADDRESS[hexkv]}" "$1" "$2"
 	put_all "${ADDRESS[nginx]}" "$1" "$2"
-	FILLED=$1
+	FILLED[$1]=1
 }
 
 http_run()

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- What wrk asks for, for scripts/bench http: wrk ... -s http.lua URL -- KIND KEYS BYTES.
+-- What wrk asks for, for scripts/bench http: wrk ... -s http.lua URL -- KIND KEYS BYTES FIRST.
 -- All requests are made before the clock runs. Writes go over all keys, each thread from another one
 -- on. A thread that reads asks for one key: choosing one each time would make wrk itself take a fifth
 -- of what the servers have. Ends with one line of figures; what was not answered with success is
@@ -61,25 +61,22 @@ local make = {
 	end,
 }
 
-local function name(i)
-	return string.format("%04d", 1000 + i)
-end
-
 function init(args)
 	local kind, keys, bytes = args[1], tonumber(args[2]), tonumber(args[3])
+	local first = tonumber(args[4])
 	local value = string.rep("v", bytes)
 	local encoded = kind == "etcd-put" and base64(value)
 	count = keys
 	at = number * 499 % keys
 	if reads[kind] then
-		wrk.method, wrk.path, wrk.headers, wrk.body = make[kind](name(at))
+		wrk.method, wrk.path, wrk.headers, wrk.body = make[kind](tostring(first + at))
 		wrk.headers = wrk.headers or {}
 		wrk.headers["Host"] = wrk.host .. ":" .. wrk.port
 		request = nil
 		return
 	end
 	for i = 0, keys - 1 do
-		requests[i] = wrk.format(make[kind](name(i), value, encoded))
+		requests[i] = wrk.format(make[kind](tostring(first + i), value, encoded))
 	end
 end
 

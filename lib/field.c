@@ -52,6 +52,8 @@ const char *field_name(enum field field)
 	return names[field];
 }
 
+static_assert(FIELD_COUNT < 64, "each has its bit");
+
 enum field field_from_name(const char *name, size_t len)
 {
 	if (len == 0)
@@ -115,6 +117,7 @@ int fields_set(struct fields *fields, enum field field, const char *value, size_
 	if (len > 0)
 		memmove(fields->text.data + offset, value, len);
 	fields->text.data[offset + len] = '\0';
+	fields->present |= UINT64_C(1) << field;
 	fields->offset[field] = offset;
 	fields->len[field] = (uint16_t)len;
 	return 0;
@@ -137,8 +140,16 @@ int fields_setf(struct fields *fields, enum field field, const char *format, ...
 void fields_unset(struct fields *fields, enum field field)
 {
 	assert(field > 0 && field < FIELD_COUNT);
+	fields->present &= ~(UINT64_C(1) << field);
 	fields->offset[field] = 0;
 	fields->len[field] = 0;
+}
+
+enum field fields_next(const struct fields *fields, enum field after)
+{
+	uint64_t left = fields->present & (~UINT64_C(1) << after);
+
+	return left ? (enum field)__builtin_ctzll(left) : FIELD_COUNT;
 }
 
 const char *fields_get(const struct fields *fields, enum field field, size_t *ret_len)
@@ -153,10 +164,12 @@ const char *fields_get(const struct fields *fields, enum field field, size_t *re
 
 int fields_copy(const struct fields *from, struct fields *to)
 {
-	for (unsigned i = 1; i < FIELD_COUNT; i++) {
+	enum field field = 0;
+
+	while ((field = fields_next(from, field)) < FIELD_COUNT) {
 		size_t len;
-		const char *value = fields_get(from, (enum field)i, &len);
-		int r = value ? fields_set(to, (enum field)i, value, len) : 0;
+		const char *value = fields_get(from, field, &len);
+		int r = fields_set(to, field, value, len);
 
 		if (r < 0)
 			return r;

@@ -65,6 +65,7 @@ enum field field_from_name(const char *name, size_t len);
  * Ownership: copies what it is given; zero-initialise, fields_deinit() frees.
  */
 struct fields {
+	uint64_t present; /* a bit each */
 	uint32_t offset[FIELD_COUNT]; /* into text; 0 = absent, so text starts with a filler byte */
 	uint16_t len[FIELD_COUNT];
 	struct buf text;
@@ -80,6 +81,8 @@ int fields_setf(struct fields *fields, enum field field, const char *format, ...
 void fields_unset(struct fields *fields, enum field field);
 /* NUL-terminated, borrowed until the next set; NULL if absent. @ret_len may be NULL. */
 const char *fields_get(const struct fields *fields, enum field field, size_t *ret_len);
+/* The next one that is present, FIELD_COUNT after the last; begins with 0. */
+enum field fields_next(const struct fields *fields, enum field after);
 int fields_copy(const struct fields *from, struct fields *to);
 struct fields fields_take(struct fields *fields);
 void fields_deinit(struct fields *fields);

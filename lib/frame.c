@@ -15,16 +15,13 @@
 
 static size_t fields_size(const struct fields *fields, uint8_t *ret_count)
 {
+	enum field field = 0;
 	size_t size = 0;
 	uint8_t count = 0;
 
-	for (enum field field = 1; field < FIELD_COUNT; field++) {
-		size_t len;
-
-		if (fields_get(fields, field, &len)) {
-			size += 3 + len;
-			count++;
-		}
+	while ((field = fields_next(fields, field)) < FIELD_COUNT) {
+		size += 3 + (size_t)fields->len[field];
+		count++;
 	}
 	*ret_count = count;
 	return size;
@@ -32,13 +29,13 @@ static size_t fields_size(const struct fields *fields, uint8_t *ret_count)
 
 static int append_fields(const struct fields *fields, struct buf *out)
 {
-	for (enum field field = 1; field < FIELD_COUNT; field++) {
+	enum field field = 0;
+
+	while ((field = fields_next(fields, field)) < FIELD_COUNT) {
 		size_t len;
 		const char *value = fields_get(fields, field, &len);
 		int r;
 
-		if (!value)
-			continue;
 		r = buf_append_u8(out, (uint8_t)field);
 		if (r == 0)
 			r = buf_append_u16(out, (uint16_t)len);

@@ -103,11 +103,13 @@ static struct MHD_Response *create_response(struct http_request *request)
 
 static int add_fields(struct MHD_Response *response, const struct fields *fields)
 {
-	for (enum field field = 1; field < FIELD_COUNT; field++) {
+	enum field field = 0;
+
+	while ((field = fields_next(fields, field)) < FIELD_COUNT) {
 		const char *value = fields_get(fields, field, NULL);
 
 		/* libmicrohttpd refuses an empty value; an empty field says nothing anyway. */
-		if (value && *value &&
+		if (*value &&
 		    MHD_add_response_header(response, field_name(field), value) != MHD_YES)
 			return -ENOMEM;
 	}

@@ -72,8 +72,9 @@ int hop_wait(struct hop *hop)
 
 void hop_watch(struct hop *hop)
 {
-	/* It is on its way all the same. */
-	if (look_at(hop->service, clock_monotonic_ms() + LOOK_MS) < 0)
+	/* It is on its way all the same. An armed timer is never set for later than that. */
+	if (!hop->service->hop_timer.armed &&
+	    look_at(hop->service, clock_monotonic_ms() + LOOK_MS) < 0)
 		return;
 	hop->movable = true;
 	link_hop(hop);

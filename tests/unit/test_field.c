@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/field.h"
 
+#include "lib/cleanup.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <setjmp.h>
@@ -108,9 +110,27 @@ static void sets_are_copied_and_taken(void **state)
 	fields_deinit(&to);
 }
 
+static void fields_that_are_present_are_walked_in_their_order(void **state)
+{
+	_cleanup_(fields_deinit) struct fields fields = { 0 };
+
+	(void)state;
+	assert_int_equal(fields_next(&fields, 0), FIELD_COUNT);
+	assert_int_equal(fields_set(&fields, FIELD_COUNT - 1, "c", 1), 0);
+	assert_int_equal(fields_set(&fields, FIELD_ETAG, "b", 1), 0);
+	assert_int_equal(fields_set(&fields, FIELD_CONTENT_TYPE, "", 0), 0);
+	assert_int_equal(fields_set(&fields, FIELD_RANGE, "x", 1), 0);
+	fields_unset(&fields, FIELD_RANGE);
+	assert_int_equal(fields_next(&fields, 0), FIELD_CONTENT_TYPE);
+	assert_int_equal(fields_next(&fields, FIELD_CONTENT_TYPE), FIELD_ETAG);
+	assert_int_equal(fields_next(&fields, FIELD_ETAG), FIELD_COUNT - 1);
+	assert_int_equal(fields_next(&fields, FIELD_COUNT - 1), FIELD_COUNT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(fields_that_are_present_are_walked_in_their_order),
 		cmocka_unit_test(every_field_is_found_by_its_name_in_any_case),
 		cmocka_unit_test(values_are_kept_apart_and_replaced),
 		cmocka_unit_test(a_value_of_the_same_set_may_be_given),

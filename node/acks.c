@@ -28,6 +28,7 @@ struct acks {
 	uint64_t *passed; /* by node */
 	struct waits *waits; /* by the number of followers */
 	unsigned waiting;
+	uint64_t waited; /* those that wait, too */
 };
 
 unsigned acks_followers(enum ack ack, unsigned nodes)
@@ -90,6 +91,7 @@ static void add_locked(struct acks *acks, struct ack_wait *wait) REQUIRES(acks->
 		waits->newest = wait;
 	wait->waiting = true;
 	acks->waiting++;
+	acks->waited++;
 }
 
 static void remove_locked(struct acks *acks, struct ack_wait *wait) REQUIRES(acks->lock)
@@ -147,6 +149,16 @@ unsigned acks_waiting(struct acks *acks)
 	waiting = acks->waiting;
 	mutex_unlock(&acks->lock);
 	return waiting;
+}
+
+uint64_t acks_waited(struct acks *acks)
+{
+	uint64_t waited;
+
+	mutex_lock(&acks->lock);
+	waited = acks->waited;
+	mutex_unlock(&acks->lock);
+	return waited;
 }
 
 /* Moves what lies at or below @sequence from the list to the chain *taken, linked by newer. */

@@ -51,6 +51,8 @@ enum acks_result acks_wait(struct acks *acks, struct ack_wait *wait);
 bool acks_cancel(struct acks *acks, struct ack_wait *wait);
 /* How many wait. */
 unsigned acks_waiting(struct acks *acks);
+/* How many have waited so far. */
+uint64_t acks_waited(struct acks *acks);
 
 /* The node leads in @epoch; no follower has passed anything yet. What still waits is lost. */
 void acks_lead(struct acks *acks, uint64_t epoch);

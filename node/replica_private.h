@@ -20,6 +20,8 @@
 #define REACHED_MS          3000 /* a peer that was heard so lately is there */
 #define PULL_WAIT_MS        250 /* so an idle follower never knows less than twice as long */
 #define PULL_BYTES          (2 * 1024 * 1024) /* one fetches more than comes between two syncs */
+#define SHIP_EVERY_MS       20 /* while writes come and nobody waits for followers */
+#define HURRY_MS            1000 /* so long after somebody did wait others may */
 #define ASK_TIMEOUT_MS      5000
 #define SAMPLES             256
 #define FOREIGN_MS          30000 /* nobody has said for so long that there is an older lineage */
@@ -85,6 +87,9 @@ struct replica_node {
 	struct replica_parked pull;
 	struct version pull_after;
 	uint32_t pull_bytes;
+	uint64_t ship_at_ms; /* there is something for it, but not before; 0: nothing is put off */
+	uint64_t shipped_ms; /* when it was given records last */
+	bool is_behind; /* by so much that it was given half of what it takes, or more */
 	/* An answer to RECORDS that tells of what is not on stable storage yet. */
 	struct replica_parked records;
 	struct buf records_answer;
@@ -258,6 +263,7 @@ struct replica {
 	struct replica_sample samples[SAMPLES];
 	unsigned sample_at;
 	uint64_t sampled_ms;
+	uint64_t waited, waited_ms; /* how many had waited for followers, and when one more did */
 	uint64_t fresh_ms; /* as in replica_view */
 	struct version leader_end;
 	struct replica_counters counters;

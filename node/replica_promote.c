@@ -99,6 +99,9 @@ static void fence(struct replica *replica)
 	}
 	replica->promise = promotion->promise = promise;
 	replica->must_recover = true;
+	/* From here on it is this node's data that count: no copy may take their place. */
+	if (replica->job.step == STEP_COPY)
+		replica_job_reset(replica);
 	promotion->phase = PROMOTION_FENCING;
 	promotion->until_ms = replica_now(replica) + PROBE_TIMEOUT_MS;
 	promotion->tries++;

@@ -403,8 +403,20 @@ static void forget_foreign(struct replica *replica)
 	replica_choose(replica);
 }
 
+/* Whom it fetches from to lead again has lost that, too: perhaps another has it. */
+static bool is_recovery_in_vain(struct replica *replica)
+{
+	const struct replica_node *source = replica_peer_at(replica, replica->source);
+
+	return replica->recovering && source && !lineage_is_set(&replica->foreign) &&
+	       lineage_is_set(&replica->lineage) &&
+	       !lineage_equal(&source->head.lineage, &replica->lineage);
+}
+
 void replica_start_tick(struct replica *replica)
 {
+	if (is_recovery_in_vain(replica))
+		replica_choose(replica);
 	if (lineage_is_set(&replica->foreign) &&
 	    replica_now(replica) - replica->foreign_ms >= FOREIGN_MS)
 		forget_foreign(replica);

@@ -88,6 +88,7 @@ static void a_write_waits_for_as_many_followers_as_it_needs(void **state)
 	acks_passed(acks, 2, EPOCH, 10);
 	assert_int_equal(all.result, ACKS_HELD);
 	assert_int_equal(acks_waiting(acks), 0);
+	assert_int_equal(acks_waited(acks), 2);
 	/* What lies below both need not wait at all. */
 	assert_int_equal(begin(acks, &all, 2, 10), ACKS_HELD);
 	assert_int_equal(begin(acks, &all, 2, 11), ACKS_WAITING);

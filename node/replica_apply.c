@@ -4,9 +4,10 @@
  * one batch, so that the log here is synced once for many of the leader's groups; a record is never
  * split, as the two entries of a MOVE stand in one.
  *
- * One batch at a time: decode, have the value files that it names here, see that the history knows
- * its epoch, and give it to the store. What the entries point to, the answer and the references to
- * the files, stays until the store is done with it.
+ * One batch after the other: decode, have the value files that it names here, see that the history
+ * knows its epoch, and give it to the store. The store has one at a time; while it is busy with
+ * that the values of the next are fetched. What the entries point to, the answer and the references
+ * to the files, stays until the store is done with it.
  */
 #include "node/replica_private.h"
 
@@ -21,8 +22,9 @@ struct replica_batch {
 	struct replica *replica;
 	struct replica_batch *next;
 	size_t cap;
-	size_t prepared; /* entries whose value is here */
+	size_t prepared; /* entries whose value is here, and that of all before them */
 	size_t bytes;
+	uint64_t value_bytes; /* in files */
 	struct value_file **files; /* one for each entry, NULL for most */
 };
 
@@ -80,6 +82,8 @@ int replica_batch_add(struct replica_batch *batch, const struct entry *entry)
 		return r;
 	batch->batch.entries[batch->batch.count++] = *entry;
 	batch->bytes += entry_encoded_size(entry);
+	if (entry->kind == ENTRY_FILE)
+		batch->value_bytes += entry->size_bytes;
 	return 0;
 }
 
@@ -111,7 +115,8 @@ static bool continues(const struct replica_batch *batch, const struct shipped_re
 
 	return to->count == 0 || (record->epoch == to->epoch &&
 				  record->first_sequence == to->first_sequence + to->count &&
-				  batch->bytes + record->payload_len <= PULL_BYTES);
+				  batch->bytes + record->payload_len <= PULL_BYTES &&
+				  batch->value_bytes < BATCH_VALUE_BYTES);
 }
 
 /* The next batch of what a PULL brought. */
@@ -137,29 +142,37 @@ static int gather(struct replica *replica, struct replica_batch **ret_batch)
 		replica_batch_free(batch);
 		return r;
 	}
+	replica->job.value_bytes += batch->value_bytes;
 	*ret_batch = batch;
 	return 0;
 }
 
-/* 0: all its values are here; 1: it waits for one. */
+/* 0: all its values are here; 1: it waits for some. */
 static int prepare(struct replica *replica, struct replica_batch *batch)
 {
 	struct store_batch *to = &batch->batch;
+	bool are_here = true;
 
-	for (; batch->prepared < to->count; batch->prepared++) {
-		size_t i = batch->prepared;
+	for (size_t i = batch->prepared; i < to->count; i++) {
 		struct value_file *file;
-		int r;
+		int r = 0;
 
-		if (to->entries[i].kind != ENTRY_FILE)
-			continue;
-		r = replica_value(replica, to->entries, to->count, i, &file);
-		if (r != 0)
-			return r;
-		batch->files[i] = file;
-		to->entries[i].file_id = value_file_id(file);
+		if (to->entries[i].kind == ENTRY_FILE && !batch->files[i]) {
+			r = replica_value(replica, to->entries, to->count, i, &file);
+			if (r < 0)
+				return r;
+			if (r == VALUE_WAITS)
+				return 1;
+			if (r == 0) {
+				batch->files[i] = file;
+				to->entries[i].file_id = value_file_id(file);
+			}
+		}
+		are_here = are_here && r == 0;
+		if (are_here)
+			batch->prepared = i + 1;
 	}
-	return 0;
+	return are_here ? 0 : 1;
 }
 
 /* In the commit thread, or inside store_apply_batch(). */
@@ -271,27 +284,30 @@ static bool is_out(struct replica *replica)
 int replica_apply(struct replica *replica)
 {
 	struct replica_job *job = &replica->job;
-	int r = 0;
 
-	while (r == 0) {
-		if (is_out(replica))
-			return 0;
-		r = collect(replica);
+	for (;;) {
+		/* In this order: what is not out any more is collected. */
+		bool out = is_out(replica);
+		struct replica_batch *batch;
+		int r = collect(replica);
+
 		if (r == 0 && !job->preparing) {
 			if (job->items.count == 0)
-				return 1;
+				return out ? 0 : 1;
 			r = gather(replica, &job->preparing);
 		}
 		if (r == 0)
 			r = prepare(replica, job->preparing);
-		if (r == 0) {
-			struct replica_batch *batch = job->preparing;
-
-			job->preparing = NULL;
-			r = submit(replica, batch);
-		}
+		if (r < 0)
+			return r;
+		if (r > 0 || out)
+			return 0;
+		batch = job->preparing;
+		job->preparing = NULL;
+		r = submit(replica, batch);
+		if (r < 0)
+			return r;
 	}
-	return r > 0 ? 0 : r;
 }
 
 void replica_drain(struct replica *replica)

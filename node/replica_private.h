@@ -20,13 +20,18 @@
 #define REACHED_MS          3000 /* a peer that was heard so lately is there */
 #define PULL_WAIT_MS        250 /* so an idle follower never knows less than twice as long */
 #define PULL_BYTES          (2 * 1024 * 1024) /* one fetches more than comes between two syncs */
-#define SHIP_EVERY_MS       20 /* while writes come and nobody waits for followers */
-#define HURRY_MS            1000 /* so long after somebody did wait others may */
-#define ASK_TIMEOUT_MS      5000
-#define SAMPLES             256
-#define FOREIGN_MS          30000 /* nobody has said for so long that there is an older lineage */
-#define SAMPLE_EVERY_MS     10 /* at most */
-#define SAMPLE_IDLE_MS      100 /* at least */
+#define PULL_BYTES_FIRST    4096
+#define PULL_BYTES_LEAST    512
+#define PULL_VALUE_BYTES    (16 * 1024 * 1024) /* that an answer should name; it may name any number \
+						*/
+#define BATCH_VALUE_BYTES (8 * 1024 * 1024)
+#define SHIP_EVERY_MS     20 /* while writes come and nobody waits for followers */
+#define HURRY_MS          1000 /* so long after somebody did wait others may */
+#define ASK_TIMEOUT_MS    5000
+#define SAMPLES           256
+#define FOREIGN_MS        30000 /* nobody has said for so long that there is an older lineage */
+#define SAMPLE_EVERY_MS   10 /* at most */
+#define SAMPLE_IDLE_MS    100 /* at least */
 
 /* What a peer asked and is answered later. */
 struct replica_parked {
@@ -126,17 +131,28 @@ struct replica_repair;
 struct replica_aside;
 struct replica_bootstrap;
 
-/* The value that is fetched now. */
+/* A value that is fetched. While a question is under way, or the last bytes are made durable in
+ * another thread, it comes; else it waits to be wanted again. */
 struct replica_fetch {
 	uint64_t call; /* 0: no question is under way */
-	int error; /* of the last one */
+	int error; /* of what was tried last */
 	uint8_t source[16]; /* the store that it is in */
 	uint64_t id; /* there */
 	uint64_t size_bytes;
 	struct hash128 hash;
-	uint64_t chunk; /* the next one */
-	struct value_writer *writer; /* NULL: nothing is fetched */
+	uint64_t chunk; /* the next one to be written */
+	struct value_writer *writer; /* NULL: nothing is fetched, or that thread has it */
+	bool finishing; /* what follows is that thread's */
+	struct replica_work work;
+	struct value_writer *finished;
+	struct value_file *file;
+	uint64_t file_bytes;
+	struct hash128 file_hash;
+	int result;
 };
+
+/* Each takes a MiB or two: of the next chunk, of the message that brings it. */
+#define FETCHES 8
 
 #define FETCHED_MAX 64
 
@@ -165,6 +181,8 @@ struct replica_job {
 	struct version leader_end;
 	uint32_t lag_ms;
 	struct replica_batch *preparing;
+	uint32_t pull_bytes; /* that are asked for */
+	uint64_t value_bytes; /* of the value files that the answer names */
 };
 
 enum replica_promotion_phase {
@@ -237,7 +255,7 @@ struct replica {
 	bool waits_logged;
 
 	struct replica_job job;
-	struct replica_fetch fetch;
+	struct replica_fetch fetches[FETCHES];
 	struct replica_fetched fetched[FETCHED_MAX]; /* a ring */
 	unsigned fetched_at;
 	struct replica_repair *repair;
@@ -369,13 +387,17 @@ void replica_apply_drop(struct replica *replica);
 void replica_drain(struct replica *replica);
 
 /* node/replica_value */
-/* 0: *ret_file (a reference) holds the value of entry @index here; 1: it is being fetched; negative
- * errno: -ESTALE if the source has it no more. */
+#define VALUE_COMES 1
+#define VALUE_WAITS 2 /* as many as possible come already */
+/* 0: *ret_file (a reference) holds the value of entry @index here; VALUE_COMES, VALUE_WAITS;
+ * negative errno: -ESTALE if the source has it no more. */
 int replica_value(struct replica *replica, const struct entry *entries, size_t count, size_t index,
 		  struct value_file **ret_file);
 bool replica_value_answered(struct replica *replica, uint64_t call, int error,
 			    const struct replica_message *message);
-/* Forgets all values. */
+/* What is under way is not waited for any more; it goes on when the value is wanted again. */
+void replica_value_rest(struct replica *replica);
+/* Forgets all values. No work may be out. */
 void replica_value_forget(struct replica *replica);
 void replica_value_asked(struct replica *replica, uint64_t request,
 			 const struct replica_message *message);

@@ -20,8 +20,7 @@ void replica_job_reset(struct replica *replica)
 	replica_apply_drop(replica);
 	replica_repair_drop(replica);
 	replica_bootstrap_drop(replica);
-	replica->fetch.call = 0;
-	replica->fetch.error = 0;
+	replica_value_rest(replica);
 	*job = (struct replica_job){ 0 };
 }
 
@@ -81,7 +80,9 @@ static void pull(struct replica *replica)
 	struct replica_job *job = &replica->job;
 
 	message.end = replica_standing(replica).synced;
-	message.bytes_max = PULL_BYTES;
+	if (job->pull_bytes == 0)
+		job->pull_bytes = PULL_BYTES_FIRST;
+	message.bytes_max = job->pull_bytes;
 	/* Whether it is caught up is worth to be known at once. */
 	message.wait_ms = replica->recovering || !job->is_current ? 0 : PULL_WAIT_MS;
 	job->sent_ms = replica_now(replica);
@@ -91,6 +92,21 @@ static void pull(struct replica *replica)
 				 message.wait_ms + ASK_TIMEOUT_MS);
 	if (job->call == 0)
 		replica_job_fail(replica, "can't pull", -ENOMEM);
+}
+
+/* What a pull brings counts as durable here only once all of it is, large values included: where
+ * there are many of those it is asked for less. */
+static void adapt(struct replica_job *job)
+{
+	uint64_t bytes = job->answer.len;
+
+	if (job->value_bytes > PULL_VALUE_BYTES) {
+		bytes = bytes * PULL_VALUE_BYTES / job->value_bytes;
+		job->pull_bytes = bytes > PULL_BYTES_LEAST ? (uint32_t)bytes : PULL_BYTES_LEAST;
+	} else if (bytes >= job->pull_bytes / 2 && job->value_bytes < PULL_VALUE_BYTES / 2) {
+		job->pull_bytes =
+			job->pull_bytes < PULL_BYTES / 2 ? 2 * job->pull_bytes : PULL_BYTES;
+	}
 }
 
 /* All of an answer is applied. */
@@ -103,6 +119,7 @@ static void applied(struct replica *replica)
 	struct store_standing standing = replica_standing(replica);
 	bool caught_up = standing.synced.sequence >= leader_end.sequence;
 
+	adapt(job);
 	replica_job_succeed(replica);
 	replica_job_rest(replica, 0);
 	job->is_current = true;
@@ -151,6 +168,7 @@ int replica_job_keep(struct replica *replica, const void *bytes, size_t len)
 	if (r < 0)
 		return r;
 	job->items = message.items;
+	job->value_bytes = 0;
 	memcpy(job->source, message.head.store_id, 16);
 	job->leader_end = message.end;
 	job->lag_ms = message.lag_ms;

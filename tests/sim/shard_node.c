@@ -206,7 +206,7 @@ static void do_work(void *state, void (*run)(void *argument), void *argument)
 {
 	struct shard_node *node = state;
 	struct shard_events *events = &node->shard->events;
-	bool is_slow = shard_random_below(&node->shard->random, 4) == 0;
+	bool is_slow = node->shard->faulty && shard_random_below(&node->shard->random, 12) == 0;
 	uint64_t after_us = shard_random_below(&node->shard->random, is_slow ? 10000000 : 20000);
 	unsigned i = 0;
 

@@ -9,11 +9,21 @@
 
 #define BUF_CAP_MIN 64
 
+static int grow(struct buf *buf, size_t cap)
+{
+	uint8_t *data = realloc(buf->data, cap);
+
+	if (!data)
+		return -ENOMEM;
+	buf->data = data;
+	buf->cap = cap;
+	return 0;
+}
+
 int buf_reserve(struct buf *buf, size_t more)
 {
 	size_t cap = buf->cap ? buf->cap : BUF_CAP_MIN;
 	size_t need;
-	uint8_t *data;
 
 	if (__builtin_add_overflow(buf->len, more, &need) || need > SIZE_MAX / 2)
 		return -ENOMEM;
@@ -21,12 +31,16 @@ int buf_reserve(struct buf *buf, size_t more)
 		return 0;
 	while (cap < need)
 		cap *= 2;
-	data = realloc(buf->data, cap);
-	if (!data)
+	return grow(buf, cap);
+}
+
+int buf_reserve_exact(struct buf *buf, size_t more)
+{
+	size_t need;
+
+	if (__builtin_add_overflow(buf->len, more, &need) || need > SIZE_MAX / 2)
 		return -ENOMEM;
-	buf->data = data;
-	buf->cap = cap;
-	return 0;
+	return need <= buf->cap ? 0 : grow(buf, need);
 }
 
 int buf_append(struct buf *buf, const void *data, size_t len)

@@ -20,6 +20,8 @@ struct buf {
 
 /* Makes room for @more bytes behind len. */
 int buf_reserve(struct buf *buf, size_t more);
+/* And for no more than that: for what does not grow again. */
+int buf_reserve_exact(struct buf *buf, size_t more);
 int buf_append(struct buf *buf, const void *data, size_t len);
 int buf_append_str(struct buf *buf, const char *str);
 int buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));

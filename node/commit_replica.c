@@ -77,8 +77,12 @@ static bool has_room(struct commit *commit, const struct store_batch *batch)
 
 static int encode(struct commit *commit, struct store_batch *batch, struct buf *payload)
 {
-	int r = 0;
+	size_t bytes = 0;
+	int r;
 
+	for (size_t i = 0; i < batch->count; i++)
+		bytes += entry_encoded_size(&batch->entries[i]);
+	r = buf_reserve_exact(payload, bytes < WAL_RECORD_BYTES_MAX ? bytes : 0);
 	for (size_t i = 0; i < batch->count && r == 0; i++) {
 		batch->entries[i].position = commit->next_position + i;
 		if (entry_encoded_size(&batch->entries[i]) > WAL_RECORD_BYTES_MAX - payload->len)

@@ -65,7 +65,7 @@ static void on_head(struct call *call, unsigned status, struct fields *fields,
 	out->status = status;
 	/* What is not announced grows as it comes. */
 	if (status == 200 && content_length > 0 && content_length <= REPLICA_MESSAGE_BYTES_MAX &&
-	    buf_reserve(&out->answer, (size_t)content_length) < 0)
+	    buf_reserve_exact(&out->answer, (size_t)content_length) < 0)
 		out->error = -ENOMEM;
 }
 

@@ -8,6 +8,8 @@
 #define VERSION    1
 #define ANSWER_BIT 0x80
 #define HEAD_BYTES 72
+/* Of what follows the head, lists and bytes aside. */
+#define FIXED_BYTES_MAX 64
 
 uint64_t replica_group(const char *cluster, const char *shard)
 {
@@ -58,6 +60,8 @@ static int append_items(struct buf *out, const struct replica_items *items)
 		r = buf_append_u32(out, (uint32_t)items->len);
 	return r < 0 || items->len == 0 ? r : buf_append(out, items->data, items->len);
 }
+
+#define BYTES_HEAD_BYTES 12
 
 static int append_bytes(struct buf *out, const struct replica_message *message)
 {
@@ -167,8 +171,11 @@ static int append_answer(const struct replica_message *message, struct buf *out)
 int replica_message_encode(const struct replica_message *message, struct buf *out)
 {
 	size_t start = out->len;
-	int r = append_head(message, out);
+	int r = buf_reserve_exact(out, HEAD_BYTES + FIXED_BYTES_MAX + message->epochs.len +
+					       message->items.len + message->bytes_len);
 
+	if (r == 0)
+		r = append_head(message, out);
 	if (r == 0)
 		r = message->is_answer ? append_answer(message, out) : append_request(message, out);
 	if (r == 0 && out->len - start > REPLICA_MESSAGE_BYTES_MAX)
@@ -176,6 +183,16 @@ int replica_message_encode(const struct replica_message *message, struct buf *ou
 	if (r < 0)
 		out->len = start;
 	return r;
+}
+
+void replica_message_add_bytes(struct buf *out, size_t len)
+{
+	const uint8_t *bytes = out->data + out->len;
+	uint8_t *sum = out->data + out->len - BYTES_HEAD_BYTES;
+
+	put_u64(sum, hash64(bytes, len, 0));
+	put_u32(sum + 8, (uint32_t)len);
+	out->len += len;
 }
 
 static bool read_head(struct bytes_reader *reader, struct replica_message *message)

@@ -101,5 +101,8 @@ uint64_t replica_group(const char *cluster, const char *shard);
 
 /* Appends. -EMSGSIZE: more than REPLICA_MESSAGE_BYTES_MAX; -ENOMEM; @out is then as before. */
 int replica_message_encode(const struct replica_message *message, struct buf *out);
+/* @out ends with a VALUE or FILE answer without bytes; @len of them lie behind it, in what is
+ * reserved of @out, and become part of the answer. */
+void replica_message_add_bytes(struct buf *out, size_t len);
 /* 0 or -EBADMSG. */
 int replica_message_decode(const void *data, size_t len, struct replica_message *ret_message);

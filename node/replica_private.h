@@ -19,11 +19,14 @@
 #define BACKOFF_LAST_MS     2000
 #define REACHED_MS          3000 /* a peer that was heard so lately is there */
 #define PULL_WAIT_MS        250 /* so an idle follower never knows less than twice as long */
-#define PULL_BYTES          (2 * 1024 * 1024) /* one fetches more than comes between two syncs */
-#define PULL_BYTES_FIRST    4096
-#define PULL_BYTES_LEAST    512
-#define PULL_VALUE_BYTES    (16 * 1024 * 1024) /* that an answer should name; it may name any number \
-						*/
+/* One fetches more than comes between two syncs, and buffers for it are less than what is handed
+ * back to the kernel each time. */
+#define PULL_BYTES       (1920 * 1024)
+#define PULL_BYTES_FIRST 4096
+#define PULL_BYTES_LEAST 512
+#define PULL_VALUE_BYTES                                                                           \
+	(16 * 1024 * 1024) /* that an answer should name; it may name any number                   \
+			    */
 #define BATCH_VALUE_BYTES (8 * 1024 * 1024)
 #define SHIP_EVERY_MS     20 /* while writes come and nobody waits for followers */
 #define HURRY_MS          1000 /* so long after somebody did wait others may */
@@ -277,6 +280,7 @@ struct replica {
 	struct store_pause pause;
 	struct store_standing standing; /* as it was when there was memory to tell it */
 
+	struct buf shipped; /* room for records on their way to a peer */
 	/* LEADER: when the log ended where, a ring. */
 	struct replica_sample samples[SAMPLES];
 	unsigned sample_at;

@@ -162,7 +162,9 @@ int replica_job_keep(struct replica *replica, const void *bytes, size_t len)
 	int r;
 
 	buf_clear(&job->answer);
-	r = buf_append(&job->answer, bytes, len);
+	r = buf_reserve_exact(&job->answer, len);
+	if (r == 0)
+		r = buf_append(&job->answer, bytes, len);
 	if (r == 0)
 		r = replica_message_decode(job->answer.data, job->answer.len, &message);
 	if (r < 0)

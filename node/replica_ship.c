@@ -195,7 +195,7 @@ static bool is_put_off(struct replica *replica, struct replica_node *peer)
 /* True: it was answered. */
 static bool ship(struct replica *replica, struct replica_node *peer, uint64_t request, bool at_once)
 {
-	struct shipping shipping = { 0 };
+	struct shipping shipping = { .records = replica->shipped };
 	bool answered = true;
 	int r;
 
@@ -211,7 +211,9 @@ static bool ship(struct replica *replica, struct replica_node *peer, uint64_t re
 		answer_pull(replica, peer, request, REPLICA_OK, &shipping);
 	else
 		answered = false;
-	buf_deinit(&shipping.records);
+	/* Kept for the next: it is needed many times a second, or is small. */
+	replica->shipped = shipping.records;
+	buf_clear(&replica->shipped);
 	return answered;
 }
 
@@ -424,6 +426,7 @@ void replica_ship_stop(struct replica *replica)
 		peer->follows = false;
 		peer->durable = (struct version){ 0 };
 	}
+	buf_deinit(&replica->shipped);
 	memset(replica->samples, 0, sizeof(replica->samples));
 	replica->sampled_ms = 0;
 }

@@ -310,12 +310,33 @@ bool replica_value_answered(struct replica *replica, uint64_t call, int error,
 
 /* What others ask for */
 
+#define ANSWER_HEAD_BYTES 256 /* more than there is before its bytes */
+
+/* Into the answer itself: there is no need to move it once more. */
+static ssize_t read_chunk(const struct replica_message *asked, const struct replica_message *answer,
+			  struct value_file *file, struct buf *out)
+{
+	int r = buf_reserve_exact(out, ANSWER_HEAD_BYTES + VALUE_CHUNK_BYTES);
+	ssize_t n;
+
+	if (r == 0)
+		r = replica_message_encode(answer, out);
+	if (r == 0)
+		r = buf_reserve_exact(out, VALUE_CHUNK_BYTES);
+	if (r < 0)
+		return r;
+	n = value_file_read_chunk(file, asked->size_bytes, asked->index, out->data + out->len, 0);
+	if (n >= 0)
+		replica_message_add_bytes(out, (size_t)n);
+	return n;
+}
+
 void replica_value_asked(struct replica *replica, uint64_t request,
 			 const struct replica_message *message)
 {
 	struct replica_message answer = replica_reply(replica, REPLICA_VALUE, REPLICA_OK);
+	_cleanup_(buf_deinit) struct buf out = { 0 };
 	struct value_file *file;
-	uint8_t *chunk;
 	ssize_t n;
 
 	if (value_pins_find(store_values(replica->options.store), message->id, message->size_bytes,
@@ -323,17 +344,12 @@ void replica_value_asked(struct replica *replica, uint64_t request,
 		replica_answer_status(replica, request, REPLICA_VALUE, REPLICA_GONE);
 		return;
 	}
-	chunk = malloc(VALUE_CHUNK_BYTES);
-	n = chunk ? value_file_read_chunk(file, message->size_bytes, message->index, chunk, 0)
-		  : -ENOMEM;
+	n = read_chunk(message, &answer, file, &out);
 	value_file_unref(file);
 	if (n >= 0) {
-		answer.bytes = chunk;
-		answer.bytes_len = (size_t)n;
 		replica->counters.bytes_sent += (uint64_t)n;
-		replica_answer(replica, request, &answer);
+		replica->transport->answer(replica->options.state, request, &out);
 	} else {
 		replica_answer_status(replica, request, REPLICA_VALUE, REPLICA_BUSY);
 	}
-	free(chunk);
 }

@@ -63,6 +63,15 @@ static int memory_list(struct vfs *vfs, const char *path,
 	return 0;
 }
 
+static int memory_space(struct vfs *vfs, const char *path, uint64_t *ret_free, uint64_t *ret_total)
+{
+	(void)vfs;
+	(void)path;
+	(void)ret_free;
+	(void)ret_total;
+	return -ENOSYS;
+}
+
 static const struct vfs_ops memory_ops = {
 	.open = memory_open,
 	.close = memory_close,
@@ -70,6 +79,7 @@ static const struct vfs_ops memory_ops = {
 	.size = memory_size,
 	.mkdir = memory_mkdir,
 	.list = memory_list,
+	.space = memory_space,
 };
 
 void memory_vfs_init(struct memory_vfs *vfs, const uint8_t *data, size_t len)

@@ -33,7 +33,8 @@ static const char *golden_dir;
 /* What the store logs, which the linker sends here (see meson.build). */
 static char said[SAID_MAX];
 
-void __wrap_log_write(enum log_level level, const char *event, const char *format, ...);
+void __wrap_log_write(enum log_level level, const char *event, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 void __wrap_log_write(enum log_level level, const char *event, const char *format, ...)
 {

@@ -115,7 +115,8 @@ static void note_problem(const char *sentence, void *state)
 static struct verdict *listener;
 
 /* What the store logs, which the linker sends here (see meson.build). */
-void __wrap_log_write(enum log_level level, const char *event, const char *format, ...);
+void __wrap_log_write(enum log_level level, const char *event, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 void __wrap_log_write(enum log_level level, const char *event, const char *format, ...)
 {

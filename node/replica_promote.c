@@ -314,7 +314,12 @@ static void tick_fencing(struct replica *replica)
 {
 	struct replica_promotion *promotion = &replica->promotion;
 
-	if (replica->promise != promotion->promise) {
+	if (lineage_is_set(&replica->foreign)) {
+		/* Learnt meanwhile; who leads is not told of it again. */
+		replica_promotion_end(replica, OUTCOME_FORBIDDEN,
+				      "its data give way to that of an older lineage");
+		replica_choose(replica);
+	} else if (replica->promise != promotion->promise) {
 		/* Learnt from one of the answers. */
 		if (promotion->tries < TRIES_MAX && promotion->done)
 			fence(replica);

@@ -142,6 +142,27 @@ static void a_whole_copy_of_a_younger_lineage_is_no_hindrance(void **state)
 	replica_fixture_refuse(test->node, &question);
 }
 
+/* Heard of while the others are told: then it must not lead beside that one's leader. */
+static void an_older_lineage_ends_a_promotion(void **state)
+{
+	struct replica_question question;
+	struct replica_message refused = { .status = REPLICA_REFUSED };
+	struct test *test = *state;
+
+	replica_fixture_promote(test->node, true);
+	nobody_is_there(test, A);
+	replica_fixture_state(test->node, C, (struct version){ 0 }, 0);
+	question = replica_fixture_take(test->node, C, REPLICA_FENCE);
+	lineage_begin(test->lineage.created_ns - 1, &test->node->heads[C].lineage);
+	replica_fixture_answer(test->node, &question, &refused);
+	question = replica_fixture_take(test->node, A, REPLICA_FENCE);
+	replica_fixture_refuse(test->node, &question);
+	assert_true(test->node->promoted);
+	assert_int_equal(test->node->outcome, OUTCOME_FORBIDDEN);
+	assert_int_not_equal(replica_fixture_role(test->node), REPLICA_LEADER);
+	assert_int_not_equal(replica_fixture_standing(test->node).role, STORE_LEADING);
+}
+
 static void a_leader_that_refuses_says_why(void **state)
 {
 	static const char why[] = "it is too far behind";
@@ -190,6 +211,7 @@ int main(void)
 		TEST(a_higher_promise_of_another_begins_it_anew),
 		TEST(half_a_copy_does_not_lead_while_a_whole_one_is_there),
 		TEST(a_whole_copy_of_a_younger_lineage_is_no_hindrance),
+		TEST(an_older_lineage_ends_a_promotion),
 		TEST(a_leader_that_refuses_says_why),
 		TEST(a_promise_that_was_asked_for_is_led_in_at_once),
 	};

@@ -13,6 +13,7 @@
 
 #define BOOTSTRAP_PREFIX ".bootstrap-"
 #define MAKING_PREFIX    ".making-"
+#define FILES_AT_ONCE    256
 #define SUM_PIECE        (256 * 1024)
 
 struct checkpoint {
@@ -154,6 +155,29 @@ ssize_t checkpoint_read(struct checkpoint *checkpoint, size_t file, uint64_t off
 	int r = open_file(checkpoint, file);
 
 	return r < 0 ? r : vfs_pread(checkpoint->file, data, len, offset, 0);
+}
+
+ssize_t checkpoint_read_on(struct checkpoint *checkpoint, size_t file, uint64_t offset, void *data,
+			   size_t len)
+{
+	const struct checkpoint_content *content = &checkpoint->content;
+	ssize_t n = checkpoint_read(checkpoint, file, offset, data, len);
+	size_t done = n > 0 ? (size_t)n : 0, end = file + FILES_AT_ONCE;
+
+	if (n < 0 || offset + done < content->files[file].size)
+		return n;
+	for (size_t i = file + 1; i < content->count && i < end; i++) {
+		uint64_t size = content->files[i].size;
+
+		if (size > len - done)
+			break;
+		n = checkpoint_read(checkpoint, i, 0, (uint8_t *)data + done, size);
+		/* Whoever asks for that one hears of it. */
+		if (n < 0 || (uint64_t)n < size)
+			break;
+		done += size;
+	}
+	return (ssize_t)done;
 }
 
 static int begin_sum(struct checkpoint *checkpoint, size_t file)

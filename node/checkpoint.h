@@ -50,6 +50,10 @@ bool checkpoint_is_cut_off(const struct checkpoint *checkpoint);
 /* Bytes of a file, fewer than @len only at its end; -EINVAL: there is no such file. */
 ssize_t checkpoint_read(struct checkpoint *checkpoint, size_t file, uint64_t offset, void *data,
 			size_t len);
+/* As checkpoint_read(); if that comes to the file's end, and @len is not used up, the files that
+ * follow, whole ones only and so many that nobody waits long. */
+ssize_t checkpoint_read_on(struct checkpoint *checkpoint, size_t file, uint64_t offset, void *data,
+			   size_t len);
 /* XXH3-128 of a file, by reading at most @bytes_max more of it: 1: ask again, *ret_hash is not
  * set. Asking for another file in between begins anew. */
 int checkpoint_sum(struct checkpoint *checkpoint, size_t file, uint64_t bytes_max,

@@ -30,6 +30,7 @@
 #define NOTE_NAME  "BOOTSTRAP"
 #define NOTE_BYTES 24
 #define FILES_MAX  (16 * 1024 * 1024)
+#define KEEP_MS    15000 /* a quarter of what nobody asks for is kept */
 
 enum copy_phase {
 	COPY_SAVE, /* node/replica_aside */
@@ -57,6 +58,9 @@ struct replica_bootstrap {
 
 	size_t index; /* the file that is fetched */
 	uint64_t offset;
+	bool asked_many; /* it, and those behind it: all that one answer holds */
+	uint64_t keep_at_ms; /* COPY_VERIFY: when to say again that it is wanted */
+	bool asked_keep; /* the question under way says only that */
 	struct vfs_file *file;
 	struct hash_stream *hash; /* of what is there of it */
 };
@@ -272,7 +276,17 @@ static int hash_there(struct replica_bootstrap *copy, uint64_t size)
 	return 0;
 }
 
-/* A file that is there with its whole length is not fetched again, only compared. */
+static int create_file(struct vfs *vfs, const char *path, struct vfs_file **ret_file)
+{
+	int r = vfs_unlink(vfs, path);
+
+	if (r < 0 && r != -ENOENT)
+		return r;
+	return vfs_open(vfs, path, VFS_READ | VFS_WRITE | VFS_CREATE, ret_file);
+}
+
+/* A file that is there with its whole length is not fetched again, only compared. One that is not,
+ * and that one answer holds, is not opened yet. */
 static int open_file(struct replica *replica, struct replica_bootstrap *copy)
 {
 	const struct copy_file *file = &copy->files[copy->index];
@@ -281,24 +295,25 @@ static int open_file(struct replica *replica, struct replica_bootstrap *copy)
 	uint64_t size = 0;
 	int r;
 
-	copy->hash = path ? hash_stream_new() : NULL;
-	if (!copy->hash)
+	if (!path)
 		return -ENOMEM;
 	r = vfs_open(vfs, path, VFS_READ | VFS_WRITE, &copy->file);
 	if (r == 0)
 		r = vfs_size(copy->file, &size);
+	if (r < 0 && r != -ENOENT)
+		return r;
 	if (r == 0 && size == file->size && size > 0) {
-		r = hash_there(copy, size);
+		copy->hash = hash_stream_new();
+		r = copy->hash ? hash_there(copy, size) : -ENOMEM;
 		copy->bytes += copy->offset;
 		return r;
 	}
 	vfs_close(copy->file);
 	copy->file = NULL;
-	if (r == 0)
-		r = vfs_unlink(vfs, path);
-	if (r < 0 && r != -ENOENT)
-		return r;
-	return vfs_open(vfs, path, VFS_READ | VFS_WRITE | VFS_CREATE, &copy->file);
+	if (file->size > 0 && file->size <= REPLICA_FILE_BYTES_MAX)
+		return 0;
+	copy->hash = hash_stream_new();
+	return copy->hash ? create_file(vfs, path, &copy->file) : -ENOMEM;
 }
 
 static void ask_piece(struct replica *replica, struct replica_bootstrap *copy)
@@ -309,7 +324,9 @@ static void ask_piece(struct replica *replica, struct replica_bootstrap *copy)
 
 	message.index = copy->index;
 	message.offset = copy->offset;
-	message.len = left < REPLICA_FILE_BYTES_MAX ? (uint32_t)left : REPLICA_FILE_BYTES_MAX;
+	copy->asked_many = !copy->file;
+	message.len = left < REPLICA_FILE_BYTES_MAX && !copy->asked_many ? (uint32_t)left
+									 : REPLICA_FILE_BYTES_MAX;
 	send(replica, &message);
 }
 
@@ -325,7 +342,7 @@ static void fetch(struct replica *replica, struct replica_bootstrap *copy)
 		wait_and_retry(replica, "a copy can't be written", r);
 		return;
 	}
-	if (copy->offset < copy->files[copy->index].size) {
+	if (!copy->file || copy->offset < copy->files[copy->index].size) {
 		ask_piece(replica, copy);
 		return;
 	}
@@ -339,18 +356,72 @@ static void fetch(struct replica *replica, struct replica_bootstrap *copy)
 	go_on(replica);
 }
 
+/* As the rate allows. */
+static void count_fetched(struct replica *replica, struct replica_bootstrap *copy, size_t len)
+{
+	uint64_t rate = replica->options.bootstrap_bytes_per_s;
+
+	copy->bytes += len;
+	replica->counters.bytes_received += len;
+	if (rate > 0)
+		copy->at_ms = replica_now(replica) + len * 1000 / rate;
+	go_on(replica);
+}
+
+static void changed(struct replica *replica)
+{
+	begin_anew(replica, replica->bootstrap);
+	wait_and_retry(replica, "a copy has changed", -EBADMSG);
+}
+
+/* What came in one message, with a sum, need not be compared once more. Its writing is, like that
+ * of all files, before the copy is verified: one by one that takes longer than all the rest. */
+static int write_whole(struct replica *replica, const struct copy_file *file, const uint8_t *bytes)
+{
+	struct iovec part = { (void *)(uintptr_t)bytes, file->size };
+	_cleanup_(freep) char *path = install_path(replica->dir, file->name);
+	_cleanup_(vfs_closep) struct vfs_file *created = NULL;
+	int r = path ? create_file(replica->options.vfs, path, &created) : -ENOMEM;
+
+	return r == 0 && file->size > 0 ? vfs_pwritev(created, &part, 1, 0) : r;
+}
+
+/* The file that was asked for, and as many that follow as there are bytes for. */
+static void fetched_many(struct replica *replica, const struct replica_message *message)
+{
+	struct replica_bootstrap *copy = replica->bootstrap;
+	size_t at = 0, index = copy->index;
+	int r = 0;
+
+	while (index < copy->count && copy->files[index].size <= message->bytes_len - at &&
+	       r == 0) {
+		r = write_whole(replica, &copy->files[index], message->bytes + at);
+		at += copy->files[index++].size;
+	}
+	if (r < 0) {
+		wait_and_retry(replica, "a copy can't be written", r);
+	} else if (index == copy->index || at < message->bytes_len) {
+		changed(replica);
+	} else {
+		copy->index = index;
+		count_fetched(replica, copy, at);
+	}
+}
+
 static void fetched(struct replica *replica, const struct replica_message *message)
 {
 	struct replica_bootstrap *copy = replica->bootstrap;
 	uint64_t left = copy->files[copy->index].size - copy->offset;
 	struct iovec part = { (void *)(uintptr_t)message->bytes, message->bytes_len };
-	uint64_t rate = replica->options.bootstrap_bytes_per_s;
 	uint64_t wanted = left < REPLICA_FILE_BYTES_MAX ? left : REPLICA_FILE_BYTES_MAX;
 	int r;
 
+	if (copy->asked_many) {
+		fetched_many(replica, message);
+		return;
+	}
 	if (message->bytes_len != wanted) {
-		begin_anew(replica, copy);
-		wait_and_retry(replica, "a copy has changed", -EBADMSG);
+		changed(replica);
 		return;
 	}
 	r = vfs_pwritev(copy->file, &part, 1, copy->offset);
@@ -361,11 +432,7 @@ static void fetched(struct replica *replica, const struct replica_message *messa
 	}
 	hash_stream_update(copy->hash, message->bytes, message->bytes_len);
 	copy->offset += message->bytes_len;
-	copy->bytes += message->bytes_len;
-	replica->counters.bytes_received += message->bytes_len;
-	if (rate > 0)
-		copy->at_ms = replica_now(replica) + message->bytes_len * 1000 / rate;
-	go_on(replica);
+	count_fetched(replica, copy, message->bytes_len);
 }
 
 static void ask_sum(struct replica *replica)
@@ -478,7 +545,21 @@ static void verify(struct replica *replica, struct replica_bootstrap *copy)
 	verifying->vfs = replica->options.vfs;
 	replica->verifying = verifying;
 	copy->phase = COPY_VERIFY;
+	copy->keep_at_ms = replica_now(replica) + KEEP_MS;
 	replica_work(replica, &verifying->work);
+}
+
+/* Else it would be gone by the end of a long verification, and with it the log behind it. */
+static void ask_keep(struct replica *replica, struct replica_bootstrap *copy)
+{
+	struct replica_message message = replica_request(replica, REPLICA_CHECKPOINT);
+
+	message.index = copy->total;
+	message.id = copy->id;
+	copy->keep_at_ms = replica_now(replica) + KEEP_MS;
+	replica->job.call =
+		replica_send(replica, (unsigned)replica->source, &message, ASK_TIMEOUT_MS);
+	copy->asked_keep = replica->job.call > 0;
 }
 
 /* The job's view */
@@ -523,7 +604,9 @@ void replica_bootstrap_answered(struct replica *replica, int error,
 	};
 	struct replica_bootstrap *copy = replica->bootstrap;
 
-	if (error < 0) {
+	if (copy->asked_keep) {
+		copy->asked_keep = false;
+	} else if (error < 0) {
 		wait_and_retry(replica, "the node that is copied does not answer", error);
 	} else if (message->kind != kinds[copy->phase] || !is_expected(replica, message)) {
 		replica_job_fail(replica, "no copy is given", -EPROTO);
@@ -546,11 +629,18 @@ static bool is_waiting(const struct replica *replica, const struct replica_boots
 	return replica->job.call > 0 || replica->verifying || copy->phase == COPY_INSTALLED;
 }
 
+static bool is_kept(const struct replica *replica, const struct replica_bootstrap *copy)
+{
+	return copy->phase == COPY_VERIFY && replica->job.call == 0;
+}
+
 void replica_bootstrap_tick(struct replica *replica)
 {
 	struct replica_bootstrap *copy = replica->bootstrap;
 	int r;
 
+	if (is_kept(replica, copy) && replica_now(replica) >= copy->keep_at_ms)
+		ask_keep(replica, copy);
 	/* Whatever is verified must be as it is, even if nobody wants it any more. */
 	if (is_waiting(replica, copy) || replica_now(replica) < copy->at_ms)
 		return;
@@ -586,6 +676,8 @@ uint64_t replica_bootstrap_next(const struct replica *replica)
 {
 	const struct replica_bootstrap *copy = replica->bootstrap;
 
+	if (is_kept(replica, copy))
+		return copy->keep_at_ms;
 	if (is_waiting(replica, copy))
 		return 0;
 	return copy->at_ms > 0 ? copy->at_ms : replica_now(replica);

@@ -125,8 +125,8 @@ static void read_file(struct replica *replica, struct replica_node *peer, uint64
 	struct replica_message answer = replica_reply(replica, REPLICA_FILE, REPLICA_OK);
 	size_t len = message->len < REPLICA_FILE_BYTES_MAX ? message->len : REPLICA_FILE_BYTES_MAX;
 	uint8_t *bytes = malloc(len + 1);
-	ssize_t n = bytes ? checkpoint_read(peer->copy, (size_t)message->index, message->offset,
-					    bytes, len)
+	ssize_t n = bytes ? checkpoint_read_on(peer->copy, (size_t)message->index, message->offset,
+					       bytes, len)
 			  : -ENOMEM;
 
 	if (n >= 0) {

@@ -30,7 +30,7 @@ enum replica_kind {
 	REPLICA_VALUE, /* one chunk of a value file */
 	REPLICA_RECORDS, /* the records of these keys */
 	REPLICA_CHECKPOINT, /* a copy to bootstrap from: its files */
-	REPLICA_FILE, /* a piece of one of them */
+	REPLICA_FILE, /* a piece of one of them, or several small ones */
 	REPLICA_SUM, /* the hash of one of them */
 	REPLICA_FENCE, /* follow nobody below this promise */
 	REPLICA_HANDOVER, /* let me lead */

@@ -84,7 +84,7 @@ static void damage_is_noticed_and_what_was_damaged_is_given_up(void **state)
 	static const struct version start = { 0 };
 
 	(void)state;
-	for (uint64_t seed = 1; seed <= 60; seed++) {
+	for (uint64_t seed = 1; seed <= 24; seed++) {
 		struct checkpoint *checkpoint;
 		struct request_id id;
 		struct own_writes own;

@@ -104,8 +104,8 @@ static void what_is_read_plainly_reads_the_same_as_a_whole(void **state)
 		GOOD "\"hello\"}",
 		GOOD "\"\"}",
 		GOOD "\"h\xc3\xa9llo \x7f/ that is longer than eight bytes\"}",
-		" {\t\"value\" :\r\n\"x\", \"encoding\":\"b\",\"key\":\"00FF\","
-		"\"content_type\":\"a\"}\n ",
+		(" {\t\"value\" :\r\n\"x\", "
+		 "\"encoding\":\"b\",\"key\":\"00FF\",\"content_type\":\"a\"}\n "),
 	};
 
 	(void)state;

@@ -42,7 +42,7 @@ struct diverged_writer {
 	/* The value that is being copied. */
 	struct value_file *value; /* NULL: none */
 	uint64_t value_bytes, next_chunk;
-	unsigned refusals; /* to read something */
+	unsigned refusals; /* in a row, to read something */
 	uint8_t *chunk;
 	struct buf scratch;
 };
@@ -244,6 +244,7 @@ int diverged_writer_step(struct diverged_writer *writer)
 	} else if (n < 0) {
 		return (int)n;
 	} else {
+		writer->refusals = 0;
 		r = append(writer, DIVERGED_CHUNK, writer->chunk, (size_t)n);
 	}
 	writer->next_chunk++;

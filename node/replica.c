@@ -206,6 +206,7 @@ static void dispatch(struct replica *replica, struct replica_node *peer, uint64_
 		replica_pull_asked(replica, peer, request, message);
 		break;
 	case REPLICA_VALUE:
+		replica_copy_heard(replica, peer);
 		replica_value_asked(replica, request, message);
 		break;
 	case REPLICA_RECORDS:

@@ -115,11 +115,6 @@ void replica_bootstrap_drop(struct replica *replica)
 	free(copy);
 }
 
-bool replica_bootstrap_is_done(const struct replica *replica)
-{
-	return replica->bootstrap && replica->bootstrap->phase == COPY_INSTALLED;
-}
-
 /* The note */
 
 static int write_note(struct replica *replica, const struct replica_bootstrap *copy)
@@ -502,6 +497,7 @@ static void install(struct replica *replica, struct replica_bootstrap *copy, int
 	/* A note of what is no more costs one question. */
 	(void)remove_note(replica);
 	copy->phase = COPY_INSTALLED;
+	replica->is_replaced = true;
 	replica->counters.bootstraps++;
 	log_info("a copy is ready", "files=%zu", copy->total);
 	replica->transport->restart(replica->options.state);

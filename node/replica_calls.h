@@ -12,7 +12,7 @@
 struct replica_calls;
 
 /* More than the core ever has under way. */
-#define REPLICA_CALLS_MAX 128
+#define REPLICA_CALLS_MAX 512
 
 struct replica_calls_options {
 	struct loop *loop;

@@ -246,6 +246,12 @@ void replica_copy_passed(struct replica *replica, struct replica_node *peer, str
 		end(replica, peer);
 }
 
+void replica_copy_heard(struct replica *replica, struct replica_node *peer)
+{
+	if (peer->hold)
+		peer->hold_until_ms = replica_now(replica) + KEEP_MS;
+}
+
 void replica_copy_caught_up(struct replica *replica, struct replica_node *peer)
 {
 	let_go(replica, peer);

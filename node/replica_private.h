@@ -253,6 +253,7 @@ struct replica {
 	uint64_t asked_handover_under;
 	int source; /* place of the node that is pulled from; -1: none */
 	bool recovering; /* it is pulled from to lead again */
+	bool is_replaced; /* a copy takes the place of the data when it is opened next */
 	uint64_t lead_at_ms; /* next attempt after a failed one */
 	uint32_t lead_backoff_ms;
 	bool waits_logged;
@@ -401,6 +402,8 @@ bool replica_value_answered(struct replica *replica, uint64_t call, int error,
 			    const struct replica_message *message);
 /* What is under way is not waited for any more; it goes on when the value is wanted again. */
 void replica_value_rest(struct replica *replica);
+/* What failed before is asked for again. */
+void replica_value_ask_again(struct replica *replica);
 /* Forgets all values. No work may be out. */
 void replica_value_forget(struct replica *replica);
 void replica_value_asked(struct replica *replica, uint64_t request,
@@ -479,8 +482,6 @@ void replica_bootstrap_answered(struct replica *replica, int error,
 void replica_bootstrap_tick(struct replica *replica);
 uint64_t replica_bootstrap_next(const struct replica *replica);
 void replica_bootstrap_drop(struct replica *replica);
-/* A copy takes the place of the store as soon as that is opened anew. */
-bool replica_bootstrap_is_done(const struct replica *replica);
 void replica_bootstrap_progress(const struct replica *replica, uint64_t *ret_bytes,
 				uint64_t *ret_total);
 
@@ -496,6 +497,8 @@ uint64_t replica_copy_next(const struct replica *replica);
 void replica_copy_stop(struct replica *replica);
 /* The peer has all up to @point, which is in the log's history. */
 void replica_copy_passed(struct replica *replica, struct replica_node *peer, struct version point);
+/* The peer fetches what it was told of: that may take longer than it keeps from asking for more. */
+void replica_copy_heard(struct replica *replica, struct replica_node *peer);
 /* The peer has all there is. */
 void replica_copy_caught_up(struct replica *replica, struct replica_node *peer);
 

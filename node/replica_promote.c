@@ -26,6 +26,8 @@
 #define ASK_AGAIN_MS 20
 #define TRIES_MAX    3
 
+#define GIVES_WAY "its data give way to that of an older lineage"
+
 void replica_promotion_end(struct replica *replica, enum outcome outcome, const char *sentence)
 {
 	struct replica_promotion ended = replica->promotion;
@@ -100,8 +102,8 @@ static void fence(struct replica *replica)
 	replica->promise = promotion->promise = promise;
 	replica->must_recover = true;
 	/* From here on it is this node's data that count: no copy may take their place. */
-	if (replica->job.step == STEP_COPY)
-		replica_job_reset(replica);
+	replica_job_reset(replica);
+	replica->recovering = false;
 	promotion->phase = PROMOTION_FENCING;
 	promotion->until_ms = replica_now(replica) + PROBE_TIMEOUT_MS;
 	promotion->tries++;
@@ -299,9 +301,11 @@ static void tick_probing(struct replica *replica)
 {
 	if (!have_all_tried(replica) && replica_now(replica) < replica->promotion.until_ms)
 		return;
-	if (replica_bootstrap_is_done(replica))
+	if (replica->is_replaced)
 		replica_promotion_end(replica, OUTCOME_UNAVAILABLE,
 				      "a copy is taking the place of its data; ask again");
+	else if (lineage_is_set(&replica->foreign))
+		replica_promotion_end(replica, OUTCOME_FORBIDDEN, GIVES_WAY);
 	else if (would_lose(replica))
 		replica_promotion_end(
 			replica, OUTCOME_FORBIDDEN,
@@ -316,8 +320,7 @@ static void tick_fencing(struct replica *replica)
 
 	if (lineage_is_set(&replica->foreign)) {
 		/* Learnt meanwhile; who leads is not told of it again. */
-		replica_promotion_end(replica, OUTCOME_FORBIDDEN,
-				      "its data give way to that of an older lineage");
+		replica_promotion_end(replica, OUTCOME_FORBIDDEN, GIVES_WAY);
 		replica_choose(replica);
 	} else if (replica->promise != promotion->promise) {
 		/* Learnt from one of the answers. */

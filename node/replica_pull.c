@@ -220,6 +220,7 @@ static void pulled(struct replica *replica, const struct replica_message *messag
 			replica_job_fail(replica, "the leader has no lineage", -EPROTO);
 			return;
 		}
+		replica_value_ask_again(replica);
 		r = replica_job_keep(replica, bytes, len);
 		if (r == 0 && !lineage_is_set(&replica->own_lineage))
 			r = adopt_lineage(replica, message);

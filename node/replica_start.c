@@ -234,6 +234,9 @@ int replica_lead(struct replica *replica, uint64_t epoch)
 	struct store_standing standing;
 	int r;
 
+	/* What it would acknowledge would be gone. */
+	if (replica->is_replaced)
+		return -EBUSY;
 	if (!lineage_is_set(&lineage))
 		lineage_begin(replica->options.realtime_ns(), &lineage);
 	if (epoch == 0)
@@ -361,7 +364,7 @@ static void decide(struct replica *replica)
 	struct store_standing standing;
 
 	if (replica->persist_at_ms > 0 || now < replica->lead_at_ms ||
-	    replica->promotion.phase != PROMOTION_NONE)
+	    replica->promotion.phase != PROMOTION_NONE || replica->is_replaced)
 		return;
 	if (lineage_is_set(&replica->foreign) || !names_me(replica)) {
 		replica_follow(replica);

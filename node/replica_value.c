@@ -103,6 +103,12 @@ void replica_value_rest(struct replica *replica)
 		replica->fetches[i].call = replica->fetches[i].error = 0;
 }
 
+void replica_value_ask_again(struct replica *replica)
+{
+	for (unsigned i = 0; i < FETCHES; i++)
+		replica->fetches[i].error = 0;
+}
+
 void replica_value_forget(struct replica *replica)
 {
 	for (unsigned i = 0; i < FETCHES; i++)

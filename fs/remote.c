@@ -217,6 +217,17 @@ static bool is_behind(const struct get *get, uint64_t asked_ms, const struct rem
 	return remote_lacks(get->remote, get->key, age, found);
 }
 
+/* The leader may be away for long: one that waited for it has waited for all of a directory. */
+static bool is_worth_waiting(struct remote *remote)
+{
+	return clock_monotonic_ms() >= atomic_load(&remote->no_wait_until_ms);
+}
+
+static void waited_in_vain(struct remote *remote)
+{
+	atomic_store(&remote->no_wait_until_ms, clock_monotonic_ms() + remote->timeout_ms);
+}
+
 int remote_get(struct remote *remote, const char *key, const struct version *known, uint32_t pin_s,
 	       const struct interrupt *interrupt, struct remote_record *ret_record)
 {
@@ -226,13 +237,14 @@ int remote_get(struct remote *remote, const char *key, const struct version *kno
 	int r;
 
 	r = get_from(&get, WHOEVER, ret_record, &age);
-	if (!is_behind(&get, asked_ms, &age, r, ret_record))
+	if (!is_behind(&get, asked_ms, &age, r, ret_record) || !is_worth_waiting(remote))
 		return r;
 	remote_record_deinit(ret_record);
 	*ret_record = (struct remote_record){ 0 };
 	r = get_from(&get, THE_LEADER, ret_record, &age);
 	if (!is_away(r))
 		return r;
+	waited_in_vain(remote);
 	log_warn("a follower is believed that lacks what was done here", "key=%s", key);
 	lately_forget(&remote->lately, key);
 	remote_record_deinit(ret_record);
@@ -331,10 +343,13 @@ int remote_read(struct remote *remote, const struct remote_range *range,
 
 	r = read_from(remote, range, WHOEVER, interrupt, &stale);
 	/* A follower may only be behind. */
-	if (r != -ESTALE || !stale)
+	if (r != -ESTALE || !stale || !is_worth_waiting(remote))
 		return r;
 	r = read_from(remote, range, THE_LEADER, interrupt, &stale);
-	return is_away(r) ? -ESTALE : r;
+	if (!is_away(r))
+		return r;
+	waited_in_vain(remote);
+	return -ESTALE;
 }
 
 /* The version and time that the leader gave; @mtime_ns stands in for a time it did not tell. */

@@ -15,6 +15,7 @@ struct remote {
 	struct doubts doubts;
 	struct lately lately;
 	_Atomic uint64_t stale_at_ms; /* when a follower answered last in the place of a leader */
+	_Atomic uint64_t no_wait_until_ms; /* a leader was waited for in vain just now */
 };
 
 /* Whether a follower answered, while there is no leader. */

@@ -112,6 +112,7 @@ static CURLcode set_common(CURL *easy, uint32_t connect_timeout_ms)
 		{ CURLOPT_TCP_KEEPALIVE, 1 },
 		{ CURLOPT_MAXAGE_CONN, CONNECTION_AGE_MAX_S },
 		{ CURLOPT_CONNECTTIMEOUT_MS, (long)connect_timeout_ms },
+		{ CURLOPT_QUICK_EXIT, 1 }, /* else a timeout waits for the resolver's thread */
 		/* Who comes back may do so under another address. */
 		{ CURLOPT_DNS_CACHE_TIMEOUT, 1 },
 		{ CURLOPT_BUFFERSIZE, BUFFER_BYTES },

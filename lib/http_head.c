@@ -81,12 +81,12 @@ static bool is_token(const char *text, size_t len)
  * libmicrohttpd 0.9.75 ends a text at its first NUL, silently, takes a lone LF for the end of a
  * line, and joins lines that begin with a space: three things that the next server may see
  * otherwise. Its texts lie where they were received, CR and LF overwritten with NULs, so they show
- * in what lies between one text and the next. Newer versions refuse all three by themselves, and
- * may keep their texts elsewhere.
+ * in what lies between one text and the next. So it is in 0.9.76; later ones may keep their texts
+ * elsewhere, and what they refuse is left to them.
  */
 static bool texts_lie_as_received(void)
 {
-	return strcmp(MHD_get_version(), "0.9.75") == 0;
+	return strcmp(MHD_get_version(), "0.9.75") == 0 || strcmp(MHD_get_version(), "0.9.76") == 0;
 }
 
 static void scan_line(struct head_scan *scan, const char *name, const char *value, size_t len)

@@ -13,6 +13,7 @@ token_file()
 # token_read FILE: the token, put in TOKEN.
 token_read()
 {
+	local LC_ALL=C # a range of characters follows the locale
 	TOKEN=
 	read -r TOKEN <"$1" 2>/dev/null || [[ -n $TOKEN ]] ||
 		die_usage "--token-file must name a readable file whose first line is the token, not '$1'"

@@ -92,7 +92,7 @@ clients_that_do_not_read_hold_little_memory()
 }
 
 need_command python3
-ROUTER_ARGS=(--connection-limit 8000 --address-limit 8000)
+ROUTER_ARGS=(--connection-limit 8000 --address-limit 8000 --idle-timeout 3600)
 cluster_start 1
 expect_http 201 -X PUT "$ROUTER/kv/01" -d value
 strict_router

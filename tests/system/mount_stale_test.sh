@@ -306,6 +306,24 @@ a_reader_goes_on_at_the_follower()
 	expect_same_file "$TMP/large" "$TMP/read"
 }
 
+# Not once for each name: that would be minutes.
+a_leader_that_stays_away_is_waited_for_once()
+{
+	local i
+	mount_stop
+	FS_ARGS=(-o timeout=2)
+	mount_start
+	for ((i = 10; i < 60; i++)); do
+		printf old >"$MNT/00f0$i"
+	done
+	follower_falls_behind
+	rm "$MNT"/00f0*
+	leader_is_lost
+	timeout $((40 * PATIENCE)) ls "$MNT" >"$TMP/listed" || fail 'ls hangs'
+	leader_returns
+	expect_equal '' "$(find "$MNT" -name '00f0*')" 'removed'
+}
+
 shard_start 2
 ROUTER_PORT=$PORT_BASE
 ROUTER=http://127.0.0.1:$ROUTER_PORT
@@ -317,4 +335,5 @@ run_cases what_the_mount_has_seen_it_does_not_take_back \
 	a_reader_goes_on_at_the_follower \
 	conditional_requests_hold_at_followers \
 	a_change_of_what_was_stale_does_not_replace_what_was_newer \
-	what_a_forced_change_has_lost_is_seen_no_more
+	what_a_forced_change_has_lost_is_seen_no_more \
+	a_leader_that_stays_away_is_waited_for_once

@@ -84,14 +84,25 @@ static bool is_token(const char *text, size_t len)
  * in what lies between one text and the next. So it is in 0.9.76; later ones may keep their texts
  * elsewhere, and what they refuse is left to them.
  */
-static bool texts_lie_as_received(void)
+bool http_server_parser_is_strict(void)
 {
-	return strcmp(MHD_get_version(), "0.9.75") == 0 || strcmp(MHD_get_version(), "0.9.76") == 0;
+	return strcmp(MHD_get_version(), "0.9.75") != 0 && strcmp(MHD_get_version(), "0.9.76") != 0;
+}
+
+/*
+ * One space between two texts, which was overwritten with a NUL, and nothing that a NUL within one
+ * of them has cut off. The target is measured as it was logged: since then libmicrohttpd has cut
+ * its own at the query.
+ */
+static bool request_line_is_whole(const struct request_line *line, size_t target_len)
+{
+	return line->method + strlen(line->method) + 1 == line->target &&
+	       line->target + target_len + 1 == line->version;
 }
 
 static void scan_line(struct head_scan *scan, const char *name, const char *value, size_t len)
 {
-	if (!texts_lie_as_received() || !value)
+	if (http_server_parser_is_strict() || !value)
 		return;
 	if ((scan->line && name != scan->line) || value[len + 1] != '\0')
 		scan->line_is_bad = true;
@@ -188,7 +199,7 @@ static bool head_is_sound(struct head_scan *scan, int target_error)
 			      "the only transfer coding that is understood is chunked; use it");
 	else if (scan->line_is_bad)
 		reply_problem(ex, OUTCOME_BAD_REQUEST,
-			      "a line of the head has a NUL, begins with a space, or does not end "
+			      "a line of the head has a NUL or a space too many, or does not end "
 			      "with CR LF; mend it");
 	else if (scan->name_is_bad)
 		reply_problem(ex, OUTCOME_BAD_REQUEST,
@@ -336,19 +347,22 @@ static bool refuse_excess(struct http_request *request)
 	return true;
 }
 
-void http_head_begin(struct http_request *request, const char *method, const char *version)
+void http_head_begin(struct http_request *request, const struct request_line *line)
 {
 	struct exchange *ex = &request->exchange;
 	struct head_scan scan = { .request = request };
+	size_t target_len = strlen(request->target);
 	int target_error = target_parse(request->target, request->path, &ex->query);
 
 	ex->path = request->path;
-	ex->method = method_from_name(method);
+	ex->method = method_from_name(line->method);
 	ex->content_length = -1;
-	if (texts_lie_as_received() && version && *version)
-		scan.line = version + strlen(version) + 2;
+	if (!http_server_parser_is_strict()) {
+		scan.line = line->version + strlen(line->version) + 2;
+		scan.line_is_bad = !request_line_is_whole(line, target_len);
+	}
 	MHD_get_connection_values_n(request->connection->mhd, MHD_HEADER_KIND, scan_field, &scan);
-	if (scan.line && scan.line + 2 != end_of_head(request, method))
+	if (scan.line && scan.line + 2 != end_of_head(request, line->method))
 		scan.line_is_bad = true;
 	ex->has_body = scan.lengths || scan.transfer_codings;
 	if (!ex->has_body)

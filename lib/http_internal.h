@@ -108,8 +108,15 @@ struct http_server {
 };
 
 /* http_head.c */
+/* The texts of a request line as libmicrohttpd hands them out. */
+struct request_line {
+	const char *method;
+	const char *target;
+	const char *version;
+};
+
 /* Fills the exchange from the head and either begins it with the service or refuses it. */
-void http_head_begin(struct http_request *request, const char *method, const char *version);
+void http_head_begin(struct http_request *request, const struct request_line *line);
 /* What followed the body. Refuses a trailer that can't be read in one way only. */
 void http_head_take_trailer(struct http_request *request);
 

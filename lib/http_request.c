@@ -174,14 +174,13 @@ static enum MHD_Result queue_response(struct http_request *request)
 	return r;
 }
 
-static enum MHD_Result handle_head(struct http_request *request, const char *method,
-				   const char *version)
+static enum MHD_Result handle_head(struct http_request *request, const struct request_line *line)
 {
 	request->state = REQUEST_BODY;
 	request->progress_ms = request->body_window_ms = request->server->now_ms;
 	http_connection_set_phase(request->connection, CONNECTION_BUSY);
 	http_server_progress(request->server);
-	http_head_begin(request, method, version);
+	http_head_begin(request, line);
 	/* A client that asked first sends no body that could get in the way. */
 	if (request->response &&
 	    (request->close || (request->expects_continue && request->exchange.has_body)))
@@ -255,12 +254,11 @@ enum MHD_Result http_request_handle(void *cls, struct MHD_Connection *mhd, const
 
 	(void)cls;
 	(void)mhd;
-	(void)url;
 	if (!request || request->cut)
 		return MHD_NO;
 	request->in_handler = true;
 	if (request->state == REQUEST_HEAD) {
-		r = handle_head(request, method, version);
+		r = handle_head(request, &(struct request_line){ method, url, version });
 	} else if (*len > 0) {
 		r = handle_body(request, data, len);
 	} else {

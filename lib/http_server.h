@@ -54,5 +54,8 @@ void http_server_drain(struct http_server *server);
 /* Exchanges that have begun and not finished, multiplexed ones included. Of a server that drains:
  * also connections that may still bring one. */
 unsigned http_server_busy(const struct http_server *server);
+/* Whether libmicrohttpd refuses by itself, in its own words, what could be read in two ways: 0.9.75
+ * (Debian 12) does not. */
+bool http_server_parser_is_strict(void);
 /* Cancels what is left (finish() is called with answered = false). */
 struct http_server *http_server_free(struct http_server *server);

@@ -41,8 +41,11 @@ def request_lines():
     for line in (b"", b" ", b"\0", b"\xff\xfe\xfd", b"GET", b"GET ", b"GET /kv/01", b"/kv/01", b"/kv/01 HTTP/1.1", b"HTTP/1.1 200 OK",
                  b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"PRI * HTTP/2.0", b"SSH-2.0-OpenSSH_9.2", b"{}", b"GET\t/kv/01\tHTTP/1.1\t",
                  b"GET /kv/01 HTTP/1.1 more", b"GET /kv/01 HTTP/1.1\0", b"GET /kv/01 FTP/1.1", b"GET /kv/01 HTTP/11", b"GET /kv/01 HTTP/", b"GET /kv/01 HTTP/x.y",
-                 b"GET /kv/01 HTTP/1", b"GET /kv/01 HTTP/1.", b"GET /kv/01 http/1.1", b"GET /kv/01 HTTP /1.1", b"GET /kv/\x0001 HTTP/1.1"):
+                 b"GET /kv/01 HTTP/1", b"GET /kv/01 HTTP/1.", b"GET /kv/01 http/1.1", b"GET /kv/01 HTTP /1.1"):
         row("request line %r" % line, line + b"\r\n" + HOST + END, 404, 405, 505, *bad)
+    for line in (b"GET /kv/\x0001 HTTP/1.1", b"GET /kv/01\0 HTTP/1.1", b"GET /kv/01\0/02 HTTP/1.1", b"GET /keys?limit=1\0 HTTP/1.1", b"GET /keys?\0limit=1 HTTP/1.1", b"GET\0 /kv/01 HTTP/1.1",
+                 b"DELETE\0X /kv/01 HTTP/1.1", b"GET \0/kv/01 HTTP/1.1", b"GET  /kv/01 HTTP/1.1", b"GET /kv/01  HTTP/1.1", b"GET /kv/01 /kv/02 HTTP/1.1"):
+        row("request line %r" % line, line + b"\r\n" + HOST + END + NEXT, *bad)
     for version in (b"HTTP/0.9", b"HTTP/2.0", b"HTTP/3", b"HTTP/9.9", b"HTTP/1.11", b"HTTP/-1.1", b"HTTP/99999999999.1"):
         row("version %r" % version, b"GET /kv/01 " + version + b"\r\n" + HOST + END, 400, 505, CLOSED)
     for method in (b"get", b"Get", b"OPTIONS", b"TRACE", b"CONNECT", b"PROPFIND", b"MKCOL", b"G\xc3\x89T", b"GET,PUT", b"X" * 200):

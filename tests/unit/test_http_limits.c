@@ -43,6 +43,17 @@ static unsigned ask(const struct net_server *server, const char *bytes, size_t l
 
 #define ASK(server, text) ask(server, text, sizeof(text) - 1)
 
+/* A later libmicrohttpd refuses some by itself, and may close without a word. */
+static void refuse(const struct net_server *server, const char *bytes, size_t len)
+{
+	unsigned status = ask(server, bytes, len);
+
+	if (status != 400 && (status != 0 || !http_server_parser_is_strict()))
+		fail_msg("%u for %s", status, bytes);
+}
+
+#define REFUSE(server, text) refuse(server, text, sizeof(text) - 1)
+
 static void a_nul_in_a_head_is_refused(void **state)
 {
 	struct net_server server;
@@ -53,22 +64,55 @@ static void a_nul_in_a_head_is_refused(void **state)
 	assert_int_equal(ASK(&server, "GET /hello HTTP/1.0\r\n\r\n"), 200);
 	assert_int_equal(ASK(&server, "GET /hello HTTP/1.1\r\nHost: x\r\nEmpty:\r\nA: b \r\n\r\n"),
 			 200);
-	assert_int_equal(ASK(&server, "GET /hello HTTP/1.1\r\nHost: x\0y\r\n\r\n"), 400);
-	assert_int_equal(ASK(&server, "GET /hello HTTP/1.1\r\nHost: x\r\nA: \0b\r\nC: d\r\n\r\n"),
-			 400);
-	assert_int_equal(ASK(&server, "GET /hello HTTP/1.1\r\nHost: x\r\nA: b\0\r\nC: d\r\n\r\n"),
-			 400);
-	assert_int_equal(ASK(&server, "GET /hello HTTP/1.1\r\nHost: x\r\nA: b\0c\r\n\r\n"), 400);
-	assert_int_equal(ASK(&server, "PUT /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1\0"
-				      "0\r\n\r\nabcdefghij"),
-			 400);
-	assert_int_equal(ASK(&server, "GET /hello HTTP/1.1\0\r\nHost: x\r\n\r\n"), 400);
-	assert_int_equal(ASK(&server, "GET /hello HTTP/1.1\r\nHost: x\r\n\0\r\n\r\n"), 400);
-	assert_int_equal(ASK(&server, "GET /hello HTTP/1.1\r\nHost: x\r\nA: b\0\r\n\r\n"), 400);
-	assert_int_equal(ASK(&server, "GET /hello HTTP/1.1\r\nHost: x\r\nA: b\r\n\n"), 400);
-	assert_int_equal(ASK(&server, "GET /hello HTTP/1.1\r\nHost: x\r\nA: b\rc\r\n\r\n"), 400);
+	REFUSE(&server, "GET /hello HTTP/1.1\r\nHost: x\0y\r\n\r\n");
+	REFUSE(&server, "GET /hello HTTP/1.1\r\nHost: x\r\nA: \0b\r\nC: d\r\n\r\n");
+	REFUSE(&server, "GET /hello HTTP/1.1\r\nHost: x\r\nA: b\0\r\nC: d\r\n\r\n");
+	REFUSE(&server, "GET /hello HTTP/1.1\r\nHost: x\r\nA: b\0c\r\n\r\n");
+	REFUSE(&server, "PUT /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1\0"
+			"0\r\n\r\nabcdefghij");
+	REFUSE(&server, "GET /hello HTTP/1.1\0\r\nHost: x\r\n\r\n");
+	REFUSE(&server, "GET /hello HTTP/1.1\r\nHost: x\r\n\0\r\n\r\n");
+	REFUSE(&server, "GET /hello HTTP/1.1\r\nHost: x\r\nA: b\0\r\n\r\n");
+	REFUSE(&server, "GET /hello HTTP/1.1\r\nHost: x\r\nA: b\r\n\n");
+	REFUSE(&server, "GET /hello HTTP/1.1\r\nHost: x\r\nA: b\rc\r\n\r\n");
 	assert_int_equal(ASK(&server, "\r\nGET /hello HTTP/1.1\r\nHost: x\r\nA:  b\tc  \r\n\r\n"),
 			 200);
+	net_server_stop(&server);
+}
+
+static void a_nul_in_a_request_line_is_refused(void **state)
+{
+	struct net_server server;
+
+	(void)state;
+	net_server_start(&server, NULL, 0);
+	REFUSE(&server, "GET /hello\0 HTTP/1.1\r\nHost: x\r\n\r\n");
+	REFUSE(&server, "GET /hello\0/more HTTP/1.1\r\nHost: x\r\n\r\n");
+	REFUSE(&server, "GET \0/hello HTTP/1.1\r\nHost: x\r\n\r\n");
+	REFUSE(&server, "GET\0 /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+	REFUSE(&server, "GET\0/never /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+	REFUSE(&server, "\0GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+	REFUSE(&server, "GET /hello?a=b\0 HTTP/1.1\r\nHost: x\r\n\r\n");
+	REFUSE(&server, "GET /hello?\0a=b&c=d HTTP/1.1\r\nHost: x\r\n\r\n");
+	REFUSE(&server, "GET /hello?a=b&c=\0d HTTP/1.0\r\n\r\n");
+	REFUSE(&server, "GET /hello\0?a=b HTTP/1.1\r\nHost: x\r\n\r\n");
+	REFUSE(&server, "GET /hello \0HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_int_equal(ASK(&server, "GET /hello?a=b&c=%64&e HTTP/1.1\r\nHost: x\r\n\r\n"), 200);
+	assert_int_equal(ASK(&server, "GET /hello? HTTP/1.1\r\nHost: x\r\n\r\n"), 200);
+	assert_int_equal(ASK(&server, "GET http://x/hello HTTP/1.1\r\nHost: x\r\n\r\n"), 200);
+	net_server_stop(&server);
+}
+
+/* The next server may take another word of the line for the target. */
+static void a_request_line_with_spaces_to_spare_is_refused(void **state)
+{
+	struct net_server server;
+
+	(void)state;
+	net_server_start(&server, NULL, 0);
+	REFUSE(&server, "GET  /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_int_equal(ASK(&server, "GET /hello  HTTP/1.1\r\nHost: x\r\n\r\n") % 400, 0);
+	assert_int_equal(ASK(&server, "GET /hello /a HTTP/1.1\r\nHost: x\r\n\r\n") % 400, 0);
 	net_server_stop(&server);
 }
 
@@ -78,16 +122,13 @@ static void lines_that_end_or_go_on_otherwise_are_refused(void **state)
 
 	(void)state;
 	net_server_start(&server, NULL, 0);
-	assert_int_equal(ASK(&server, "GET /hello HTTP/1.1\nHost: x\r\n\r\n"), 400);
-	assert_int_equal(ASK(&server, "GET /hello HTTP/1.1\r\nHost: x\nA: b\r\n\r\n"), 400);
-	assert_int_equal(ASK(&server, "PUT /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\n\nabc"),
-			 400);
-	assert_int_equal(ASK(&server, "GET /hello HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n"), 400);
-	assert_int_equal(ASK(&server, "GET /hello HTTP/1.1\r\nHost: x\r\n y\r\n\r\n"), 400);
-	assert_int_equal(ASK(&server,
-			     "PUT /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-			     "1\r\na\r\n0\r\nHexKV-Encoding: a\0b\r\n\r\n"),
-			 400);
+	REFUSE(&server, "GET /hello HTTP/1.1\nHost: x\r\n\r\n");
+	REFUSE(&server, "GET /hello HTTP/1.1\r\nHost: x\nA: b\r\n\r\n");
+	REFUSE(&server, "PUT /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\n\nabc");
+	REFUSE(&server, "GET /hello HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n");
+	REFUSE(&server, "GET /hello HTTP/1.1\r\nHost: x\r\n y\r\n\r\n");
+	REFUSE(&server, "PUT /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+			"1\r\na\r\n0\r\nHexKV-Encoding: a\0b\r\n\r\n");
 	assert_int_equal(ASK(&server,
 			     "PUT /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 			     "1\r\na\r\n0\r\nHexKV-Encoding: a\r\nX: y\r\n\r\n"),
@@ -396,6 +437,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_nul_in_a_head_is_refused),
+		cmocka_unit_test(a_nul_in_a_request_line_is_refused),
+		cmocka_unit_test(a_request_line_with_spaces_to_spare_is_refused),
 		cmocka_unit_test(lines_that_end_or_go_on_otherwise_are_refused),
 		cmocka_unit_test(more_busy_connections_than_the_limit_are_503),
 		cmocka_unit_test(connections_too_many_that_say_nothing_are_cut_off),

@@ -41,6 +41,17 @@ static void expect_status(const char *request, unsigned status)
 	net_response_deinit(&response);
 }
 
+/* A later libmicrohttpd says 400 by itself. */
+static void expect_unknown_coding(const char *request)
+{
+	struct net_response response;
+	unsigned status = net_ask(&server, request, &response);
+
+	net_response_deinit(&response);
+	if (status != 501 && (status != 400 || !http_server_parser_is_strict()))
+		fail_msg("%u for %s", status, request);
+}
+
 static void many_requests_share_one_connection(void **state)
 {
 	struct net_client client = { .fd = net_connect(&server) };
@@ -130,12 +141,23 @@ static void a_chunked_upload_is_joined(void **state)
 	assert_int_equal(
 		net_ask(&server,
 			"PUT /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-			"5\r\nhello\r\n1;a=b\r\n \r\n5\r\nworld\r\n0\r\n\r\n",
+			"5\r\nhello\r\n1\r\n \r\n5\r\nworld\r\n0\r\n\r\n",
 			&response),
 		200);
 	assert_int_equal(response.body.len, 11);
 	assert_memory_equal(response.body.data, "hello world", 11);
 	net_response_deinit(&response);
+}
+
+/* libmicrohttpd 1.0.1 takes none. */
+static void what_is_said_of_a_chunk_is_not_looked_at(void **state)
+{
+	(void)state;
+	if (http_server_parser_is_strict())
+		skip();
+	expect_status("PUT /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+		      "1;a=b\r\n \r\n0;c\r\n\r\n",
+		      200);
 }
 
 static void an_empty_body_is_a_body(void **state)
@@ -249,12 +271,12 @@ static void what_could_be_read_in_two_ways_is_refused(void **state)
 		      400);
 	expect_status("PUT /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3, 3\r\n\r\nabc", 400);
 	expect_status("PUT /echo HTTP/1.1\r\nHost: x\r\nContent-Length: +3\r\n\r\nabc", 400);
-	expect_status("PUT /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
-		      501);
-	expect_status("PUT /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
-		      "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-		      501);
-	expect_status("PUT /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: identity\r\n\r\n", 501);
+	expect_unknown_coding(
+		"PUT /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n");
+	expect_unknown_coding("PUT /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+			      "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+	expect_unknown_coding(
+		"PUT /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: identity\r\n\r\n");
 	expect_status(
 		"GET /hello HTTP/1.1\r\nHost: x\r\nContent-Type: a\r\nContent-Type: b\r\n\r\n",
 		400);
@@ -664,6 +686,7 @@ int main(void)
 		cmocka_unit_test(a_body_that_comes_byte_by_byte_is_whole),
 		cmocka_unit_test(a_paused_upload_goes_on_without_loss),
 		cmocka_unit_test(a_chunked_upload_is_joined),
+		cmocka_unit_test(what_is_said_of_a_chunk_is_not_looked_at),
 		cmocka_unit_test(an_empty_body_is_a_body),
 		cmocka_unit_test(a_streamed_answer_of_5_mib_is_exact),
 		cmocka_unit_test(a_source_that_fails_ends_the_connection_short),

@@ -3,11 +3,12 @@
 # The storage engine beside its peers: each row is one run of bench-engine for each of them, in a new
 # directory, in turns. A system NAME-64 is NAME with a memtable or write buffer of 64 MiB.
 
-ENGINE_ROWS=(small kib large synced growth open deleted)
+ENGINE_ROWS=(small kib large synced deleted growth open)
 # Minutes each: only if they are asked for.
 ENGINE_LONG_ROWS=(growth open)
 
-ENGINE_ALL=fill,overwrite,read,missing,mixed,list,delete
+# A sustained overwrite is the longest of them: it shows what compaction costs.
+ENGINE_ALL=fill,overwrite:5,read,missing,mixed,list,delete
 
 # engine ROW SYSTEM ROUND ARGUMENTS...: notes what each phase says, as
 # 'ROW PHASE SYSTEM ROUND NAME NUMBER'.
@@ -28,46 +29,48 @@ engine()
 			seen[part[1]] = part[2]
 		}
 		print row, $1, system_, round, "per_second", seen["ops"] / seen["seconds"]
+		print row, $1, system_, round, "max_ms", seen["max_us"] / 1000
+		delete seen
 	}' "$TMP/phases" >>"$TMP/figures"
 }
 
 # row_once ROW SYSTEM ROUND
 row_once()
 {
-	local operations=$((RECORDS > 1000000 ? 1000000 : RECORDS))
+	local size
 	case $1 in
 	small)
-		engine "$@" --records "$RECORDS" --operations "$operations" --value-bytes 100 \
-			--phases "$ENGINE_ALL,list-deleted"
+		engine "$@" --records "$RECORDS" --value-bytes 100 --seconds "$SECONDS_EACH" \
+			--phases "$ENGINE_ALL"
 		;;
 	kib)
-		engine "$@" --records $((RECORDS / 4)) --value-bytes 1024 --phases "$ENGINE_ALL,list-deleted"
+		engine "$@" --records $((RECORDS / 4)) --value-bytes 1024 --seconds "$SECONDS_EACH" \
+			--phases "$ENGINE_ALL"
 		;;
 	large)
-		engine "$@" --records $((RECORDS / 100)) --value-bytes 65536 --phases "$ENGINE_ALL"
+		engine "$@" --records $((RECORDS / 100)) --value-bytes 65536 --seconds "$SECONDS_EACH" \
+			--phases "$ENGINE_ALL"
 		;;
 	synced)
-		local size name
 		for size in 100 1024 65536; do
-			name=synced-$size
-			engine "$name" "$2" "$3" --records 8 --operations $((RECORDS / 10)) --seconds 2 \
-				--value-bytes "$size" --phases sync-1,sync-8
+			engine "synced-$size" "$2" "$3" --records 8 --value-bytes "$size" \
+				--phases "sync-1:$SECONDS_EACH,sync-8:$SECONDS_EACH"
 		done
-		;;
-	growth)
-		engine growth-1 "$2" "$3" --records "$RECORDS" --operations "$operations" \
-			--cache-bytes 16M --value-bytes 100 --phases fill,read,missing
-		engine growth-10 "$2" "$3" --records $((RECORDS * 10)) --operations "$operations" \
-			--cache-bytes 16M --value-bytes 100 --phases fill,read,missing,reopen
-		;;
-	open)
-		engine "$@" --records $((RECORDS * 10)) --value-bytes 1024 --phases fill,reopen,read \
-			--operations "$operations"
 		;;
 	deleted)
 		# Others have not heard of them yet, so hexkv has to keep them.
 		engine "$@" --records "$RECORDS" --value-bytes 100 --keep-deletions \
-			--phases fill,list,delete,list-deleted
+			--phases load,list,delete,list-deleted
+		;;
+	growth)
+		engine growth-1 "$2" "$3" --records "$RECORDS" --cache-bytes 16M --value-bytes 100 \
+			--phases load,read:5,missing:5
+		engine growth-10 "$2" "$3" --records $((RECORDS * 10)) --cache-bytes 16M \
+			--value-bytes 100 --phases load,reopen,reopen-cold,read:5,missing:5
+		;;
+	open)
+		engine "$@" --records $((RECORDS * 10)) --value-bytes 1024 \
+			--phases load,reopen,reopen-cold,read:5
 		;;
 	esac
 }

@@ -5,8 +5,10 @@
  *
  *   PHASE ops=N seconds=S p50_us=.. p99_us=.. p999_us=.. max_us=.. [NAME=NUMBER ...]
  *
- * fill, overwrite, delete wait for the engine's background work at their end, outside the time:
- * written is what it has given to write(2) until then, for each byte of keys and values.
+ * PHASE:SECONDS does so for that long, however many operations it takes; of a list ops are names
+ * and the times those of pages. What writes waits for the engine's background work at its end,
+ * outside the time: written is what it has given to write(2) until then, for each byte of keys and
+ * values.
  */
 #include "tests/bench/engine.h"
 
@@ -15,30 +17,30 @@
 #include "lib/options.h"
 #include "tests/bench/histogram.h"
 #include "tests/bench/names.h"
+#include "tests/bench/resources.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
-#define THREADS_MAX   16
-#define PAGE          1000
-#define SETTLED_MS    300 /* so long it has done nothing */
-#define SETTLE_MAX_MS 120000
-#define RUNS_EVERY    512 /* puts */
-#define VALUE_MAX     (64 * 1024)
+#define THREADS_MAX 16
+#define PAGE        1000
+#define RUNS_EVERY  512 /* puts */
+#define LOADERS     8
+/* So many at most in a phase that is bounded by time. */
+#define OPERATIONS_MAX ((uint64_t)1 << 40)
+#define VALUE_MAX      (64 * 1024)
 
 struct bench {
 	const struct bench_engine *engine;
 	struct bench_config config;
 	void *state;
 	unsigned records, operations, seconds, value_bytes;
+	unsigned phase_seconds; /* 0: it is bounded by the two above */
 	uint64_t begun_with; /* resident bytes before it was opened */
 	uint8_t *noise; /* VALUE_MAX */
 	_Atomic bool stop; /* of what another thread does meanwhile */
@@ -115,13 +117,25 @@ static int work_once(struct worker *worker, uint64_t i)
 	}
 }
 
+/* When a phase that began at @begun is over. */
+static uint64_t end_of(const struct bench *b, uint64_t begun)
+{
+	unsigned seconds = b->phase_seconds > 0 ? b->phase_seconds : b->seconds;
+
+	return seconds > 0 ? begun + (uint64_t)seconds * 1000000000 : UINT64_MAX;
+}
+
+static uint64_t operations(const struct bench *b)
+{
+	return b->phase_seconds > 0 ? OPERATIONS_MAX : b->operations;
+}
+
 static void *run_worker(void *state)
 {
 	struct worker *worker = state;
 	struct bench *b = worker->bench;
-	uint64_t before = clock_monotonic_ns(), end;
+	uint64_t before = clock_monotonic_ns(), end = end_of(b, before);
 
-	end = b->seconds > 0 ? before + (uint64_t)b->seconds * 1000000000 : UINT64_MAX;
 	for (uint64_t i = 0; i < worker->count && worker->result == 0; i++) {
 		uint64_t after;
 
@@ -144,85 +158,12 @@ static void *run_worker(void *state)
 	return NULL;
 }
 
-/* ---- what the system says of this process ---- */
-
-static uint64_t cpu_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
-/* The number behind @name in @file; 0 if there is none. */
-static uint64_t proc_number(const char *file, const char *name)
-{
-	FILE *stream = fopen(file, "r");
-	uint64_t number = 0;
-	char line[256];
-
-	while (stream && fgets(line, sizeof(line), stream))
-		if (strncmp(line, name, strlen(name)) == 0)
-			number = strtoull(line + strlen(name), NULL, 10);
-	if (stream)
-		fclose(stream);
-	return number;
-}
-
-static uint64_t written_bytes(void)
-{
-	return proc_number("/proc/self/io", "wchar:");
-}
-
-static uint64_t resident_bytes(void)
-{
-	return proc_number("/proc/self/status", "VmRSS:") * 1024;
-}
-
-static uint64_t found_bytes;
-
-static int add_file(const char *path, const struct stat *info, int kind, struct FTW *at)
-{
-	(void)path;
-	(void)at;
-	if (kind == FTW_F)
-		found_bytes += (uint64_t)info->st_blocks * 512;
-	return 0;
-}
-
-static uint64_t disk_bytes(const char *dir)
-{
-	found_bytes = 0;
-	nftw(dir, add_file, 16, FTW_PHYS);
-	return found_bytes;
-}
-
-/* Until flushes and compactions have ended: the process does nothing any more. */
-static void settle(void)
-{
-	uint64_t deadline = clock_monotonic_ms() + SETTLE_MAX_MS, since = 0, written = 0;
-	uint64_t cpu = 0;
-
-	while (clock_monotonic_ms() < deadline) {
-		uint64_t now = clock_monotonic_ms();
-
-		if (written_bytes() != written || cpu_ns() - cpu > 2000000) {
-			written = written_bytes();
-			since = now;
-		} else if (now - since >= SETTLED_MS) {
-			return;
-		}
-		cpu = cpu_ns();
-		usleep(20000);
-	}
-}
-
 /* ---- phases ---- */
 
-static void report(const char *phase, const struct histogram *times, uint64_t ns)
+static void report(const char *phase, uint64_t ops, const struct histogram *times, uint64_t ns)
 {
 	printf("%s ops=%" PRIu64 " seconds=%.6f p50_us=%.2f p99_us=%.2f p999_us=%.2f max_us=%.2f",
-	       phase, times->total, (double)ns / 1e9, (double)histogram_quantile(times, 0.5) / 1e3,
+	       phase, ops, (double)ns / 1e9, (double)histogram_quantile(times, 0.5) / 1e3,
 	       (double)histogram_quantile(times, 0.99) / 1e3,
 	       (double)histogram_quantile(times, 0.999) / 1e3, (double)times->most / 1e3);
 }
@@ -262,7 +203,9 @@ static int run_threads(struct bench *b, const char *phase, enum work work, unsig
 	int r = 0;
 
 	for (unsigned i = 0; i < threads; i++) {
-		workers[i] = worker_new(b, work, first + count / threads * i, count / threads);
+		uint64_t share = count / threads, rest = i + 1 == threads ? count % threads : 0;
+
+		workers[i] = worker_new(b, work, first + share * i, share + rest);
 		start(workers[i], &ids[i]);
 	}
 	for (unsigned i = 0; i < threads; i++)
@@ -277,7 +220,7 @@ static int run_threads(struct bench *b, const char *phase, enum work work, unsig
 			histogram_merge(&workers[0]->times, &workers[i]->times);
 	}
 	ret_done->operations = workers[0]->times.total;
-	report(phase, &workers[0]->times, ns);
+	report(phase, ret_done->operations, &workers[0]->times, ns);
 	for (unsigned i = 0; i < threads; i++)
 		free(workers[i]);
 	return r;
@@ -287,32 +230,32 @@ static int run_threads(struct bench *b, const char *phase, enum work work, unsig
 static int run_writes(struct bench *b, const char *phase, enum work work, unsigned threads,
 		      uint64_t first, uint64_t count)
 {
-	uint64_t before = written_bytes(), user = b->value_bytes + BENCH_KEY_BYTES;
+	uint64_t before = resources_written(), user = b->value_bytes + BENCH_KEY_BYTES;
 	struct done done;
 	int r = run_threads(b, phase, work, threads, first, count, &done);
 
-	settle();
+	resources_settle();
 	if (work == REMOVE)
 		user = BENCH_KEY_BYTES;
 	printf(" written=%.3f size=%" PRIu64 " runs=%u\n",
-	       (double)(written_bytes() - before) / (double)(user * done.operations),
-	       disk_bytes(b->config.dir), done.runs);
+	       (double)(resources_written() - before) / (double)(user * done.operations),
+	       resources_disk(b->config.dir), done.runs);
 	return r;
 }
 
 static int run_reads(struct bench *b, const char *phase, enum work work)
 {
 	struct done done;
-	int r = run_threads(b, phase, work, 1, 0, b->operations, &done);
+	int r = run_threads(b, phase, work, 1, 0, operations(b), &done);
 
 	printf(" rss_a_key=%.1f\n",
-	       (double)(resident_bytes() - b->begun_with) / (double)b->records);
+	       (double)(resources_memory() - b->begun_with) / (double)b->records);
 	return r;
 }
 
 static int run_mixed(struct bench *b)
 {
-	struct worker *reader = worker_new(b, READ, 0, b->operations);
+	struct worker *reader = worker_new(b, READ, 0, operations(b));
 	struct worker *writer = worker_new(b, OVERWRITE, (uint64_t)1 << 42, UINT64_MAX);
 	uint64_t begun = clock_monotonic_ns(), ns;
 	pthread_t reads, writes;
@@ -326,79 +269,80 @@ static int run_mixed(struct bench *b)
 	ns = clock_monotonic_ns() - begun;
 	atomic_store(&b->stop, true);
 	pthread_join(writes, NULL);
-	report("mixed-read", &reader->times, ns);
+	report("mixed-read", reader->times.total, &reader->times, ns);
 	printf("\n");
-	report("mixed-write", &writer->times, ns);
+	report("mixed-write", writer->times.total, &writer->times, ns);
 	printf(" runs=%u\n", writer->runs_most);
 	r = reader->result < 0 ? reader->result : writer->result;
 	free(reader);
 	free(writer);
-	settle();
+	resources_settle();
 	return r;
 }
 
-/* All names, or as many pages as there is time for: ops are names, the times those of pages. */
+/* All names, or as many pages as there is time for. */
 static int run_list(struct bench *b, const char *phase, uint64_t expected)
 {
 	struct histogram *times = calloc(1, sizeof(*times));
-	uint64_t begun = clock_monotonic_ns(), names = 0, pages;
+	uint64_t begun = clock_monotonic_ns(), end = end_of(b, begun), now = begun, names = 0;
 	uint8_t key[BENCH_KEY_BYTES] = { 0 };
 	bool more = true, all = true;
 	int r = times ? 0 : -ENOMEM;
 
-	while (r == 0 && more) {
-		uint64_t before = clock_monotonic_ns();
+	while (r == 0 && more && now < end) {
+		uint64_t before = now;
 		size_t count = 0;
 
 		r = b->engine->list(b->state, key, all, PAGE, &count, &more);
-		histogram_add(times, clock_monotonic_ns() - before);
+		now = clock_monotonic_ns();
+		histogram_add(times, now - before);
 		names += count;
 		all = false;
 	}
-	if (r == 0 && names != expected)
+	if (r == 0 && !more && names != expected)
 		r = -ENODATA;
 	if (times) {
-		pages = times->total;
-		times->total = names > 0 ? names : pages; /* of what is gone: calls */
-		report(phase, times, clock_monotonic_ns() - begun);
-		times->total = pages;
-		printf(" page_p50_us=%.2f page_p99_us=%.2f pages=%" PRIu64 "\n",
-		       (double)histogram_quantile(times, 0.5) / 1e3,
-		       (double)histogram_quantile(times, 0.99) / 1e3, pages);
+		/* Of what is gone: the listing itself. */
+		report(phase, names > 0 ? names : 1, times, now - begun);
+		printf(" pages=%" PRIu64 "\n", times->total);
 	}
 	free(times);
 	return r;
 }
 
-static int reopen(struct bench *b)
+static int reopen(struct bench *b, const char *phase, bool cold)
 {
-	uint64_t before, closed;
+	uint64_t begun = clock_monotonic_ns(), closed, before;
 	int r;
 
-	before = clock_monotonic_ns();
 	b->engine->close(b->state);
 	b->state = NULL;
 	closed = clock_monotonic_ns();
+	if (cold)
+		resources_cool(b->config.dir);
+	before = clock_monotonic_ns();
 	r = b->engine->open(&b->config, &b->state);
-	printf("reopen ops=1 seconds=%.3f close_ms=%.1f open_ms=%.1f\n",
-	       (double)(clock_monotonic_ns() - before) / 1e9, (double)(closed - before) / 1e6,
-	       (double)(clock_monotonic_ns() - closed) / 1e6);
+	before = clock_monotonic_ns() - before;
+	printf("%s ops=1 seconds=%.6f close_ms=%.1f open_ms=%.1f size=%" PRIu64 "\n", phase,
+	       (double)before / 1e9, (double)(closed - begun) / 1e6, (double)before / 1e6,
+	       resources_disk(b->config.dir));
 	return r;
 }
 
-/* Of what was there, what sorts first goes: listing from the start has to pass it. */
 static int run_phase(struct bench *b, const char *phase)
 {
 	uint64_t fresh = (uint64_t)1 << 43; /* numbers that no other phase uses */
 
 	if (strcmp(phase, "fill") == 0)
 		return run_writes(b, phase, FILL, 1, 0, b->records);
+	if (strcmp(phase, "load") == 0)
+		return run_writes(b, phase, FILL, LOADERS, 0, b->records);
 	if (strcmp(phase, "overwrite") == 0)
-		return run_writes(b, phase, OVERWRITE, 1, 0, b->operations);
+		return run_writes(b, phase, OVERWRITE, 1, 0, operations(b));
 	if (strcmp(phase, "sync-1") == 0)
-		return run_writes(b, phase, SYNCED, 1, fresh, b->operations);
+		return run_writes(b, phase, SYNCED, 1, fresh, operations(b));
 	if (strcmp(phase, "sync-8") == 0)
-		return run_writes(b, phase, SYNCED, 8, 2 * fresh, b->operations);
+		return run_writes(b, phase, SYNCED, 8, 2 * fresh, operations(b));
 	if (strcmp(phase, "read") == 0)
 		return run_reads(b, phase, READ);
 	if (strcmp(phase, "missing") == 0)
@@ -412,9 +356,23 @@ static int run_phase(struct bench *b, const char *phase)
 	if (strcmp(phase, "list-deleted") == 0)
 		return run_list(b, phase, 0);
 	if (strcmp(phase, "reopen") == 0)
-		return reopen(b);
+		return reopen(b, phase, false);
+	if (strcmp(phase, "reopen-cold") == 0)
+		return reopen(b, phase, true);
 	fprintf(stderr, "bench-engine: there is no phase '%s'\n", phase);
 	return -EINVAL;
+}
+
+/* PHASE or PHASE:SECONDS. */
+static int run_for(struct bench *b, char *phase)
+{
+	char *colon = strchr(phase, ':');
+
+	if (colon) {
+		b->phase_seconds = (unsigned)strtoul(colon + 1, NULL, 10);
+		*colon = '\0';
+	}
+	return run_phase(b, phase);
 }
 
 static int run_phases(struct bench *b, const char *phases)
@@ -423,7 +381,8 @@ static int run_phases(struct bench *b, const char *phases)
 	int r = list ? 0 : -ENOMEM;
 
 	while (r == 0 && (phase = strsep(&rest, ",")) != NULL) {
-		r = run_phase(b, phase);
+		b->phase_seconds = 0;
+		r = run_for(b, phase);
 		fflush(stdout);
 		if (r < 0)
 			fprintf(stderr, "bench-engine: %s: %s: %s\n", b->engine->name, phase,
@@ -458,7 +417,7 @@ static int run(struct bench *b, const char *phases)
 		return -ENOMEM;
 	for (size_t i = 0; i < VALUE_MAX; i += 8)
 		put_u64(b->noise + i, bench_scramble(i + 1));
-	b->begun_with = resident_bytes();
+	b->begun_with = resources_memory();
 	r = b->engine->open(&b->config, &b->state);
 	if (r == 0)
 		r = run_phases(b, phases);
@@ -477,14 +436,14 @@ int main(int argc, char **argv)
 		  "hexkv, leveldb or rocksdb (hexkv)", 0, 0 },
 		{ "dir", 'd', OPTION_STRING, &b.config.dir, "DIR", "an empty directory", 0, 0 },
 		{ "phases", 'p', OPTION_STRING, &phases, "LIST",
-		  "of fill, sync-1, sync-8, overwrite, read, missing, mixed, list, delete, "
-		  "list-deleted, reopen",
+		  "of fill, load (by 8 threads), sync-1, sync-8, overwrite, read, missing, mixed, "
+		  "list, delete, list-deleted, reopen, reopen-cold; NAME:SECONDS for a time",
 		  0, 0 },
 		{ "records", 'n', OPTION_UNSIGNED, &b.records, "N", "records (1000000)", 8, 0 },
 		{ "operations", 'o', OPTION_UNSIGNED, &b.operations, "N",
 		  "of a phase (as many as records)", 8, 0 },
 		{ "seconds", 's', OPTION_UNSIGNED, &b.seconds, "N",
-		  "that a phase lasts at most, except fill", 1, 3600 },
+		  "that a phase lasts at most, except fill and load", 1, 3600 },
 		{ "value-bytes", 'v', OPTION_UNSIGNED, &b.value_bytes, "N", "size of a value (100)",
 		  BENCH_KEY_BYTES, VALUE_MAX },
 		{ "buffer-bytes", 'b', OPTION_SIZE, &b.config.buffer_bytes, "SIZE",

@@ -20,6 +20,34 @@ static void known_values_stay(void **state)
 	assert_true(hash64("a", 1, 0) == 0xe6c632b61e964e1fu);
 }
 
+/* Whatever the processor: these come from the scalar code. */
+static void long_values_do_not_depend_on_the_processor(void **state)
+{
+	static const struct {
+		size_t len;
+		uint64_t hash, high, low;
+	} known[] = {
+		{ 240, 0x520c62adde6c5e68u, 0x550b8ce07c44bc98u, 0xc018ce69a32b5a7cu },
+		{ 241, 0x8beb9b4b4448525bu, 0x8e7e1f2fe4156df9u, 0x18773c512b008a63u },
+		{ 1024, 0x2066f1055a2ce1d9u, 0x65165ebd1d6233bfu, 0x4986ea1c273817c6u },
+		{ 1025, 0x5f742b502d7d1d4au, 0x8cbc340903ac3d45u, 0x7775793e9ae60f68u },
+		{ 65536, 0xc9fadc56ceb18d12u, 0x1ae93c4af9eae26eu, 0xb481e6d91382b8eu },
+		{ 70000, 0xb292276ee7304cf3u, 0xfadfbe881891fab7u, 0xacd6f39ac5988619u },
+	};
+	static uint8_t data[70000];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)(i * 31);
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		struct hash128 hash = hash128(data, known[i].len);
+
+		assert_true(hash64(data, known[i].len, 7) == known[i].hash);
+		assert_true(hash.high == known[i].high);
+		assert_true(hash.low == known[i].low);
+	}
+}
+
 static void pieces_hash_like_the_whole(void **state)
 {
 	uint8_t data[10000];
@@ -60,6 +88,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(known_values_stay),
+		cmocka_unit_test(long_values_do_not_depend_on_the_processor),
 		cmocka_unit_test(pieces_hash_like_the_whole),
 		cmocka_unit_test(slots_are_the_hash_modulo_their_number),
 	};

@@ -182,7 +182,7 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 }
 
 /* When tick() has something to do though no write comes; 0: never. */
-static uint64_t next_tick(const struct commit *commit)
+uint64_t commit_next_tick(const struct commit *commit)
 {
 	uint64_t next =
 		sooner(commit->sync_at_ms, sooner(commit->let_go_at_ms, commit->trim_at_ms));
@@ -413,38 +413,59 @@ void commit_after_group(struct commit *commit, bool died)
 		commit_let_go(commit);
 }
 
+bool commit_some(struct commit *commit, struct store_write **list)
+{
+	struct store_write *before = *list;
+	uint64_t dead_before = commit->dead_bytes;
+	int r = commit_make_ready(commit);
+
+	if (r == 0) {
+		commit_group(commit, list);
+		commit_after_group(commit, commit->dead_bytes > dead_before);
+		if (*list != before)
+			return true;
+		r = -ENOMEM; /* not even one write could be taken in */
+	}
+	commit_note_stats(commit, 0);
+	commit_refuse(commit, *list, failure_of(r));
+	return false;
+}
+
 static void commit_list(struct commit *commit, struct store_write *list)
 {
-	while (list && commit_may_write(commit, &list)) {
-		int r = commit_make_ready(commit);
-
-		if (r == 0) {
-			struct store_write *before = list;
-			uint64_t dead_before = commit->dead_bytes;
-
-			commit_group(commit, &list);
-			commit_after_group(commit, commit->dead_bytes > dead_before);
-			if (list != before)
-				continue;
-			r = -ENOMEM; /* not even one write could be taken in */
-		}
-		commit_note_stats(commit, 0);
-		commit_refuse(commit, list, failure_of(r));
-		return;
-	}
+	while (list && commit_may_write(commit, &list))
+		if (!commit_some(commit, &list))
+			return;
 }
 
 static void wait_for_work(struct commit *commit) REQUIRES(&commit->lock)
 {
-	while (!commit->closing && !commit->batches && !commit_role_has_work(commit) &&
-	       (!commit->head || commit->role == STORE_PAUSED)) {
-		uint64_t at = next_tick(commit);
+	int r = 0;
 
+	while (commit->taken ||
+	       (r == 0 && !commit->closing && !commit->batches && !commit_role_has_work(commit) &&
+		(!commit->head || commit->role == STORE_PAUSED))) {
+		uint64_t at = commit->taken ? 0 : commit_next_tick(commit);
+
+		commit->wants_turn = commit->taken;
+		commit->wakes_at_ms = at;
 		if (at == 0)
 			condition_wait(&commit->work, &commit->lock);
-		else if (condition_wait_until(&commit->work, &commit->lock, at) < 0)
-			return;
+		else
+			r = condition_wait_until(&commit->work, &commit->lock, at);
 	}
+	commit->wants_turn = false;
+}
+
+void commit_take_turn(struct commit *commit)
+{
+	commit->taken = true;
+	commit->taker = pthread_self();
+}
+
+void commit_end_turn(struct commit *commit)
+{
+	commit->taken = false;
 }
 
 static struct store_write *take_list(struct commit *commit) REQUIRES(&commit->lock)
@@ -478,6 +499,7 @@ static void *run(void *state)
 
 		mutex_lock(&commit->lock);
 		wait_for_work(commit);
+		commit_take_turn(commit);
 		list = take_list(commit);
 		batches = take_batches(commit);
 		more = list || batches || commit_role_has_work(commit) || !commit->closing;
@@ -486,6 +508,9 @@ static void *run(void *state)
 		commit_list(commit, list);
 		commit_run_batches(commit, batches);
 		commit_role_work(commit);
+		mutex_lock(&commit->lock);
+		commit_end_turn(commit);
+		mutex_unlock(&commit->lock);
 	}
 	return NULL;
 }
@@ -533,8 +558,7 @@ void commit_tick(struct commit *commit)
 	commit_run_inline(commit);
 }
 
-/* In the submitter's thread, so that the commit thread doesn't have to. */
-static struct store_write *prepare(struct store_write *writes)
+struct store_write *commit_prepare(struct store_write *writes)
 {
 	struct store_write *last = writes;
 
@@ -549,9 +573,8 @@ static struct store_write *prepare(struct store_write *writes)
 	return last;
 }
 
-void commit_submit(struct commit *commit, struct store_write *writes)
+void commit_queue(struct commit *commit, struct store_write *writes, struct store_write *last)
 {
-	struct store_write *last = prepare(writes);
 	bool closing, leads;
 
 	mutex_lock(&commit->lock);
@@ -569,6 +592,11 @@ void commit_submit(struct commit *commit, struct store_write *writes)
 		commit_refuse(commit, writes, OUTCOME_MISDIRECTED);
 	else
 		commit_run_inline(commit);
+}
+
+void commit_submit(struct commit *commit, struct store_write *writes)
+{
+	commit_queue(commit, writes, commit_prepare(writes));
 }
 
 void commit_set_eager(struct commit *commit, bool eager)

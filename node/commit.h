@@ -3,9 +3,10 @@
  * The commit thread: takes the writes that wait, in order, and commits them as one group: evaluate,
  * append one record to the log, sync once if one of them wants it, apply, answer.
  *
- * Threads: commit_submit(), commit_apply_batch(), commit_set_eager(), commit_want_room(),
- * commit_sync_log() and commit_stats() from any thread. Everything that the options hand over is
- * used by the commit thread alone from commit_new() to commit_free(), except for what locks itself.
+ * Threads: commit_submit(), commit_here(), commit_apply_batch(), commit_set_eager(),
+ * commit_want_room(), commit_sync_log() and commit_stats() from any thread. Everything that the
+ * options hand over is used by who commits alone from commit_new() to commit_free(), except for
+ * what locks itself.
  */
 #pragma once
 
@@ -62,6 +63,9 @@ struct commit *commit_free(struct commit *commit);
 void commit_want_room(struct commit *commit);
 /* A chain linked by next. */
 void commit_submit(struct commit *commit, struct store_write *writes);
+/* In the caller's thread, if nobody else commits: returns once it is answered. done and state are
+ * not used. */
+void commit_here(struct commit *commit, struct store_write *write);
 void commit_apply_batch(struct commit *commit, struct store_batch *batch);
 /* Somebody waits for what is synced: `memory` writes are synced sooner. */
 void commit_set_eager(struct commit *commit, bool eager);

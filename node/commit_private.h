@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What node/commit*.c share. Threads: the commit thread, unless a field says else.
+/* What node/commit*.c share. Threads: who has the turn, unless a field says else.
  * Lock order: commit.c. */
 #pragma once
 
@@ -27,7 +27,7 @@ struct commit {
 	struct commit_options options;
 	pthread_t thread;
 
-	/* owned by the commit thread */
+	/* owned by who has the turn */
 	struct group group;
 	struct version next;
 	uint64_t next_position;
@@ -57,6 +57,12 @@ struct commit {
 	struct store_batch *batches, **batch_tail;
 	struct wal_mark told; /* what options.synced() was called for */
 	bool closing, stopped, busy;
+	/* Who commits has the turn, and with it what the commit thread owns: that thread, or one
+	 * that waits for its own write (node/commit_here.c). */
+	bool taken;
+	pthread_t taker;
+	bool wants_turn; /* the commit thread waits for it */
+	uint64_t wakes_at_ms; /* when that comes back by itself; 0: never */
 	enum store_role role;
 	struct store_pause *pause; /* to be told */
 	struct commit_call *calls;
@@ -90,6 +96,17 @@ void commit_note_stats(struct commit *commit, size_t entries);
 void commit_after_group(struct commit *commit, bool died);
 /* Without threads: does what waits. */
 void commit_run_inline(struct commit *commit);
+/* In the submitter's thread, so that the commit thread doesn't have to. Returns the last one. */
+struct store_write *commit_prepare(struct store_write *writes);
+/* A prepared chain from @writes to @last. */
+void commit_queue(struct commit *commit, struct store_write *writes, struct store_write *last);
+/* Commits the first group of *list, answers it, and moves *list behind it. False: nothing can be
+ * committed, all of *list was refused. */
+bool commit_some(struct commit *commit, struct store_write **list);
+/* When there is something to do though no write comes; 0: never. */
+uint64_t commit_next_tick(const struct commit *commit);
+void commit_take_turn(struct commit *commit) REQUIRES(&commit->lock);
+void commit_end_turn(struct commit *commit) REQUIRES(&commit->lock);
 
 /* node/commit_role.c: what waits for the commit thread besides writes and batches. */
 bool commit_role_has_work(const struct commit *commit) REQUIRES(&commit->lock);

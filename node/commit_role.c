@@ -93,8 +93,9 @@ void commit_role_work(struct commit *commit)
 
 static bool is_inside(const struct commit *commit)
 {
-	return commit->options.threads ? pthread_equal(commit->thread, pthread_self())
-				       : commit->busy;
+	return commit->options.threads
+		       ? commit->taken && pthread_equal(commit->taker, pthread_self())
+		       : commit->busy;
 }
 
 int commit_call(struct commit *commit, commit_task_fn task, void *state)

@@ -640,6 +640,12 @@ void store_submit(struct store *store, struct store_write *write)
 	store_submit_batch(store, write);
 }
 
+void store_commit(struct store *store, struct store_write *write)
+{
+	write->next = NULL;
+	commit_here(store->commit, write);
+}
+
 void store_want_room(struct store *store)
 {
 	commit_want_room(store->commit);

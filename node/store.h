@@ -138,6 +138,10 @@ struct store_write {
 };
 
 void store_submit(struct store *store, struct store_write *write);
+/* As store_submit(), for a thread that may wait: returns once the write is answered; done and state
+ * are not used. If nobody else is at it the write is committed in this thread, which spares it the
+ * way to another one and back. */
+void store_commit(struct store *store, struct store_write *write);
 /* A chain linked by next, in order; one group if it fits. */
 void store_submit_batch(struct store *store, struct store_write *writes);
 

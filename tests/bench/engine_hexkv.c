@@ -5,7 +5,6 @@
 #include "node/store.h"
 
 #include <errno.h>
-#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,11 +13,6 @@
 struct hexkv {
 	struct store *store;
 	_Atomic uint64_t requests;
-};
-
-struct call {
-	struct store_write write;
-	sem_t answered;
 };
 
 static void hexkv_close(void *state)
@@ -65,58 +59,45 @@ static int hexkv_open(const struct bench_config *config, void **ret_state)
 	return 0;
 }
 
-static void answered(struct store_write *write)
-{
-	struct call *call = write->state;
-
-	sem_post(&call->answered);
-}
-
 /* Every request of the node has an id. */
-static int commit(struct hexkv *hexkv, struct call *call, const uint8_t *key)
+static int commit(struct hexkv *hexkv, struct store_write *write, const uint8_t *key)
 {
 	uint64_t number = atomic_fetch_add_explicit(&hexkv->requests, 1, memory_order_relaxed) + 1;
 	uint64_t hash = hash64(&number, sizeof(number), 0);
 
-	memcpy(call->write.request.request_id.bytes, &number, sizeof(number));
-	memcpy(call->write.request.request_id.bytes + 8, &hash, sizeof(hash));
-	call->write.key.len = BENCH_KEY_BYTES;
-	memcpy(call->write.key.bytes, key, BENCH_KEY_BYTES);
-	call->write.done = answered;
-	call->write.state = call;
-	sem_init(&call->answered, 0, 0);
-	store_submit(hexkv->store, &call->write);
-	while (sem_wait(&call->answered) < 0 && errno == EINTR)
-		;
-	sem_destroy(&call->answered);
-	if (outcome_is_success(call->write.outcome))
+	memcpy(write->request.request_id.bytes, &number, sizeof(number));
+	memcpy(write->request.request_id.bytes + 8, &hash, sizeof(hash));
+	write->key.len = BENCH_KEY_BYTES;
+	memcpy(write->key.bytes, key, BENCH_KEY_BYTES);
+	store_commit(hexkv->store, write);
+	if (outcome_is_success(write->outcome))
 		return 0;
-	if (call->write.outcome == OUTCOME_NOT_FOUND)
+	if (write->outcome == OUTCOME_NOT_FOUND)
 		return BENCH_NOT_FOUND;
-	fprintf(stderr, "hexkv: a write was refused: %d\n", (int)call->write.outcome);
+	fprintf(stderr, "hexkv: a write was refused: %d\n", (int)write->outcome);
 	return -EIO;
 }
 
 static int hexkv_put(void *state, const uint8_t *key, const void *value, size_t len, bool sync)
 {
-	struct call call;
+	struct store_write write;
 
-	memset(&call.write, 0, sizeof(call.write));
-	call.write.kind = WRITE_PUT;
-	call.write.value = value;
-	call.write.value_len = len;
-	call.write.request.durability = sync ? DURABILITY_DISK : DURABILITY_MEMORY;
-	return commit(state, &call, key);
+	memset(&write, 0, sizeof(write));
+	write.kind = WRITE_PUT;
+	write.value = value;
+	write.value_len = len;
+	write.request.durability = sync ? DURABILITY_DISK : DURABILITY_MEMORY;
+	return commit(state, &write, key);
 }
 
 static int hexkv_remove(void *state, const uint8_t *key)
 {
-	struct call call;
+	struct store_write write;
 
-	memset(&call.write, 0, sizeof(call.write));
-	call.write.kind = WRITE_DELETE;
-	call.write.request.durability = DURABILITY_MEMORY;
-	return commit(state, &call, key);
+	memset(&write, 0, sizeof(write));
+	write.kind = WRITE_DELETE;
+	write.request.durability = DURABILITY_MEMORY;
+	return commit(state, &write, key);
 }
 
 static int hexkv_get(void *state, const uint8_t *key, size_t len)

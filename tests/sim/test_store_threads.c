@@ -10,11 +10,13 @@
 #include "lib/clock.h"
 #include "lib/mutex.h"
 
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -42,6 +44,7 @@ struct call {
 struct worker {
 	struct shared *shared;
 	unsigned number;
+	bool waits; /* for each write by itself */
 	uint64_t written[KEYS];
 };
 
@@ -88,6 +91,11 @@ static void submit(struct worker *worker, struct call *call, unsigned number, ui
 	call->write.value_len = sizeof(call->data);
 	call->write.request.durability = value % 4 ? DURABILITY_MEMORY : DURABILITY_DISK;
 	request_id_generate(&call->write.request.request_id);
+	if (worker->waits) {
+		store_commit(worker->shared->store, &call->write);
+		call->answered = true;
+		return;
+	}
 	call->write.done = on_done;
 	call->write.state = call;
 	store_submit(worker->shared->store, &call->write);
@@ -170,7 +178,7 @@ static void run_threads(struct shared *shared, struct worker *workers)
 	for (unsigned i = 0; i < READERS; i++)
 		assert_int_equal(pthread_create(&readers[i], NULL, read_keys, shared), 0);
 	for (unsigned i = 0; i < WRITERS; i++) {
-		workers[i] = (struct worker){ .shared = shared, .number = i };
+		workers[i] = (struct worker){ .shared = shared, .number = i, .waits = i % 2 };
 		assert_int_equal(pthread_create(&writers[i], NULL, write_keys, &workers[i]), 0);
 	}
 	for (unsigned i = 0; i < WRITERS; i++)
@@ -218,10 +226,149 @@ static void writers_read_back_what_they_wrote_while_others_work(void **state)
 	crash_vfs_free(crash);
 }
 
+/* Nothing but time brings it to the disk. */
+static void what_a_waiting_thread_committed_is_synced_though_nobody_else_writes(void **state)
+{
+	struct crash_vfs *crash = crash_vfs_new(1);
+	struct store_options options = {
+		.vfs = crash_vfs_base(crash),
+		.dir = "/data",
+		.cluster = "sim",
+		.node = "n1",
+		.memtable_bytes = 1024 * 1024,
+		.log_retain_bytes = 256 * 1024,
+		.log_retain_s = 600,
+		.threads = true,
+	};
+	struct store_write write = { .kind = WRITE_PUT, .key = key_of(1, 1) };
+	uint64_t deadline = clock_monotonic_ms() + 60000;
+	struct store_standing standing = { 0 };
+	struct store *store;
+	char *why = NULL;
+
+	(void)state;
+	assert_int_equal(store_open(&options, &store, &why), 0);
+	assert_int_equal(store_lead_next(store, 1), 0);
+	write.request.durability = DURABILITY_MEMORY;
+	store_commit(store, &write);
+	assert_int_equal(write.outcome, OUTCOME_CREATED);
+	while (standing.synced.sequence < write.meta.version.sequence) {
+		assert_true(clock_monotonic_ms() < deadline);
+		assert_int_equal(store_standing(store, &standing), 0);
+		usleep(1000);
+	}
+	store_close(store);
+	crash_vfs_free(crash);
+}
+
+struct pause {
+	struct store_pause pause;
+	struct mutex lock;
+	struct condition told;
+	bool done;
+};
+
+static void note_paused(struct store_pause *pause)
+{
+	struct pause *at = (struct pause *)pause;
+
+	mutex_lock(&at->lock);
+	at->done = true;
+	condition_signal(&at->told);
+	mutex_unlock(&at->lock);
+}
+
+/* Nothing is committed while it lasts. */
+static void pause_and_resume(struct shared *shared)
+{
+	struct pause pause = { .pause.done = note_paused };
+	struct store_stats before, after;
+
+	mutex_init(&pause.lock);
+	condition_init(&pause.told);
+	store_pause(shared->store, &pause.pause);
+	mutex_lock(&pause.lock);
+	while (!pause.done)
+		condition_wait(&pause.told, &pause.lock);
+	mutex_unlock(&pause.lock);
+	store_stats(shared->store, &before);
+	sched_yield();
+	store_stats(shared->store, &after);
+	if (pause.pause.result != 0 || after.position != before.position)
+		shared->faults++;
+	store_resume(shared->store);
+	condition_deinit(&pause.told);
+	mutex_deinit(&pause.lock);
+}
+
+static void *pause_often(void *state)
+{
+	struct shared *shared = state;
+
+	while (!shared->stop)
+		pause_and_resume(shared);
+	return NULL;
+}
+
+static void *commit_and_check(void *state)
+{
+	struct worker *worker = state;
+	struct call call;
+
+	for (uint64_t round = 1; round <= 4 * ROUNDS; round++) {
+		submit(worker, &call, (unsigned)round % KEYS, round);
+		if (!outcome_is_success(call.write.outcome) ||
+		    call.write.meta.version.sequence == 0)
+			worker->shared->faults++;
+		check_key(worker->shared, worker->number, (unsigned)round % KEYS, round);
+	}
+	return NULL;
+}
+
+static void a_waiting_thread_gets_its_answer_though_the_store_pauses_meanwhile(void **state)
+{
+	struct crash_vfs *crash = crash_vfs_new(1);
+	struct store_options options = {
+		.vfs = crash_vfs_base(crash),
+		.dir = "/data",
+		.cluster = "sim",
+		.node = "n1",
+		.memtable_bytes = 1024 * 1024,
+		.log_retain_bytes = 256 * 1024,
+		.log_retain_s = 600,
+		.threads = true,
+	};
+	struct worker workers[2];
+	struct shared shared = { 0 };
+	pthread_t writers[2], pauser;
+	char *why = NULL;
+
+	(void)state;
+	assert_int_equal(store_open(&options, &shared.store, &why), 0);
+	assert_int_equal(store_lead_next(shared.store, 1), 0);
+	assert_int_equal(pthread_create(&pauser, NULL, pause_often, &shared), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		workers[i] = (struct worker){ .shared = &shared, .number = i, .waits = true };
+		assert_int_equal(pthread_create(&writers[i], NULL, commit_and_check, &workers[i]),
+				 0);
+	}
+	for (unsigned i = 0; i < 2; i++)
+		pthread_join(writers[i], NULL);
+	shared.stop = true;
+	pthread_join(pauser, NULL);
+	store_close(shared.store);
+	assert_int_equal(shared.faults, 0);
+	crash_vfs_free(crash);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(writers_read_back_what_they_wrote_while_others_work),
+		cmocka_unit_test(
+			what_a_waiting_thread_committed_is_synced_though_nobody_else_writes),
+		cmocka_unit_test(
+			a_waiting_thread_gets_its_answer_though_the_store_pauses_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

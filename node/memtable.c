@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Entries are copied into an arena by the one applier without the lock; the lock is held only to
- * link them. A replaced version leaves the tree but stays in the arena, so that readers need no
- * reference of their own to it. Its links are stale then: an iterator that began before the seal
- * finds its next entry by key.
+ * link them. Readers do without it, too: they count on it that nothing changes while they descend,
+ * and look again if something did; only one that is out of luck too often takes the lock. A
+ * replaced version leaves the tree but stays in the arena, so that readers need no reference of
+ * their own to it. Its links are stale then: an iterator that began before the seal finds its next
+ * entry by key.
  */
 #include "node/memtable.h"
 
@@ -17,6 +19,11 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+
+/* A red-black tree of all that memory can hold is not as deep. */
+#define DEPTH_MAX 128
+/* To descend without the lock: a small group is linked within a few. */
+#define TRIES 32
 
 struct memtable_entry {
 	struct rbnode node;
@@ -36,6 +43,7 @@ struct memtable {
 	atomic_bool sealed;
 	pthread_rwlock_t lock;
 	struct rbtree tree; /* changed under the write lock */
+	atomic_uint changes; /* of the tree; odd: one is under way */
 
 	/* The applier's. */
 	struct arena arena;
@@ -175,8 +183,10 @@ static void link_group(struct memtable *memtable, struct memtable_entry *group)
 	uint64_t fresh = 0;
 
 	pthread_rwlock_wrlock(&memtable->lock);
+	atomic_fetch_add(&memtable->changes, 1);
 	for (; group; group = group->next)
 		fresh += link_entry(memtable, group);
+	atomic_fetch_add(&memtable->changes, 1);
 	pthread_rwlock_unlock(&memtable->lock);
 	atomic_store_explicit(&memtable->count, memtable->count + fresh, memory_order_relaxed);
 }
@@ -244,56 +254,80 @@ uint64_t memtable_position(const struct memtable *memtable)
 	return memtable->position;
 }
 
-/* Whether the lock was taken. */
-static bool read_lock(struct memtable *memtable)
+struct look {
+	uint64_t prefix;
+	const void *key;
+	size_t key_len;
+	bool after; /* the first entry > key; else that of the key itself */
+};
+
+/* False: the tree changed so much meanwhile that this went round in circles. */
+static bool descend(struct memtable *memtable, const struct look *look,
+		    const struct memtable_entry **ret_found)
 {
-	if (atomic_load_explicit(&memtable->sealed, memory_order_acquire))
-		return false;
-	pthread_rwlock_rdlock(&memtable->lock);
-	return true;
+	struct rbnode *node = rbtree_root(&memtable->tree);
+
+	*ret_found = NULL;
+	for (unsigned depth = 0; node && depth < DEPTH_MAX; depth++) {
+		struct memtable_entry *entry = entry_of(node);
+		int order = compare(look->prefix, look->key, look->key_len, entry);
+
+		if (order == 0 && !look->after) {
+			*ret_found = entry;
+			return true;
+		}
+		if (order < 0 && look->after)
+			*ret_found = entry;
+		node = rbtree_child(node, order > 0 || (order == 0 && look->after));
+	}
+	return !node;
 }
 
-static void read_unlock(struct memtable *memtable, bool locked)
+/*
+ * Whether nothing changed while this descended: then what it found is what the tree held at that
+ * moment. Why that is so on any machine:
+ *   - Every link is stored with release order behind the count that made it odd, and loaded with
+ *     acquire order before the count is loaded again: whoever has seen a link of a change sees its
+ *     count, too, so the counts differ.
+ *   - The even count that was read first was stored behind all links of the changes before it, and
+ *     was loaded with acquire order: none of them is missed.
+ *   - What is read of a node behind a link (prefix, key, bytes, file) was written before the node
+ *     was linked and never changes; parents, colours and next, which do, are the applier's. No node
+ *     is freed before the memtable, so a link that is stale by now leads to a node all the same.
+ *   - The count can't come round: a memtable has no room for 2^31 groups.
+ */
+static bool try_descend(struct memtable *memtable, const struct look *look,
+			const struct memtable_entry **ret_found)
 {
-	if (locked)
-		pthread_rwlock_unlock(&memtable->lock);
+	unsigned before = atomic_load(&memtable->changes);
+
+	return before % 2 == 0 && descend(memtable, look, ret_found) &&
+	       atomic_load(&memtable->changes) == before;
+}
+
+static const struct memtable_entry *find(struct memtable *memtable, const void *key, size_t key_len,
+					 bool after)
+{
+	struct look look = { key_prefix(key, key_len), key, key_len, after };
+	const struct memtable_entry *found = NULL;
+
+	if (atomic_load_explicit(&memtable->sealed, memory_order_acquire)) {
+		descend(memtable, &look, &found);
+		return found;
+	}
+	for (unsigned i = 0; i < TRIES; i++)
+		if (try_descend(memtable, &look, &found))
+			return found;
+	pthread_rwlock_rdlock(&memtable->lock);
+	descend(memtable, &look, &found);
+	pthread_rwlock_unlock(&memtable->lock);
+	return found;
 }
 
 const struct memtable_entry *memtable_get(struct memtable *memtable, const void *key,
 					  size_t key_len)
 {
-	uint64_t prefix = key_prefix(key, key_len);
-	bool locked = read_lock(memtable);
-	struct rbnode *node = memtable->tree.root;
-
-	while (node) {
-		int order = compare(prefix, key, key_len, entry_of(node));
-
-		if (order == 0)
-			break;
-		node = node->child[order > 0];
-	}
-	read_unlock(memtable, locked);
-	return node ? entry_of(node) : NULL;
-}
-
-static const struct memtable_entry *seek(struct memtable *memtable, const void *after,
-					 size_t after_len)
-{
-	uint64_t prefix = key_prefix(after, after_len);
-	const struct memtable_entry *found = NULL;
-	bool locked = read_lock(memtable);
-	struct rbnode *node = memtable->tree.root;
-
-	while (node) {
-		bool larger = compare(prefix, after, after_len, entry_of(node)) < 0;
-
-		if (larger)
-			found = entry_of(node);
-		node = node->child[!larger];
-	}
-	read_unlock(memtable, locked);
-	return found;
+	return find(memtable, key, key_len, false);
 }
 
 void memtable_decode(const struct memtable_entry *entry, struct entry *ret_entry)
@@ -316,7 +350,7 @@ void memtable_iterate(struct memtable_iterator *it, struct memtable *memtable, c
 {
 	it->memtable = memtable;
 	it->sealed = atomic_load_explicit(&memtable->sealed, memory_order_acquire);
-	it->at = seek(memtable, after, after_len);
+	it->at = find(memtable, after, after_len, true);
 }
 
 void memtable_next(struct memtable_iterator *it)
@@ -324,7 +358,7 @@ void memtable_next(struct memtable_iterator *it)
 	struct rbnode *next;
 
 	if (!it->sealed) {
-		it->at = seek(it->memtable, key_of(it->at), it->at->key_len);
+		it->at = find(it->memtable, key_of(it->at), it->at->key_len, true);
 		return;
 	}
 	next = rbtree_next(&it->at->node);

@@ -4,8 +4,8 @@
  *
  * Ownership: reference-counted. What a get or an iterator yields lives as long as the memtable,
  * also after a newer version has taken its place. It references the value files that its entries
- * name. Threads: one applies; any number read. The lock is held for look-ups in the tree and for
- * linking a group, never longer; a sealed memtable is read without it.
+ * name. Threads: one applies; any number read. The lock is held for linking a group, and for a
+ * look-up that met too many of those, never longer; a sealed memtable is read without it.
  */
 #pragma once
 

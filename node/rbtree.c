@@ -41,14 +41,20 @@ static int side_of(const struct rbnode *parent, const struct rbnode *node)
 	return parent->child[RBTREE_RIGHT] == node;
 }
 
+/* See rbtree_child(). */
+static void set_link(struct rbnode **link, struct rbnode *node)
+{
+	__atomic_store_n(link, node, __ATOMIC_RELEASE);
+}
+
 /* Makes whatever pointed to @old point to @node. */
 static void relink(struct rbtree *tree, struct rbnode *parent, const struct rbnode *old,
 		   struct rbnode *node)
 {
 	if (parent)
-		parent->child[side_of(parent, old)] = node;
+		set_link(&parent->child[side_of(parent, old)], node);
 	else
-		tree->root = node;
+		set_link(&tree->root, node);
 }
 
 /* Moves @node down to @side; its child on the other side takes its place. */
@@ -57,12 +63,12 @@ static void rotate(struct rbtree *tree, struct rbnode *node, int side)
 	struct rbnode *up = node->child[!side];
 	struct rbnode *parent = parent_of(node);
 
-	node->child[!side] = up->child[side];
+	set_link(&node->child[!side], up->child[side]);
 	if (up->child[side])
 		set_parent(up->child[side], node);
 	set_parent(up, parent);
 	relink(tree, parent, node, up);
-	up->child[side] = node;
+	set_link(&up->child[side], node);
 	set_parent(node, up);
 }
 
@@ -100,9 +106,9 @@ void rbtree_insert(struct rbtree *tree, struct rbnode *parent, enum rbtree_side 
 	node->parent_and_color = (uintptr_t)parent | RED;
 	node->child[RBTREE_LEFT] = node->child[RBTREE_RIGHT] = NULL;
 	if (parent)
-		parent->child[side] = node;
+		set_link(&parent->child[side], node);
 	else
-		tree->root = node;
+		set_link(&tree->root, node);
 	fix_insert(tree, node);
 }
 
@@ -164,7 +170,7 @@ void rbtree_erase(struct rbtree *tree, struct rbnode *node)
 		lost_black = !is_red(next);
 		if (child)
 			set_parent(child, parent);
-		parent->child[side_of(parent, next)] = child;
+		set_link(&parent->child[side_of(parent, next)], child);
 		if (parent == node)
 			parent = next;
 		rbtree_replace(tree, node, next);

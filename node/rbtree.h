@@ -3,7 +3,10 @@
  * Intrusive red-black tree. The user embeds a node, descends by itself (its own comparison) and
  * links the node where the descent ended.
  *
- * Threads: the caller serialises changes; any number may read a tree that does not change.
+ * Threads: the caller serialises changes; any number may read a tree that does not change. With
+ * rbtree_root() and rbtree_child() one may also descend while it does, as long as no node is freed:
+ * one then sees nodes that were completely set up before they were linked, but may miss any, and
+ * go round in circles.
  */
 #pragma once
 
@@ -20,6 +23,16 @@ struct rbnode {
 struct rbtree {
 	struct rbnode *root;
 };
+
+static inline struct rbnode *rbtree_root(const struct rbtree *tree)
+{
+	return __atomic_load_n(&tree->root, __ATOMIC_ACQUIRE);
+}
+
+static inline struct rbnode *rbtree_child(const struct rbnode *node, int side)
+{
+	return __atomic_load_n(&node->child[side], __ATOMIC_ACQUIRE);
+}
 
 /* Links @node below @parent (NULL: the tree is empty), whose child on @side is empty. */
 void rbtree_insert(struct rbtree *tree, struct rbnode *parent, enum rbtree_side side,

@@ -2,8 +2,10 @@
 #include "node/memtable.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -323,6 +325,125 @@ static void readers_keep_bytes_and_file_after_the_last_other_reference_goes(void
 	assert_int_equal(value_files_bytes(f->values), 0);
 }
 
+#define CROWD_KEYS 20000u
+
+struct crowd {
+	struct memtable *memtable;
+	_Atomic uint32_t inserted; /* so many numbers from 0 on */
+	_Atomic unsigned faults;
+};
+
+/* Numbers in turn give keys without order; every fifth is that of an earlier number. */
+static uint32_t crowd_key(uint32_t number)
+{
+	return (number % 5 == 4 ? number / 2 : number) * 2654435761u;
+}
+
+static void crowd_bytes(uint32_t number, uint8_t key[4])
+{
+	uint32_t mixed = crowd_key(number);
+
+	for (unsigned i = 0; i < 4; i++)
+		key[i] = (uint8_t)(mixed >> (24 - 8 * i));
+}
+
+static void *insert_all(void *state)
+{
+	struct crowd *crowd = state;
+	uint8_t keys[3][4];
+	struct entry entries[3];
+
+	for (uint32_t number = 0; number < CROWD_KEYS; number += 3) {
+		for (uint32_t i = 0; i < 3; i++) {
+			crowd_bytes(number + i, keys[i]);
+			entries[i] = (struct entry){ .kind = ENTRY_TOMBSTONE,
+						     .key = keys[i],
+						     .key_len = 4,
+						     .position = number + i + 1 };
+		}
+		if (memtable_insert(crowd->memtable, entries, 3) < 0)
+			crowd->faults++;
+		crowd->inserted = number + 3;
+	}
+	return NULL;
+}
+
+static void look_up(struct crowd *crowd, uint32_t number)
+{
+	const struct memtable_entry *found;
+	struct entry entry;
+	uint8_t key[4];
+
+	crowd_bytes(number, key);
+	found = memtable_get(crowd->memtable, key, 4);
+	if (!found) {
+		crowd->faults++;
+		return;
+	}
+	memtable_decode(found, &entry);
+	if (memcmp(entry.key, key, 4) != 0 || entry.position < number + 1)
+		crowd->faults++;
+}
+
+/* In order, and none that was there at the beginning is left out. */
+static void walk(struct crowd *crowd, uint32_t number, uint32_t inserted)
+{
+	struct memtable_iterator it;
+	uint32_t before = crowd_key(number), next = UINT32_MAX;
+	uint8_t key[4];
+
+	for (uint32_t i = 0; i < inserted; i++)
+		if (crowd_key(i) > before && crowd_key(i) < next)
+			next = crowd_key(i);
+	crowd_bytes(number, key);
+	memtable_iterate(&it, crowd->memtable, key, 4);
+	for (unsigned i = 0; i < 10 && it.at; i++) {
+		struct entry entry;
+		uint32_t at;
+
+		memtable_decode(it.at, &entry);
+		at = (uint32_t)entry.key[0] << 24 | (uint32_t)entry.key[1] << 16 |
+		     (uint32_t)entry.key[2] << 8 | entry.key[3];
+		if (at <= before || (i == 0 && at > next))
+			crowd->faults++;
+		before = at;
+		memtable_next(&it);
+	}
+}
+
+static void *look_often(void *state)
+{
+	struct crowd *crowd = state;
+	uint32_t inserted, round = 0;
+
+	while ((inserted = crowd->inserted) < CROWD_KEYS) {
+		uint32_t number = inserted > 0 ? ++round * 7919 % inserted : 0;
+
+		if (inserted == 0)
+			continue;
+		look_up(crowd, number);
+		look_up(crowd, inserted - 1);
+		if (round % 200 == 0)
+			walk(crowd, number, inserted);
+	}
+	return NULL;
+}
+
+static void readers_find_all_that_was_inserted_while_more_is_linked(void **state)
+{
+	struct fixture *f = *state;
+	struct crowd crowd = { .memtable = f->memtable };
+	pthread_t writer, readers[2];
+
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&readers[i], NULL, look_often, &crowd), 0);
+	assert_int_equal(pthread_create(&writer, NULL, insert_all, &crowd), 0);
+	pthread_join(writer, NULL);
+	for (unsigned i = 0; i < 2; i++)
+		pthread_join(readers[i], NULL);
+	assert_int_equal(crowd.faults, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -339,6 +460,7 @@ int main(void)
 		TEST(value_files_are_held_until_the_memtable_goes),
 		TEST(a_group_that_is_refused_shows_nothing_and_holds_no_file_for_good),
 		TEST(readers_keep_bytes_and_file_after_the_last_other_reference_goes),
+		TEST(readers_find_all_that_was_inserted_while_more_is_linked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,12 +27,14 @@
 #include "lib/utf8.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SYNC_DELAY_MS  500 /* of memory writes: on disk within a second */
 #define SYNC_SOON_MS   40 /* while somebody waits for them to be there */
+#define GATHER_NS      50000
 #define UNSYNCED_BYTES (8 * 1024 * 1024) /* of memory writes: then a sync */
 
 void commit_tell_synced(struct commit *commit)
@@ -400,6 +402,7 @@ static void commit_group(struct commit *commit, struct store_write **list)
 		group_fail(&commit->group, failure_of(r), maybe);
 	group_answer_repeats(&commit->group);
 	commit_note_stats(commit, commit->group.entry_count);
+	commit->returning = commit->group.wants_sync ? commit->group.write_count : 0;
 	for (size_t i = 0; i < commit->group.write_count; i++)
 		answer(commit->group.writes[i].write);
 	group_reset(&commit->group, NULL);
@@ -457,6 +460,23 @@ static void wait_for_work(struct commit *commit) REQUIRES(&commit->lock)
 	commit->wants_turn = false;
 }
 
+/*
+ * Who was answered after a sync often has the next write ready at once. If the first of them were
+ * synced alone the others would wait for two syncs, so all get the chance to be in one group. That
+ * takes less than half of what it spares, and is not waited for where it did not help.
+ */
+static void gather(struct commit *commit)
+{
+	uint64_t deadline;
+
+	if (commit->returning < 2)
+		return;
+	deadline = clock_monotonic_ns() + GATHER_NS;
+	while (atomic_load(&commit->waiting) < commit->returning && clock_monotonic_ns() < deadline)
+		sched_yield();
+	commit->returning = 0;
+}
+
 void commit_take_turn(struct commit *commit)
 {
 	commit->taken = true;
@@ -476,6 +496,7 @@ static struct store_write *take_list(struct commit *commit) REQUIRES(&commit->lo
 		return NULL;
 	commit->head = NULL;
 	commit->tail = &commit->head;
+	commit->waiting = 0;
 	return list;
 }
 
@@ -500,6 +521,9 @@ static void *run(void *state)
 		mutex_lock(&commit->lock);
 		wait_for_work(commit);
 		commit_take_turn(commit);
+		mutex_unlock(&commit->lock);
+		gather(commit);
+		mutex_lock(&commit->lock);
 		list = take_list(commit);
 		batches = take_batches(commit);
 		more = list || batches || commit_role_has_work(commit) || !commit->closing;
@@ -583,6 +607,8 @@ void commit_queue(struct commit *commit, struct store_write *writes, struct stor
 	if (!closing && leads) {
 		*commit->tail = writes;
 		commit->tail = &last->next;
+		for (struct store_write *write = writes; write; write = write->next)
+			commit->waiting++;
 		condition_signal(&commit->work);
 	}
 	mutex_unlock(&commit->lock);

@@ -41,6 +41,7 @@ struct commit {
 	uint64_t pressed_until_ms; /* room was short lately */
 	struct buf unapplied; /* in the log, not in the tree: entries, encoded */
 	bool full;
+	uint64_t returning; /* so many writes were answered together, after a sync */
 	int log_error; /* why the log could not be reopened; 0: it is good */
 	bool reset_pending; /* history and request ids are still to be cut at reset_point */
 	struct version reset_point;
@@ -54,6 +55,7 @@ struct commit {
 	struct condition work, called;
 	/* protected by lock */
 	struct store_write *head, **tail;
+	_Atomic uint64_t waiting; /* so many are in the list of head */
 	struct store_batch *batches, **batch_tail;
 	struct wal_mark told; /* what options.synced() was called for */
 	bool closing, stopped, busy;

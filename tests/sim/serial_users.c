@@ -275,11 +275,20 @@ static void note_answer(struct serial_call *call, struct serial_write *noted)
 	noted->sequence = noted->fate == SERIAL_DONE ? call->write.point.sequence : 0;
 }
 
-/* Several at once, some of them the same request twice, some as one batch. */
+/* In this thread, if nobody else commits. */
+static void commit_call(struct serial_call *call)
+{
+	store_commit(call->users->store, &call->write);
+	call->write.state = call;
+	on_done(&call->write);
+}
+
+/* Several at once, some of them the same request twice, some as one batch; or one after the other.
+ */
 static void write_window(struct serial_worker *worker)
 {
 	unsigned want = 1 + (unsigned)serial_pick(&worker->random, SERIAL_WINDOW), count = 0;
-	bool batch = serial_pick(&worker->random, 2);
+	enum { EACH, BATCH, HERE } how = (unsigned)serial_pick(&worker->random, 3);
 
 	for (; count < want; count++) {
 		struct serial_call *call = &worker->calls[count];
@@ -290,12 +299,14 @@ static void write_window(struct serial_worker *worker)
 			call->asked = call[-1].asked;
 		if (serial_call_fill(worker->users, call) < 0)
 			break;
-		if (!batch)
+		if (how == HERE)
+			commit_call(call);
+		else if (how == EACH)
 			store_submit(worker->users->store, &call->write);
 		else if (count > 0)
 			call[-1].write.next = &call->write;
 	}
-	if (batch && count > 0)
+	if (how == BATCH && count > 0)
 		store_submit_batch(worker->users->store, &worker->calls[0].write);
 	for (unsigned i = 0; i < count; i++) {
 		serial_call_await(&worker->calls[i]);

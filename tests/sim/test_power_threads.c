@@ -24,7 +24,7 @@
 
 #include <cmocka.h>
 
-#define CUTS          600
+#define CUTS          400
 #define CUTS_LONG     10000
 #define CUTS_PER_DISK 15
 #define REPEATS       8 /* requests that are sent again after a cut */

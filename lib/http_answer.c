@@ -33,6 +33,7 @@ static ssize_t read_answer(void *cls, uint64_t offset, char *data, size_t len)
 		return MHD_CONTENT_READER_END_WITH_ERROR;
 	if (n == 0)
 		http_request_suspend(request);
+	request->streamed_bytes = offset + (uint64_t)n;
 	return n;
 }
 

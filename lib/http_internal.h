@@ -14,6 +14,7 @@
 #pragma once
 
 #include "lib/address_counts.h"
+#include "lib/http_pace.h"
 #include "lib/http_server.h"
 #include "lib/mux_server.h"
 
@@ -41,6 +42,7 @@ struct http_connection {
 	struct mux_server *mux;
 	struct MHD_UpgradeResponseHandle *upgrade;
 	uint64_t mux_moved; /* at since_ms, which is when that was last seen to change */
+	struct http_pace mux_pace; /* of a client that takes its answers, while any is left */
 };
 
 enum request_state {
@@ -68,8 +70,10 @@ struct http_request {
 	uint64_t spin_turn;
 	uint64_t progress_ms; /* when it last moved */
 	uint64_t body_bytes; /* received */
-	uint64_t body_window_ms; /* of the rate check */
-	uint64_t body_window_start; /* body_bytes then */
+	uint64_t streamed_bytes; /* of the answer, given to libmicrohttpd */
+	uint64_t suspended_ms; /* when it was */
+	uint64_t paused_ms; /* how long it was suspended in all, without what it is now */
+	struct http_pace pace; /* REQUEST_BODY, REQUEST_SENDING */
 
 	unsigned status;
 	struct MHD_Response *response; /* until it is queued */
@@ -89,6 +93,8 @@ struct http_server {
 	struct loop_hook hook;
 	struct loop_timer sweep;
 	uint32_t sweep_interval_ms;
+	struct http_pace_limits body_limits;
+	struct http_pace_limits answer_limits;
 	uint64_t now_ms; /* read once a turn */
 	uint64_t turns;
 	struct http_connection *connections;

@@ -30,6 +30,7 @@ void http_request_suspend(struct http_request *request)
 {
 	assert(!request->suspended);
 	request->suspended = true;
+	request->suspended_ms = request->server->now_ms;
 	MHD_suspend_connection(request->connection->mhd);
 }
 
@@ -37,6 +38,7 @@ void http_request_resume(struct http_request *request)
 {
 	if (request->suspended) {
 		request->suspended = false;
+		request->paused_ms += request->server->now_ms - request->suspended_ms;
 		MHD_resume_connection(request->connection->mhd);
 	}
 	request->progress_ms = request->server->now_ms;
@@ -167,6 +169,7 @@ static enum MHD_Result queue_response(struct http_request *request)
 
 	request->response = NULL;
 	request->state = REQUEST_SENDING;
+	request->pace = (struct http_pace){ 0 };
 	request->progress_ms = request->server->now_ms;
 	http_server_progress(request->server);
 	r = MHD_queue_response(request->connection->mhd, request->status, response);
@@ -177,7 +180,7 @@ static enum MHD_Result queue_response(struct http_request *request)
 static enum MHD_Result handle_head(struct http_request *request, const struct request_line *line)
 {
 	request->state = REQUEST_BODY;
-	request->progress_ms = request->body_window_ms = request->server->now_ms;
+	request->progress_ms = request->server->now_ms;
 	http_connection_set_phase(request->connection, CONNECTION_BUSY);
 	http_server_progress(request->server);
 	http_head_begin(request, line);

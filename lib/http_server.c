@@ -17,8 +17,8 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -45,13 +45,15 @@
 #define BEYOND(limit) ((limit) / 8 + 8)
 #define DOUBTFUL_MS   1000
 /* How long a connection is silent before it counts as idle, and how often that is looked at. */
-#define DRAIN_IDLE_MS       100
-#define DRAIN_TURN_MS       10
-#define LINGER_TIMEOUT_MS   10000
-#define BODY_TIMEOUT_MS     30000
-#define BODY_RATE_MIN_BYTES 4096
+#define DRAIN_IDLE_MS      100
+#define DRAIN_TURN_MS      10
+#define LINGER_TIMEOUT_MS  10000
+#define BODY_TIMEOUT_MS    30000
+#define BODY_STRETCH_BYTES 4096
 /* libmicrohttpd takes a streamed answer 128 KiB at a time. */
-#define ANSWER_TIMEOUTS 10
+#define ANSWER_STRETCH_BYTES ((uint64_t)128 * 1024)
+#define ANSWER_TIMEOUTS      10
+#define BODY_RATE_BYTES      4096
 
 void http_server_progress(struct http_server *server)
 {
@@ -261,26 +263,53 @@ static bool is_mux_of_client(const struct http_connection *connection)
 	       connection->server->options.mux_of_clients;
 }
 
-/* A client that takes its answer so slowly keeps a stream from others, here and at the node. */
-static bool answer_drips(const struct http_request *request, uint64_t now)
+/* The client's: what the server made it wait does not count. */
+static uint64_t client_time(const struct http_request *request, uint64_t now)
 {
-	return request->state == REQUEST_SENDING && !request->suspended && request->answer.source &&
-	       now - request->progress_ms >
-		       (uint64_t)request->server->options.body_timeout_ms * ANSWER_TIMEOUTS;
+	if (request->suspended)
+		now = request->suspended_ms;
+	return now - request->paused_ms;
 }
 
-static bool body_drips(struct http_request *request, uint64_t now)
+/* By the other side's kernel. What libmicrohttpd sends from one piece is not seen otherwise. */
+static uint64_t bytes_acknowledged(const struct http_connection *connection)
 {
-	bool drips;
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
 
-	if (request->state == REQUEST_BODY && !request->suspended &&
-	    now - request->body_window_ms < request->server->options.body_timeout_ms)
+	if (getsockopt(connection->fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
+		return 0;
+	return info.tcpi_bytes_acked;
+}
+
+/* A client that is so slow keeps memory, or a stream here and at the node, from others. */
+static bool is_too_slow(const struct http_connection *connection, uint64_t now)
+{
+	struct http_server *server = connection->server;
+	struct http_request *request = connection->request;
+
+	if (connection->phase != CONNECTION_BUSY || !request)
 		return false;
-	drips = request->state == REQUEST_BODY && !request->suspended &&
-		request->body_bytes - request->body_window_start < BODY_RATE_MIN_BYTES;
-	request->body_window_ms = now;
-	request->body_window_start = request->body_bytes;
-	return drips;
+	if (request->state == REQUEST_BODY)
+		return !http_pace_is_kept(&request->pace, &server->body_limits,
+					  client_time(request, now), request->body_bytes);
+	if (request->state == REQUEST_SENDING)
+		return !http_pace_is_kept(&request->pace, &server->answer_limits,
+					  client_time(request, now),
+					  request->answer.source ? request->streamed_bytes
+								 : bytes_acknowledged(connection));
+	return false;
+}
+
+/* As above, of a multiplexed connection. */
+static bool mux_is_too_slow(struct http_connection *connection, uint64_t now)
+{
+	if (!mux_server_has_unsent(connection->mux))
+		connection->mux_pace.begun = false;
+	else if (!http_pace_is_kept(&connection->mux_pace, &connection->server->answer_limits, now,
+				    mux_server_moved(connection->mux)))
+		return true;
+	return false;
 }
 
 /* libmicrohttpd does not watch a suspended connection, so a client that has reset it is looked for
@@ -372,10 +401,10 @@ static void sweep(struct loop_timer *timer)
 		next = at->next;
 		if (is_mux_of_client(at) && mux_idle_ms(at, now) > server->options.idle_timeout_ms)
 			end_idle_mux(at);
+		else if (is_mux_of_client(at) && mux_is_too_slow(at, now))
+			close_mux(at);
 		else if (connection_is_overdue(at, now) || client_is_gone(at) ||
-			 end_was_missed(at, now) ||
-			 (at->phase == CONNECTION_BUSY && at->request &&
-			  (body_drips(at->request, now) || answer_drips(at->request, now))))
+			 end_was_missed(at, now) || is_too_slow(at, now))
 			cut_connection(at);
 	}
 	make_room(server, now);
@@ -515,6 +544,25 @@ static uint32_t sweep_interval(const struct http_server_options *options)
 	return shortest < 40 ? 10 : shortest / 4;
 }
 
+static void set_defaults(struct http_server *server)
+{
+	struct http_server_options *options = &server->options;
+
+	if (!options->body_timeout_ms)
+		options->body_timeout_ms = BODY_TIMEOUT_MS;
+	if (!options->body_rate)
+		options->body_rate = BODY_RATE_BYTES;
+	if (!options->linger_timeout_ms)
+		options->linger_timeout_ms = LINGER_TIMEOUT_MS;
+	if (!options->stall_timeout_ms)
+		options->stall_timeout_ms = STALL_TIMEOUT_MS;
+	server->body_limits = (struct http_pace_limits){ options->body_timeout_ms,
+							 BODY_STRETCH_BYTES, options->body_rate };
+	server->answer_limits =
+		(struct http_pace_limits){ (uint64_t)options->body_timeout_ms * ANSWER_TIMEOUTS,
+					   ANSWER_STRETCH_BYTES, options->body_rate };
+}
+
 int http_server_new(struct loop *loop, int listen_fd, const struct http_service *service,
 		    const struct http_server_options *options, struct http_server **ret_server)
 {
@@ -526,12 +574,7 @@ int http_server_new(struct loop *loop, int listen_fd, const struct http_service 
 	server->loop = loop;
 	server->service = *service;
 	server->options = *options;
-	if (!server->options.body_timeout_ms)
-		server->options.body_timeout_ms = BODY_TIMEOUT_MS;
-	if (!server->options.linger_timeout_ms)
-		server->options.linger_timeout_ms = LINGER_TIMEOUT_MS;
-	if (!server->options.stall_timeout_ms)
-		server->options.stall_timeout_ms = STALL_TIMEOUT_MS;
+	set_defaults(server);
 	server->epoll.fd = -1;
 	server->hook.turn = turn;
 	server->sweep.expired = sweep;

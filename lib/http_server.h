@@ -7,10 +7,9 @@
  * transfer codings (501), a head with a NUL or with lines that do not end as they should (400), a
  * missing or wrong bearer token (401), more connections than the limits (503, 429, while those that
  * are idle for longest give way). Breaks off (finish() with answered = false): a head that takes
- * too long, a body or an answer that drips, a body that goes on for 10 s after its early answer, a
- * request of which nothing has moved for 120 s while it waited for the service, a client that has
- * gone. Threads: one server belongs to one loop
- * and its thread.
+ * too long, a body or an answer that drips (so each has an absolute deadline), a body that goes on
+ * for 10 s after its early answer, a request of which nothing has moved for 120 s while it waited
+ * for the service, a client that has gone. Threads: one server belongs to one loop and its thread.
  */
 #pragma once
 
@@ -33,7 +32,9 @@ struct http_server_options {
 	unsigned head_timeout_ms; /* absolute, from the first byte of a request to the end of its
 				     head */
 	unsigned body_timeout_ms; /* for every 4 KiB of a request's body, and ten times that for
-				     128 KiB of a streamed answer; 0: 30 s */
+				     128 KiB of an answer, or for its end; 0: 30 s */
+	unsigned body_rate; /* bytes a second that both must reach on the whole, once that time is
+			       over; 0: 4096 */
 	unsigned linger_timeout_ms; /* for a client to read an early answer and to stop sending; 0:
 				       10 s */
 	unsigned stall_timeout_ms; /* of a request that waits for its service without anything

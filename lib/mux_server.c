@@ -632,6 +632,11 @@ uint64_t mux_server_moved(const struct mux_server *mux)
 	return mux->moved;
 }
 
+bool mux_server_has_unsent(const struct mux_server *mux)
+{
+	return unsent(mux) > 0;
+}
+
 bool mux_server_is_working(const struct mux_server *mux)
 {
 	return mux->in_flight > 0 && unsent(mux) == 0;

@@ -35,6 +35,8 @@ void mux_server_drain(struct mux_server *mux);
 unsigned mux_server_busy(const struct mux_server *mux);
 /* Bytes that went either way. */
 uint64_t mux_server_moved(const struct mux_server *mux);
+/* Answers are left that the client has not taken. */
+bool mux_server_has_unsent(const struct mux_server *mux);
 /* Exchanges are under way, and what keeps them is not a client that does not read. */
 bool mux_server_is_working(const struct mux_server *mux);
 /* Cancels what is under way (finish() with answered = false). */

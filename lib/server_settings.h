@@ -29,7 +29,7 @@ struct server_settings {
 		.body_timeout_s = 30, .drain_s = 30,                                               \
 	}
 
-#define SERVER_SETTINGS_SPECS 11
+#define SERVER_SETTINGS_SPECS 12
 
 /* The rows for lib/options, all but --listen, whose default is the program's own. */
 void server_settings_specs(struct server_settings *settings,

@@ -157,6 +157,21 @@ static void answer_stream(struct exchange *ex)
 	exchange_respond(ex, &answer);
 }
 
+static void answer_whole(struct exchange *ex)
+{
+	struct answer answer = { .status = 200 };
+	char value[32];
+
+	if (exchange_query(ex, "size", value, sizeof(value)) == 1) {
+		size_t size = (size_t)strtoull(value, NULL, 10);
+
+		CHECK(buf_reserve(&answer.bytes, size) == 0);
+		memset(answer.bytes.data, 'x', size);
+		answer.bytes.len = size;
+	}
+	exchange_respond(ex, &answer);
+}
+
 static void hello_expired(struct loop_timer *timer)
 {
 	answer_hello(container_of(timer, struct net_request, timer)->ex);
@@ -209,6 +224,8 @@ static void end(struct exchange *ex)
 		answer_text(ex, 200, text);
 	} else if (strcmp(ex->path, "/stream") == 0) {
 		answer_stream(ex);
+	} else if (strcmp(ex->path, "/whole") == 0) {
+		answer_whole(ex);
 	} else if (strcmp(ex->path, "/fields") == 0) {
 		answer_fields(ex);
 	} else if (strncmp(ex->path, "/path", 5) == 0) {

@@ -5,6 +5,7 @@
  *
  *   /echo           the body, whole
  *   /hello          1 KiB
+ *   /whole?size=N   N bytes in one piece
  *   /later          as /hello, 20 ms later
  *   /never          no answer
  *   /working        as /hello, 600 ms later, and says every 20 ms that it is being worked on

@@ -16,6 +16,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -315,16 +316,114 @@ static void a_body_that_drips_is_cut_off(void **state)
 	net_server_stop(&server);
 }
 
+/* Sends @piece bytes of a body every @pause_ms. Whether the server cut it off before @most bytes.
+ */
+static bool drip(const struct net_server *server, const char *head, size_t piece, int pause_ms,
+		 size_t most)
+{
+	uint64_t deadline = clock_monotonic_ms() + PATIENCE_MS;
+	char *data = calloc(1, piece);
+	int fd = net_connect(server);
+	size_t sent = 0;
+	bool cut = false;
+	char byte;
+
+	assert_non_null(data);
+	net_send_text(fd, head);
+	while (!cut && sent < most) {
+		ssize_t n = send(fd, data, piece, MSG_NOSIGNAL);
+
+		sent += n > 0 ? (size_t)n : 0;
+		cut = n < 0;
+		poll(NULL, 0, pause_ms);
+		n = recv(fd, &byte, 1, MSG_DONTWAIT);
+		cut = cut || n == 0 || (n < 0 && errno != EAGAIN);
+		assert_true(clock_monotonic_ms() < deadline);
+	}
+	close(fd);
+	free(data);
+	return cut;
+}
+
+#define PUT_OF(header) "PUT /slow-body HTTP/1.1\r\nHost: x\r\n" header "\r\n\r\n"
+
+static void a_body_below_the_rate_is_cut_off(void **state)
+{
+	struct http_server_options options = { .connection_limit = 10,
+					       .idle_timeout_ms = 30000,
+					       .head_timeout_ms = 4000,
+					       .body_timeout_ms = 400,
+					       .body_rate = 100 * 1024 * 1024 };
+	struct net_server server;
+
+	(void)state;
+	net_server_start(&server, &options, 0);
+	assert_true(drip(&server, PUT_OF("Content-Length: 1000000000"), 8192, 10, 1000000000));
+	assert_true(net_wait_for(&server.lost, 1));
+	/* One chunk that never ends. */
+	assert_true(drip(&server, PUT_OF("Transfer-Encoding: chunked") "7fffffff\r\n", 8192, 10,
+			 1000000000));
+	assert_true(net_wait_for(&server.lost, 2));
+	net_server_stop(&server);
+}
+
+static void a_body_above_the_rate_is_taken(void **state)
+{
+	struct http_server_options options = { .connection_limit = 10,
+					       .idle_timeout_ms = 30000,
+					       .head_timeout_ms = 4000,
+					       .body_timeout_ms = 1000,
+					       .body_rate = 500 };
+	struct net_server server;
+
+	(void)state;
+	net_server_start(&server, &options, 0);
+	assert_false(drip(&server, PUT_OF("Content-Length: 320000"), 16000, 100, 320000));
+	net_server_stop(&server);
+}
+
+/* Until the server has lost as many. */
+static void read_a_byte_now_and_then(struct net_server *server, int fd, unsigned lost)
+{
+	uint64_t deadline = clock_monotonic_ms() + PATIENCE_MS;
+	char byte;
+
+	while (atomic_load(&server->lost) < lost) {
+		(void)!recv(fd, &byte, 1, MSG_DONTWAIT);
+		poll(NULL, 0, 5);
+		assert_true(clock_monotonic_ms() < deadline);
+	}
+}
+
+static void an_answer_in_one_piece_that_drips_is_cut_off(void **state)
+{
+	struct http_server_options options = { .connection_limit = 10,
+					       .idle_timeout_ms = 30000,
+					       .head_timeout_ms = 4000,
+					       .body_timeout_ms = 40 };
+	struct net_server server;
+	int small = 4096;
+	int fd;
+
+	(void)state;
+	net_server_start(&server, &options, 0);
+	fd = net_connect(&server);
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	net_send_text(fd, "GET /whole?size=33554432 HTTP/1.1\r\nHost: x\r\n\r\n");
+	read_a_byte_now_and_then(&server, fd, 1);
+	assert_int_equal(atomic_load(&server.answered), 0);
+	close(fd);
+	net_server_stop(&server);
+}
+
 static void a_client_that_hardly_reads_its_answer_is_cut_off(void **state)
 {
 	struct http_server_options options = { .connection_limit = 10,
 					       .idle_timeout_ms = 30000,
 					       .head_timeout_ms = 4000,
 					       .body_timeout_ms = 40 };
-	uint64_t deadline = clock_monotonic_ms() + PATIENCE_MS;
 	struct net_server server;
 	int one = 4096;
-	char byte;
 	int fd;
 
 	(void)state;
@@ -332,12 +431,7 @@ static void a_client_that_hardly_reads_its_answer_is_cut_off(void **state)
 	fd = net_connect(&server);
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &one, sizeof(one));
 	net_send_text(fd, "GET /stream?size=100000000 HTTP/1.1\r\nHost: x\r\n\r\n");
-	assert_true(net_wait_for(&server.begun, 1));
-	while (atomic_load(&server.lost) == 0) {
-		(void)!recv(fd, &byte, 1, MSG_DONTWAIT);
-		poll(NULL, 0, 5);
-		assert_true(clock_monotonic_ms() < deadline);
-	}
+	read_a_byte_now_and_then(&server, fd, 1);
 	close(fd);
 	net_server_stop(&server);
 }
@@ -433,6 +527,37 @@ static void a_frame_whose_time_is_over_is_504_and_cancelled(void **state)
 	net_server_stop(&server);
 }
 
+static void a_client_that_hardly_reads_its_frames_is_cut_off(void **state)
+{
+	struct http_server_options options = { .connection_limit = 10,
+					       .idle_timeout_ms = 30000,
+					       .head_timeout_ms = 4000,
+					       .body_timeout_ms = 40,
+					       .offer_mux = true,
+					       .mux_of_clients = true };
+	struct frame frame = { .type = FRAME_REQUEST, .method = METHOD_GET };
+	struct buf bytes = { 0 };
+	struct net_server server;
+	struct net_client client;
+	int small = 4096;
+
+	(void)state;
+	net_server_start(&server, &options, 0);
+	client = upgrade(&server);
+	setsockopt(client.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	/* The first one shows that the connection has ended. */
+	for (frame.id = 1; frame.id <= 200; frame.id++) {
+		frame.target = frame.id == 1 ? "/never" : "/whole?size=200000";
+		frame.target_len = strlen(frame.target);
+		assert_int_equal(frame_encode(&frame, &bytes), 0);
+	}
+	net_send(client.fd, bytes.data, bytes.len);
+	read_a_byte_now_and_then(&server, client.fd, 1);
+	buf_deinit(&bytes);
+	net_client_deinit(&client);
+	net_server_stop(&server);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -445,7 +570,11 @@ int main(void)
 		cmocka_unit_test(more_connections_of_one_address_are_429),
 		cmocka_unit_test(addresses_count_by_machine_or_network),
 		cmocka_unit_test(a_body_that_drips_is_cut_off),
+		cmocka_unit_test(a_body_below_the_rate_is_cut_off),
+		cmocka_unit_test(a_body_above_the_rate_is_taken),
 		cmocka_unit_test(a_client_that_hardly_reads_its_answer_is_cut_off),
+		cmocka_unit_test(an_answer_in_one_piece_that_drips_is_cut_off),
+		cmocka_unit_test(a_client_that_hardly_reads_its_frames_is_cut_off),
 		cmocka_unit_test(a_frame_whose_time_is_over_is_504_and_cancelled),
 	};
 

@@ -92,13 +92,16 @@ static int write_history(struct store *store, const char *dir, struct version po
 	return r;
 }
 
-static int write_standing(struct store *store, const char *dir)
+/* Its log is another one, which ends at @mark. */
+static int write_standing(struct store *store, const char *dir, struct wal_mark mark)
 {
 	struct standing standing;
 
 	mutex_lock(&store->lock);
 	standing = store->files.standing;
 	mutex_unlock(&store->lock);
+	standing.log_file = WAL_FIRST_FILE;
+	standing.log_position = mark.position;
 	return standing_write(store->options.vfs, dir, store->files.identity.store_id, &standing);
 }
 
@@ -250,7 +253,7 @@ int checkpoint_make(struct store *store, const char *dir, struct checkpoint_cont
 	if (r == 0)
 		r = link_identity(store, dir);
 	if (r == 0)
-		r = write_standing(store, dir);
+		r = write_standing(store, dir, mark);
 	if (r == 0)
 		r = create_log(store, dir, mark);
 	if (r == 0)

@@ -175,6 +175,19 @@ static int read_copy(struct copy *copy, const struct identity *own, char **ret_w
 	return r == -ENOENT ? -EBADMSG : r;
 }
 
+/* The own one, but for what it says of the log. */
+static int make_standing(struct copy *copy, const char *dir, const struct identity *own)
+{
+	struct standing standing;
+	int r = standing_read(copy->vfs, dir, own->store_id, &standing);
+
+	if (r < 0)
+		return r;
+	standing.log_file = WAL_FIRST_FILE;
+	standing.log_position = copy->mark.position;
+	return standing_write(copy->vfs, copy->dir, own->store_id, &standing);
+}
+
 static int remove_then_link(struct vfs *vfs, const char *dir, const char *name)
 {
 	_cleanup_(freep) char *from = path_of(dir, name);
@@ -200,7 +213,7 @@ static int make_own(struct copy *copy, const char *dir, const struct identity *o
 	if (r == 0)
 		r = wal_create(&options, copy->mark);
 	if (r == 0)
-		r = remove_then_link(copy->vfs, dir, "STANDING");
+		r = make_standing(copy, dir, own);
 	if (r == 0)
 		r = remove_then_link(copy->vfs, dir, "IDENTITY");
 	return r;
@@ -290,6 +303,7 @@ static int write_standing(struct vfs *vfs, const char *dir)
 	standing.whole = false;
 	standing.copied = standing.opened;
 	standing.ahead = (struct version){ 0 };
+	standing.log_file = standing.log_position = 0;
 	if (strncmp((char *)text.data, PROMISE_TEXT, strlen(PROMISE_TEXT)) == 0)
 		standing.promise = strtoull((char *)text.data + strlen(PROMISE_TEXT), NULL, 16);
 	return standing_write(vfs, dir, own.store_id, &standing);

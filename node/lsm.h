@@ -110,6 +110,10 @@ struct lsm_stats {
 };
 void lsm_stats(struct lsm *lsm, struct lsm_stats *ret_stats);
 
+/* Calls @found for each value file that a segment names, perhaps more than once, also for those of
+ * replaced records; what it returns but 0 ends it. */
+int lsm_each_value(struct lsm *lsm, int (*found)(uint64_t file_id, void *state), void *state);
+
 /* Reads and verifies every block, filter and index of every live segment, and calls @problem for
  * each fault. 0 sound, 1 faults. */
 int lsm_check(struct lsm *lsm, void (*problem)(const char *sentence, void *state), void *state);

@@ -4,6 +4,8 @@
 #include "node/lsm_private.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 
 void lsm_entry_release(struct lsm_entry *entry)
 {
@@ -156,12 +158,16 @@ static int check_segment(struct lsm *lsm, uint64_t file_id,
 			 void (*problem)(const char *sentence, void *state), void *state)
 {
 	_cleanup_(segment_unrefp) struct segment *segment = NULL;
+	char sentence[80];
 	int r;
 
 	/* A fresh one, so that filter and index are read again too. */
 	r = segment_open(&lsm->context, file_id, &segment);
 	if (r < 0) {
-		problem("a segment can't be opened; the log says why", state);
+		snprintf(sentence, sizeof(sentence),
+			 "%016" PRIx64 ".seg can't be opened; the log line before this says why",
+			 file_id);
+		problem(sentence, state);
 		return r == -EBADMSG ? 1 : r;
 	}
 	return segment_check(segment, problem, state);
@@ -180,4 +186,19 @@ int lsm_check(struct lsm *lsm, void (*problem)(const char *sentence, void *state
 		faults += r;
 	}
 	return faults > 0 ? 1 : 0;
+}
+
+int lsm_each_value(struct lsm *lsm, int (*found)(uint64_t file_id, void *state), void *state)
+{
+	_cleanup_(view_unrefp) struct view *view = lsm_view(lsm);
+	int r = 0;
+
+	for (size_t i = 0; i < view->run_count; i++) {
+		struct value_file *const *values;
+		size_t count = segment_values(view->runs[i].segment, &values);
+
+		for (size_t j = 0; j < count && r == 0; j++)
+			r = found(value_file_id(values[j]), state);
+	}
+	return r;
 }

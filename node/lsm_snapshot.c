@@ -64,7 +64,10 @@ static int write_manifest(struct lsm *lsm, const struct lsm_snapshot *snapshot, 
 			.run = view->runs[i].run,
 		};
 	r = manifest_open(lsm->options.vfs, dir, &manifest);
-	return r == 0 ? manifest_edit(manifest, &edit) : r;
+	if (r == 0)
+		r = manifest_edit(manifest, &edit);
+	/* In one edit, so that a file which is cut short is not taken for an empty tree. */
+	return r == 0 ? manifest_rewrite(manifest) : r;
 }
 
 int lsm_snapshot_link(struct lsm *lsm, const struct lsm_snapshot *snapshot, const char *dir)

@@ -128,25 +128,29 @@ int request_ids_save(struct request_ids *ids, struct vfs *vfs, const char *dir,
 	return r == 0 ? atomic_file_write(vfs, dir, REQUEST_IDS_NAME, out.data, out.len) : r;
 }
 
-int request_ids_load(struct request_ids *ids, struct vfs *vfs, const char *dir, int64_t now_ns)
+int request_ids_load(struct request_ids *ids, struct vfs *vfs, const char *dir,
+		     int64_t *ret_newest_ns)
 {
-	_cleanup_(freep) char *path = NULL;
 	_cleanup_(buf_deinit) struct buf in = { 0 };
-	int64_t newest_ns;
 	int r;
 
+	*ret_newest_ns = INT64_MAX;
 	r = atomic_file_read(vfs, dir, REQUEST_IDS_NAME, MAX_BYTES, &in);
 	if (r == -ENOENT)
 		return 0;
 	if (r == 0)
-		r = request_ids_decode(ids, in.data, in.len, &newest_ns);
-	if (r < 0)
-		return r == -EFBIG ? -EBADMSG : r;
-	if (now_ns - newest_ns <= REQUEST_IDS_AGE_NS)
-		return 0;
+		r = request_ids_decode(ids, in.data, in.len, ret_newest_ns);
+	return r == -EFBIG ? -EBADMSG : r;
+}
+
+void request_ids_tidy(struct vfs *vfs, const char *dir, int64_t newest_ns, int64_t now_ns)
+{
+	_cleanup_(freep) char *path = NULL;
+
+	if (now_ns <= newest_ns || now_ns - newest_ns <= REQUEST_IDS_AGE_NS)
+		return;
 	if (asprintf(&path, "%s/%s", dir, REQUEST_IDS_NAME) < 0)
 		path = NULL;
 	else
 		vfs_unlink(vfs, path);
-	return 0;
 }

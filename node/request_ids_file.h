@@ -15,9 +15,12 @@
 /* Durable: those whose version has a sequence up to @last_sequence, all that the copy holds. */
 int request_ids_save(struct request_ids *ids, struct vfs *vfs, const char *dir,
 		     uint64_t last_sequence);
-/* Adds those of the file, if there is one. A file that has grown too old to matter at @now_ns is
- * removed. -EBADMSG: damaged; -EPROTONOSUPPORT: a later format. */
-int request_ids_load(struct request_ids *ids, struct vfs *vfs, const char *dir, int64_t now_ns);
+/* Adds those of the file, if there is one; *ret_newest_ns: the latest time of any, INT64_MAX if
+ * there is no file. -EBADMSG: damaged; -EPROTONOSUPPORT: a later format. */
+int request_ids_load(struct request_ids *ids, struct vfs *vfs, const char *dir,
+		     int64_t *ret_newest_ns);
+/* Removes the file if it has grown too old to matter. */
+void request_ids_tidy(struct vfs *vfs, const char *dir, int64_t newest_ns, int64_t now_ns);
 
 /* The bytes of the file. */
 int request_ids_encode(struct request_ids *ids, uint64_t last_sequence, struct buf *out);

@@ -33,6 +33,13 @@ static int parse(const char *text, const uint8_t store_id[16], struct standing *
 		r = text_file_take_number(&text, "ahead_epoch", 16, &standing->ahead.epoch);
 	if (r == 0)
 		r = text_file_take_number(&text, "ahead_sequence", 10, &standing->ahead.sequence);
+	/* Directories of earlier programs don't say it. */
+	if (r == 0 && strncmp(text, "log_file ", 9) == 0) {
+		r = text_file_take_number(&text, "log_file", 16, &standing->log_file);
+		if (r == 0)
+			r = text_file_take_number(&text, "log_position", 10,
+						  &standing->log_position);
+	}
 	if (r == 0 && (whole > 1 || standing->opened > UINT32_MAX))
 		r = -EBADMSG;
 	if (r == 0)
@@ -72,6 +79,9 @@ int standing_write(struct vfs *vfs, const char *dir, const uint8_t store_id[16],
 	if (r == 0)
 		r = buf_printf(&text, "ahead_epoch %016" PRIx64 "\nahead_sequence %" PRIu64 "\n",
 			       standing->ahead.epoch, standing->ahead.sequence);
+	if (r == 0)
+		r = buf_printf(&text, "log_file %08" PRIx64 "\nlog_position %" PRIu64 "\n",
+			       standing->log_file, standing->log_position);
 	if (r == 0)
 		r = text_file_write(vfs, dir, STANDING_NAME, &text);
 	return r;

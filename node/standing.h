@@ -20,6 +20,9 @@ struct standing {
 	 * which its own has not come yet. Sequence -1: at an unknown one, and the epoch is the
 	 * promise in which that leads. Then it is not whole. */
 	struct version ahead;
+	/* The log has a file of this id, and all entries up to this position, on stable storage: at
+	 * least. 0: that is not known. */
+	uint64_t log_file, log_position;
 };
 
 /* -ENOENT: there is none. -EBADMSG: damaged, or another store's; -EPROTONOSUPPORT: a later format.

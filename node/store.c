@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Opening: lock and identity; segments and value files; this opening is counted; the log, made
- * whole and synced, then replayed behind what the segments hold; only then are orphans swept, as
- * the log may refer to any value file. Closing goes the other way.
+ * Opening: lock and identity; segments and value files; the log, made whole and synced, then
+ * replayed behind what the segments hold; this opening is counted, and how far the log goes; only
+ * then are orphans swept, as the log may refer to any value file. Closing goes the other way.
  */
 #include "node/store.h"
 
@@ -251,6 +251,8 @@ static int replay_log(struct store *store, struct open_replay *open, char **ret_
 		.dir = store->dir,
 		.file_bytes = log_file_bytes(&store->options),
 		.flushed_position = store->flushed_position,
+		.known_file = store->files.standing.log_file,
+		.known_position = store->files.standing.log_position,
 		.now_ns = store->options.realtime_ns(),
 	};
 	int r;
@@ -268,10 +270,9 @@ static int replay_log(struct store *store, struct open_replay *open, char **ret_
 				     options.flushed_position, ret_why);
 }
 
-static int load_ids(struct store *store, char **ret_why)
+static int load_ids(struct store *store, int64_t *ret_newest_ns, char **ret_why)
 {
-	int r = request_ids_load(store->ids, store->options.vfs, store->dir,
-				 store->options.realtime_ns());
+	int r = request_ids_load(store->ids, store->options.vfs, store->dir, ret_newest_ns);
 
 	if (r == -EBADMSG)
 		wal_say(ret_why, "%s/%s is damaged; restore it from a copy", store->dir,
@@ -293,10 +294,15 @@ static int open_log(struct store *store, char **ret_why)
 			.ids = store->ids,
 		},
 	};
-	int r = load_ids(store, ret_why);
+	int64_t newest_ns;
+	int r = load_ids(store, &newest_ns, ret_why);
 
 	if (r == 0)
 		r = replay_log(store, &open, ret_why);
+	/* A copy whose log is as it was made has its ids: not before there is another log file. */
+	if (r == 0)
+		request_ids_tidy(store->options.vfs, store->dir, newest_ns,
+				 store->options.realtime_ns());
 	free(open.weights);
 	store_replay_deinit(&open.replay);
 	return r;
@@ -381,6 +387,7 @@ static int count_opening(struct store *store)
 	if (lineage_is_set(&store->files.history.lineage) &&
 	    history_last_epoch(&store->files.history) > standing->promise)
 		standing->promise = history_last_epoch(&store->files.history);
+	store_note_log(store, standing);
 	return standing_write(store->options.vfs, store->dir, store->files.identity.store_id,
 			      standing);
 }
@@ -407,9 +414,9 @@ static int open_steps(struct store *store, char **ret_why)
 	if (r == 0)
 		r = open_tree(store, ret_why);
 	if (r == 0)
-		r = count_opening(store);
-	if (r == 0)
 		r = open_log(store, ret_why);
+	if (r == 0)
+		r = count_opening(store);
 	if (r == 0)
 		r = lsm_sweep(store->lsm);
 	if (r == 0)
@@ -472,6 +479,17 @@ int store_open(const struct store_options *options, struct store **ret_store, ch
 	return r;
 }
 
+/* Where the log ends, so that a file which goes, or is cut short, is missed. It may fail: an
+ * opening after a crash does without, too. */
+static void note_end(struct store *store)
+{
+	struct standing standing = store->files.standing;
+
+	store_note_log(store, &standing);
+	(void)standing_write(store->options.vfs, store->dir, store->files.identity.store_id,
+			     &standing);
+}
+
 /* The tree goes before the log: its flush thread may still ask for a sync. References to value
  * files go before the directory that counts them. */
 struct store *store_close(struct store *store)
@@ -485,10 +503,9 @@ struct store *store_close(struct store *store)
 	if (store->values)
 		value_files_hold(store->values);
 	lsm_free(store->lsm);
-	if (opened)
-		wal_close(store->wal);
-	else
-		wal_abandon(store->wal);
+	if (opened && wal_finish(store->wal) == 0)
+		note_end(store);
+	wal_abandon(store->wal);
 	commit_free(store->commit);
 	request_ids_free(store->ids);
 	value_refs_free(store->refs);

@@ -51,6 +51,8 @@ void store_trim_log(struct store *store, bool all);
 /* 0 once no log file up to @file_id is there: they can't be read. -EBUSY: one is pinned, or not
  * flushed. */
 int store_drop_log(struct store *store, uint64_t file_id);
+/* node/store_role.c: puts into @standing what is known to be on stable storage. */
+void store_note_log(const struct store *store, struct standing *standing);
 /* node/store_renew.c, in a task: all of it is applied, and the history says that @epoch follows. */
 int store_renew(struct store *store, struct commit *commit, uint64_t epoch);
 /* node/store_replica.c: what the commit thread is given; @state is the store. */

@@ -74,12 +74,19 @@ static int begin_epoch(struct store *store, uint64_t epoch, uint64_t first_seque
 	return r;
 }
 
-static int write_standing_locked(struct store *store, const struct standing *standing)
+void store_note_log(const struct store *store, struct standing *standing)
+{
+	standing->log_file = wal_current_file(store->wal);
+	standing->log_position = wal_synced(store->wal).position;
+}
+
+static int write_standing_locked(struct store *store, struct standing *standing)
 	REQUIRES(&store->standing_lock)
 {
 	const uint8_t *store_id = store->files.identity.store_id;
 	int r;
 
+	store_note_log(store, standing);
 	r = standing_write(store->options.vfs, store->dir, store_id, standing);
 	if (made_room(store, r))
 		r = standing_write(store->options.vfs, store->dir, store_id, standing);

@@ -519,6 +519,16 @@ static void release(struct value_file *file)
 	mutex_unlock(&file->files->lock);
 }
 
+int value_file_check_header(struct value_file *file)
+{
+	struct vfs_file *opened;
+	int r = acquire(file, 0, &opened);
+
+	if (r == 0)
+		release(file);
+	return r;
+}
+
 static ssize_t read_chunk(struct value_file *file, struct vfs_file *opened, uint64_t index,
 			  void *data, size_t len, unsigned flags)
 {

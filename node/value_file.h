@@ -53,6 +53,9 @@ int value_file_link(const struct value_file *file, const char *dir);
 ssize_t value_file_read_chunk(struct value_file *file, uint64_t size_bytes, uint64_t index,
 			      void *data, unsigned flags);
 
+/* 0: it is there, and its header is sound. Otherwise as value_file_read_chunk(). */
+int value_file_check_header(struct value_file *file);
+
 /* May block, all three. */
 int value_writer_new(struct value_files *files, struct value_writer **ret_writer);
 int value_writer_append(struct value_writer *writer, const void *data, size_t len);

@@ -385,26 +385,25 @@ int wal_begin_at(struct wal *wal, struct wal_mark base, int64_t now_ns)
 }
 
 /* The mark is synced too: then any damage to the file is known as such. */
-static void close_cleanly(struct wal *wal)
+int wal_finish(struct wal *wal)
 {
 	struct wal_record mark = {
 		.flags = WAL_CLEAN_CLOSE,
 		.first_position = wal->last.position + 1,
 	};
+	int r = wal_sync(wal);
 
-	if (wal_sync(wal) < 0)
-		return;
-	if (write_record(wal, &wal->writer, wal->synced, &mark) < 0)
-		return;
-	if (vfs_truncate(wal->writer.file, wal->writer.end) < 0)
-		return;
-	vfs_sync(wal->writer.file);
+	if (r == 0)
+		r = write_record(wal, &wal->writer, wal->synced, &mark);
+	if (r == 0)
+		r = vfs_truncate(wal->writer.file, wal->writer.end);
+	return r == 0 ? vfs_sync(wal->writer.file) : r;
 }
 
 struct wal *wal_close(struct wal *wal)
 {
 	if (wal)
-		close_cleanly(wal);
+		(void)wal_finish(wal);
 	return wal_abandon(wal);
 }
 

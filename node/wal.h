@@ -30,6 +30,8 @@ struct wal_options {
 	uint64_t file_bytes; /* preallocated; a record that does not fit begins a new file */
 	uint64_t flushed_position; /* segments hold everything up to here: the log must reach back
 				      to it */
+	uint64_t known_file; /* struct standing: it is damaged if it does not get there */
+	uint64_t known_position;
 	int64_t now_ns;
 };
 
@@ -69,6 +71,7 @@ int wal_open(const struct wal_options *options, wal_replay_fn replay, void *stat
 int wal_verify(const struct wal_options *options, wal_replay_fn replay, void *state,
 	       struct wal_mark *ret_end, char **ret_why);
 
+#define WAL_FIRST_FILE 1 /* id of the one that wal_create() makes */
 /* Makes the log of a directory that has none: it is empty and stands at @base, as if all before it
  * had been trimmed. Durable when it returns 0, but for the name log/ in the directory. */
 int wal_create(const struct wal_options *options, struct wal_mark base);
@@ -149,7 +152,9 @@ int wal_extents(struct wal *wal, struct wal_extent **ret_extents, size_t *ret_co
 		struct wal_mark *ret_synced);
 struct wal_mark wal_synced(struct wal *wal);
 
-/* Syncs, writes the clean-close mark and frees. */
+/* Syncs and writes the clean-close mark: nothing may be appended then. */
+int wal_finish(struct wal *wal);
+/* The same, if that is possible, and frees. */
 struct wal *wal_close(struct wal *wal);
 /* As after a crash: frees, writes nothing. */
 struct wal *wal_abandon(struct wal *wal);

@@ -167,6 +167,15 @@ static int check_reach(const struct wal_options *options, const struct chain *ch
 {
 	const struct wal_file_header *oldest;
 
+	/* Without it the log would seem to end with the file before. */
+	if (options->known_file > 0 &&
+	    (chain->count == 0 || chain->headers[0].file_id < options->known_file)) {
+		wal_say(ret_why,
+			"log file %08" PRIx64 ".wal is missing, or is damaged at offset 0; restore "
+			"the directory from a copy",
+			options->known_file);
+		return -EBADMSG;
+	}
 	if (chain->count == 0) {
 		if (options->flushed_position == 0)
 			return 0;
@@ -301,6 +310,20 @@ static int scan_chain(const struct wal_options *options, const struct chain *cha
 	return 0;
 }
 
+/* One that is cut short looks like a log that ends there. */
+static int check_end(const struct wal_options *options, const struct wal_recovery *recovery,
+		     char **ret_why)
+{
+	if (recovery->end_mark.position >= options->known_position)
+		return 0;
+	wal_say(ret_why,
+		"log file %08" PRIx64 ".wal ends at offset %" PRIu64 ", but records %" PRIu64
+		" to %" PRIu64 " were behind it; restore the directory from a copy",
+		recovery->file_count > 0 ? recovery->files[recovery->file_count - 1].id : 0,
+		recovery->end, recovery->end_mark.position + 1, options->known_position);
+	return -EBADMSG;
+}
+
 static int note_strays(const struct id_list *ids, const struct chain *chain,
 		       struct wal_recovery *recovery)
 {
@@ -338,6 +361,8 @@ int wal_recover(const struct wal_options *options, wal_replay_fn replay, void *s
 		r = note_strays(&ids, &chain, &recovery);
 	if (r == 0)
 		r = scan_chain(options, &chain, replay, state, &recovery, ret_why);
+	if (r == 0)
+		r = check_end(options, &recovery, ret_why);
 	free(ids.ids);
 	free(chain.headers);
 	if (r != 0) {

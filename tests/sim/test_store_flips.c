@@ -4,12 +4,10 @@
  * right records, or says which file is damaged, and the check that is made offline calls it sound
  * only if nothing is amiss: never a wrong value, never a crash.
  */
-#include "lib/log.h"
 #include "node/checkpoint.h"
 #include "tests/sim/fates.h"
-#include "tests/sim/image.h"
+#include "tests/sim/small_store.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,174 +17,21 @@
 
 #include <cmocka.h>
 
-#define KEYS      10
-#define FILE_KEY  7 /* fate_put() */
-#define VALUE_LEN 20
-#define SENTENCES 4096
-#define WRITES    256
-
-/* What was written, by sequence. */
-static struct {
-	unsigned key;
-	bool deleted;
-} written[WRITES];
-static uint64_t written_last;
-
-static struct store_options flip_options(struct crash_vfs *crash)
-{
-	struct store_options options = fates_options(crash);
-
-	options.memtable_bytes = 1024;
-	options.cache_bytes = 0;
-	return options;
-}
-
-static void note_write(unsigned key, bool deleted)
-{
-	assert_true(written_last + 1 < WRITES);
-	written_last++;
-	written[written_last].key = key;
-	written[written_last].deleted = deleted;
-}
-
-/* Of the version of @key that a store whose log ends at @end holds; 0: none. */
-static uint64_t sequence_at(uint64_t end, unsigned key)
-{
-	for (uint64_t at = end; at > 0; at--)
-		if (written[at].key == key)
-			return written[at].deleted ? 0 : at;
-	return 0;
-}
-
-static void put_small(struct store *store, unsigned key)
-{
-	struct fate_call call;
-
-	fate_call_init(&call, WRITE_PUT, key, DURABILITY_DISK);
-	memset(call.data, (int)key, VALUE_LEN);
-	call.write.value = call.data;
-	call.write.value_len = VALUE_LEN;
-	request_id_generate(&call.write.request.request_id);
-	assert_int_equal(fate_run(store, &call, FATE_PRESENT, FATE_ABSENT), FATE_PRESENT);
-	note_write(key, false);
-	assert_int_equal(call.write.meta.version.sequence, written_last);
-}
-
 /* Records in segments, in the log, and in a file; key 0 was deleted. */
 static struct store *make_store(struct crash_vfs *crash)
 {
-	struct store_options options = flip_options(crash);
+	struct store *store = small_store_new(crash);
 	struct store_stats stats;
-	struct store *store;
-	char *why = NULL;
 
-	assert_int_equal(fates_open(&options, &store, &why), 0);
-	written_last = 0;
-	assert_int_equal(fate_put(store, FILE_KEY, DURABILITY_DISK), FATE_PRESENT);
-	note_write(FILE_KEY, false);
+	small_store_put_file(store, SMALL_FILE_KEY);
+	small_store_put_file(store, SMALL_EMPTY_KEY);
 	do {
-		for (unsigned key = 0; key < KEYS; key++)
-			if (key != FILE_KEY)
-				put_small(store, key);
+		for (unsigned key = 0; key < SMALL_FILE_KEY; key++)
+			small_store_put(store, key);
 		store_stats(store, &stats);
 	} while (stats.lsm.flushes < 2);
-	assert_int_equal(fate_delete(store, 0, FATE_PRESENT), FATE_ABSENT);
-	note_write(0, true);
+	small_store_delete(store, 0);
 	return store;
-}
-
-/* How one bit ended. */
-struct verdict {
-	int opened; /* 0, or what the opening said */
-	bool read_error; /* a record could not be read */
-	uint64_t end; /* sequence of the last write that is there */
-	int checked;
-	char said[SENTENCES]; /* by the check, or the opening */
-};
-
-static void note_problem(const char *sentence, void *state)
-{
-	struct verdict *verdict = state;
-	size_t len = strlen(verdict->said);
-
-	snprintf(verdict->said + len, sizeof(verdict->said) - len, "%s\n", sentence);
-}
-
-static struct verdict *listener;
-
-/* What the store logs, which the linker sends here (see meson.build). */
-void __wrap_log_write(enum log_level level, const char *event, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-
-void __wrap_log_write(enum log_level level, const char *event, const char *format, ...)
-{
-	char line[512];
-	va_list args;
-
-	(void)event;
-	if (!listener || level > LOG_LEVEL_WARN)
-		return;
-	va_start(args, format);
-	vsnprintf(line, sizeof(line), format, args);
-	va_end(args);
-	note_problem(line, listener);
-}
-
-/* Never a wrong value, and all that was written up to the end. */
-static void read_key(struct store *store, unsigned key, struct verdict *verdict)
-{
-	static uint8_t chunk[VALUE_CHUNK_BYTES];
-	uint64_t len = key == FILE_KEY ? FATE_FILE_BYTES : VALUE_LEN;
-	struct store_record record;
-	const uint8_t *data;
-	int r = fate_get(store, key, &record);
-
-	if (r < 0) {
-		verdict->read_error = true;
-		return;
-	}
-	assert_int_equal(r == 0, sequence_at(verdict->end, key) > 0);
-	if (r == STORE_NOT_FOUND)
-		return;
-	assert_int_equal(record.meta.version.sequence, sequence_at(verdict->end, key));
-	assert_int_equal(record.meta.size_bytes, len);
-	data = store_record_inline(&record);
-	if (!data && value_file_read_chunk(record.held.file, len, 0, chunk, 0) != (ssize_t)len)
-		verdict->read_error = true;
-	else
-		for (uint64_t i = 0; i < len; i++)
-			assert_int_equal(data ? data[i] : chunk[i], key);
-	store_record_release(&record);
-}
-
-static struct verdict try_image(const struct image *image)
-{
-	struct verdict verdict = { 0 };
-	struct crash_vfs *crash = crash_vfs_new(1);
-	struct store_options options = flip_options(crash);
-	struct store_standing standing;
-	struct store *store;
-	char *why = NULL;
-
-	image_put(image, options.vfs, FATE_DIR);
-	listener = &verdict;
-	verdict.checked = store_check(options.vfs, FATE_DIR, note_problem, &verdict);
-	assert_true(verdict.checked >= 0);
-	verdict.opened = fates_open(&options, &store, &why);
-	if (verdict.opened == 0) {
-		assert_int_equal(store_standing(store, &standing), 0);
-		verdict.end = standing.end.sequence;
-		assert_true(verdict.end <= written_last);
-		for (unsigned key = 0; key < KEYS; key++)
-			read_key(store, key, &verdict);
-		store_close(store);
-	} else {
-		note_problem(why, &verdict);
-	}
-	listener = NULL;
-	free(why);
-	crash_vfs_free(crash);
-	return verdict;
 }
 
 static const char *base_name(const char *path)
@@ -194,6 +39,32 @@ static const char *base_name(const char *path)
 	const char *slash = strrchr(path, '/');
 
 	return slash ? slash + 1 : path;
+}
+
+/* Files that are read a part at a time. Of the small ones that are read whole only the name helps.
+ */
+static bool has_places(const char *path)
+{
+	return strstr(path, ".wal") || strstr(path, ".seg") || strstr(path, ".val") ||
+	       strstr(path, "MANIFEST-");
+}
+
+/* A line that names the file, and an offset that leads to the byte: that of the part it is in. */
+static bool is_named(const char *said, const char *path, size_t byte)
+{
+	const char *name = base_name(path);
+
+	for (const char *at = said; (at = strstr(at, name)); at++) {
+		const char *end = strchr(at, '\n'), *offset = strstr(at, "offset");
+		unsigned long place;
+
+		if (!has_places(path))
+			return true;
+		if (offset && offset < end && sscanf(offset, "offset%*1[= ]%lu", &place) == 1 &&
+		    place <= byte)
+			return true;
+	}
+	return false;
 }
 
 /* Of one file: how often what happened. */
@@ -209,12 +80,12 @@ static void flip_one(struct image *image, struct image_file *file, size_t bit, b
 	bool amiss, older;
 
 	file->data[bit / 8] ^= (uint8_t)(1u << bit % 8);
-	verdict = try_image(image);
+	verdict = small_store_try(image);
 	file->data[bit / 8] ^= (uint8_t)(1u << bit % 8);
 	amiss = verdict.opened < 0 || verdict.read_error;
-	older = verdict.opened == 0 && verdict.end < written_last;
+	older = verdict.opened == 0 && verdict.end < small_store_last();
 	if ((amiss && verdict.checked == 0) ||
-	    (amiss && !strstr(verdict.said, base_name(file->path))) || (older && !may_be_older)) {
+	    (amiss && !is_named(verdict.said, file->path, bit / 8)) || (older && !may_be_older)) {
 		print_message("%s, byte %zu, bit %zu: open %d, check %d, read error %d, end "
 			      "%" PRIu64 "\n%s",
 			      file->path, bit / 8, bit % 8, verdict.opened, verdict.checked,

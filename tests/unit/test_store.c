@@ -5,6 +5,8 @@
 
 #include "lib/clock.h"
 #include "lib/mutex.h"
+#include "node/identity.h"
+#include "node/standing.h"
 #include "node/wal_format.h"
 
 #include <errno.h>
@@ -580,9 +582,8 @@ static void an_id_of_a_value_file_is_never_used_again_because_its_standing_is_go
 	assert_refused(fixture, "STANDING is missing");
 }
 
-static void a_log_that_lost_its_newest_files_is_refused(void **state)
+static void lose_newest_log_files(struct fixture *fixture)
 {
-	struct fixture *fixture = *state;
 	struct call call;
 
 	assert_int_equal(put(fixture, "key", "1", &call), OUTCOME_CREATED);
@@ -592,6 +593,26 @@ static void a_log_that_lost_its_newest_files_is_refused(void **state)
 	fixture->store = store_close(fixture->store);
 	remove_file(fixture, "log/00000003.wal");
 	remove_file(fixture, "log/00000002.wal");
+}
+
+static void a_log_that_lost_its_newest_files_is_refused(void **state)
+{
+	lose_newest_log_files(*state);
+	assert_refused(*state, "00000003.wal is missing");
+}
+
+static void so_is_one_whose_end_no_program_noted(void **state)
+{
+	struct fixture *fixture = *state;
+	struct identity identity;
+	struct standing standing;
+
+	lose_newest_log_files(fixture);
+	assert_int_equal(identity_read(vfs_posix(), fixture->dir, &identity), 0);
+	assert_int_equal(standing_read(vfs_posix(), fixture->dir, identity.store_id, &standing), 0);
+	standing.log_file = standing.log_position = 0;
+	assert_int_equal(standing_write(vfs_posix(), fixture->dir, identity.store_id, &standing),
+			 0);
 	assert_refused(fixture, "HISTORY knows of later records");
 }
 
@@ -664,6 +685,7 @@ int main(void)
 		TEST(an_id_of_a_value_file_is_never_used_again_because_its_standing_is_gone),
 		TEST(an_epoch_is_never_used_again_because_its_history_is_gone),
 		TEST(a_log_that_lost_its_newest_files_is_refused),
+		TEST(so_is_one_whose_end_no_program_noted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -142,7 +142,11 @@ static int read_standing(const char *dir)
 
 static void a_standing_comes_back_and_any_damage_to_it_shows(void **state)
 {
-	static const struct standing made = { .opened = 9, .promise = UINT64_MAX, .whole = true },
+	static const struct standing made = { .opened = 9,
+					      .promise = UINT64_MAX,
+					      .whole = true,
+					      .log_file = 0x1f,
+					      .log_position = 77 },
 				     beyond = { .opened = UINT64_C(1) << 32 };
 	static const uint8_t another[16] = { 9 };
 	struct standing got;
@@ -155,6 +159,8 @@ static void a_standing_comes_back_and_any_damage_to_it_shows(void **state)
 	assert_int_equal(got.opened, 9);
 	assert_true(got.promise == UINT64_MAX);
 	assert_true(got.whole);
+	assert_int_equal(got.log_file, 0x1f);
+	assert_int_equal(got.log_position, 77);
 	assert_int_equal(standing_read(vfs_posix(), *state, another, &got), -EBADMSG);
 	flip_every_bit(state, "STANDING", read_standing);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The applier is slowed down before it has to wait: from half the bound of sealed memory, and from
- * the soft cap of runs on, each megabyte costs a delay that grows with the square of how far things
+ * LSM_RUNS_SLOW runs on, each megabyte costs a delay that grows with the square of how far things
  * have gone. At the bound it waits for progress; if flushes fail it is told their error, and if
  * compactions fail it goes on.
  */
@@ -68,7 +68,7 @@ void lsm_slow_down(struct lsm *lsm, uint64_t bytes)
 	if (!lsm->options.threads)
 		return;
 	mutex_lock(&lsm->lock);
-	runs = over(lsm->view->run_count, LSM_RUNS_SOFT, LSM_RUNS_HARD);
+	runs = over(lsm->view->run_count, LSM_RUNS_SLOW, LSM_RUNS_HARD);
 	memory = over(lsm->sealed_bytes, lsm->sealed_max / 2, lsm->sealed_max);
 	worst = runs > memory ? runs : memory;
 	if (worst == 0)

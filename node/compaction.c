@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Size-tiered compaction: runs are merged once TIER_RUNS neighbours are of one tier (a factor
- * TIER_RUNS of size each), and with the oldest run when the result reaches its tier, so that the
- * largest stays single. Above the soft cap the cheapest neighbours are merged, whatever their
- * tiers. Only neighbours in age are ever merged, so runs stay ordered by age.
+ * Compaction: node/run_pick.h says which runs are merged. Only neighbours in age ever are, so runs
+ * stay ordered by age. Merges that free the space of value files come first (node/reclaim.c).
  *
- * A damaged run is left out: its bytes may be mended from elsewhere, and merging it would fail.
- *
- * Merges that free the space of value files come first (node/reclaim.c).
+ * A large merge takes seconds to minutes, and gives way meanwhile: to flushes, once writers are
+ * slowed down for want of memory, and to merges of the runs that were flushed since it began, which
+ * it makes between two entries. Those are newer than all that it reads, so neither touches what
+ * the other does.
  */
 #include "lib/clock.h"
 #include "lib/log.h"
@@ -18,108 +17,44 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TIER_RUNS 4
-/* Runs below this many memtables are of the lowest tier. */
-#define BASE_MEMTABLES 16
+/* Runs that may stay. */
+#define RUNS_MAX 10
+/* Of those that are newer than a merge that is under way. */
+#define NEWER_RUNS_MAX 6
+/* As many runs are looked at; more there are only if merges fail. */
+#define LOOKED_AT   64
+#define GIVE_WAY_MS 20
 
-struct pick {
-	size_t first, count; /* in view->runs */
-};
-
-static unsigned tier_of(const struct lsm *lsm, uint64_t bytes)
-{
-	uint64_t bound = lsm->options.memtable_bytes * BASE_MEMTABLES;
-	unsigned tier = 0;
-
-	for (; bytes >= bound && tier < 32; bytes /= TIER_RUNS)
-		tier++;
-	return tier;
-}
-
-static uint64_t run_bytes(const struct view *view, size_t i)
-{
-	return segment_bytes(view->runs[i].segment);
-}
-
-static uint64_t total_bytes(const struct view *view, struct pick pick)
+static uint64_t total_bytes(const struct view *view, struct run_pick pick)
 {
 	uint64_t total = 0;
 
 	for (size_t i = 0; i < pick.count; i++)
-		total += run_bytes(view, pick.first + i);
+		total += segment_bytes(view->runs[pick.first + i].segment);
 	return total;
 }
 
-static bool is_sound(const struct view *view, struct pick pick)
+/* Of the @count newest runs. */
+static bool pick_runs(const struct view *view, size_t count, size_t runs_max,
+		      struct run_pick *ret_pick)
 {
-	for (size_t i = 0; i < pick.count; i++)
-		if (segment_is_damaged(view->runs[pick.first + i].segment))
-			return false;
-	return true;
-}
+	struct run_size sizes[LOOKED_AT];
 
-/* The neighbours of @tier or below, if TIER_RUNS of them are of @tier. */
-static bool pick_tier(const struct lsm *lsm, const struct view *view, unsigned tier,
-		      struct pick *ret_pick)
-{
-	struct pick pick = { 0 };
-	unsigned of_tier = 0;
-	size_t end = 0;
+	count = count < LOOKED_AT ? count : LOOKED_AT;
+	for (size_t i = 0; i < count; i++) {
+		const struct segment *segment = view->runs[i].segment;
 
-	for (; end < view->run_count && tier_of(lsm, run_bytes(view, end)) <= tier; end++) {
-		if (tier_of(lsm, run_bytes(view, end)) < tier)
-			continue;
-		if (of_tier++ == 0)
-			pick.first = end;
+		sizes[i] = (struct run_size){ .bytes = segment_bytes(segment),
+					      .damaged = segment_is_damaged(segment) };
 	}
-	if (of_tier < TIER_RUNS)
-		return false;
-	pick.count = end - pick.first;
-	if (end + 1 == view->run_count &&
-	    tier_of(lsm, total_bytes(view, pick)) >= tier_of(lsm, run_bytes(view, end)))
-		pick.count++;
-	*ret_pick = pick;
-	return is_sound(view, pick);
+	return run_pick(sizes, count, count == view->run_count, runs_max, ret_pick);
 }
 
-/* The cheapest neighbours that bring the number of runs down to the soft cap. */
-static bool pick_cheapest(const struct view *view, struct pick *ret_pick)
+bool lsm_compaction_is_due(const struct view *view)
 {
-	struct pick pick = { .count = view->run_count - LSM_RUNS_SOFT + 1 };
-	uint64_t best = UINT64_MAX;
+	struct run_pick pick;
 
-	for (; pick.first + pick.count <= view->run_count; pick.first++) {
-		uint64_t bytes = total_bytes(view, pick);
-
-		if (bytes >= best || !is_sound(view, pick))
-			continue;
-		best = bytes;
-		*ret_pick = pick;
-	}
-	return best < UINT64_MAX;
-}
-
-static bool pick_runs(const struct lsm *lsm, const struct view *view, struct pick *ret_pick)
-{
-	unsigned highest = 0;
-
-	for (size_t i = 0; i < view->run_count; i++) {
-		unsigned tier = tier_of(lsm, run_bytes(view, i));
-
-		if (tier > highest)
-			highest = tier;
-	}
-	for (unsigned tier = 0; tier <= highest; tier++)
-		if (pick_tier(lsm, view, tier, ret_pick))
-			return true;
-	return view->run_count > LSM_RUNS_SOFT && pick_cheapest(view, ret_pick);
-}
-
-bool lsm_compaction_is_due(const struct lsm *lsm, const struct view *view)
-{
-	struct pick pick;
-
-	return pick_runs(lsm, view, &pick);
+	return pick_runs(view, view->run_count, RUNS_MAX, &pick);
 }
 
 static struct version known_deletions(struct lsm *lsm)
@@ -134,7 +69,7 @@ static struct version known_deletions(struct lsm *lsm)
 	return known;
 }
 
-static int merge_runs(struct lsm *lsm, const struct view *view, struct pick pick,
+static int merge_runs(struct lsm *lsm, const struct view *view, struct run_pick pick,
 		      struct segment **ret_segment)
 {
 	_cleanup_(merge_freep) struct merge *merge = NULL;
@@ -156,7 +91,7 @@ static int merge_runs(struct lsm *lsm, const struct view *view, struct pick pick
 	if (r < 0)
 		return r;
 	merge_start(merge);
-	return lsm_write_segment(lsm, merge, entries, drop, ret_segment);
+	return lsm_write_segment(lsm, merge, entries, drop, true, ret_segment);
 }
 
 static int publish(struct lsm *lsm, uint64_t first_run, size_t count, struct segment *output)
@@ -177,7 +112,7 @@ static int publish(struct lsm *lsm, uint64_t first_run, size_t count, struct seg
 	return r;
 }
 
-static int commit(struct lsm *lsm, const struct view *view, struct pick pick,
+static int commit(struct lsm *lsm, const struct view *view, struct run_pick pick,
 		  struct segment *output)
 {
 	uint64_t first_run = view->runs[pick.first].run;
@@ -209,29 +144,75 @@ static int commit(struct lsm *lsm, const struct view *view, struct pick pick,
 	return 0;
 }
 
-int lsm_compact(struct lsm *lsm)
+static int compact(struct lsm *lsm, const struct view *view, struct run_pick pick)
 {
 	_cleanup_(segment_unrefp) struct segment *output = NULL;
-	_cleanup_(view_unrefp) struct view *view = lsm_view(lsm);
-	struct pick pick = { 0 };
-	bool reclaims;
 	int r;
 
-	reclaims = lsm_pick_reclaim(lsm, view, &pick.count);
-	if (!reclaims && !pick_runs(lsm, view, &pick))
-		return 0;
 	r = lsm_mend_manifest(lsm);
 	if (r == 0)
 		r = merge_runs(lsm, view, pick, &output);
 	if (r == 0)
 		r = commit(lsm, view, pick, output);
+	if (r == 0)
+		log_debug("runs compacted", "runs=%zu bytes=%" PRIu64 " result_bytes=%" PRIu64,
+			  pick.count, total_bytes(view, pick), output ? segment_bytes(output) : 0);
+	return r;
+}
+
+int lsm_compact(struct lsm *lsm)
+{
+	_cleanup_(view_unrefp) struct view *view = lsm_view(lsm);
+	struct run_pick pick = { 0 };
+	bool reclaims;
+	int r;
+
+	reclaims = lsm_pick_reclaim(lsm, view, &pick.count);
+	if (!reclaims && !pick_runs(view, view->run_count, RUNS_MAX, &pick))
+		return 0;
+	lsm->merging_run = view->runs[pick.first].run;
+	r = compact(lsm, view, pick);
+	lsm->merging_run = 0;
 	if (reclaims)
 		lsm_reclaimed(lsm, r);
-	if (r < 0)
-		return r;
-	log_debug("runs compacted", "runs=%zu bytes=%" PRIu64 " result_bytes=%" PRIu64, pick.count,
-		  total_bytes(view, pick), output ? segment_bytes(output) : 0);
-	return 1;
+	return r < 0 ? r : 1;
+}
+
+/* While there is little room for more in memory, the flush thread has the disk for itself: unless
+ * it fails, since merging may free what it lacks, or runs pile up. */
+static void give_way_to_flush(struct lsm *lsm)
+{
+	mutex_lock(&lsm->lock);
+	while (lsm->sealed_bytes > lsm->sealed_max / 2 && lsm->flush_error == 0 &&
+	       lsm->view->run_count < LSM_RUNS_SLOW && !atomic_load(&lsm->stop))
+		condition_wait_until(&lsm->progress, &lsm->lock,
+				     clock_monotonic_ms() + GIVE_WAY_MS);
+	mutex_unlock(&lsm->lock);
+}
+
+int lsm_give_way(struct lsm *lsm)
+{
+	_cleanup_(view_unrefp) struct view *view = NULL;
+	struct run_pick pick = { 0 };
+	uint64_t run = lsm->merging_run;
+	size_t newer = 0;
+	int r;
+
+	if (!lsm->options.threads)
+		return 0;
+	give_way_to_flush(lsm);
+	/* 0: this merge is itself one that another gives way to. */
+	if (run == 0)
+		return 0;
+	view = lsm_view(lsm);
+	while (newer < view->run_count && view->runs[newer].run != run)
+		newer++;
+	if (newer == view->run_count || !pick_runs(view, newer, NEWER_RUNS_MAX, &pick))
+		return 0;
+	lsm->merging_run = 0;
+	r = compact(lsm, view, pick);
+	lsm->merging_run = run;
+	return r;
 }
 
 static void note_result(struct lsm *lsm, int r) REQUIRES(lsm->lock)
@@ -260,7 +241,7 @@ void *lsm_compact_thread(void *state)
 		r = lsm_compact(lsm);
 		mutex_lock(&lsm->lock);
 		note_result(lsm, r);
-		lsm->compacting = lsm_compaction_is_due(lsm, lsm->view) ||
+		lsm->compacting = lsm_compaction_is_due(lsm->view) ||
 				  lsm_reclaim_is_due_locked(lsm, lsm->view);
 		while (r < 0 && !atomic_load(&lsm->stop) &&
 		       condition_wait_until(&lsm->compact_work, &lsm->lock, deadline) == 0)

@@ -31,9 +31,10 @@ static int goes(const struct merge *merge, struct version drop)
 	return r < 0 ? r : version_compare(entry.version, drop) <= 0;
 }
 
-static int copy_entries(struct lsm *lsm, struct merge *merge, struct version drop,
+static int copy_entries(struct lsm *lsm, struct merge *merge, struct version drop, bool gives_way,
 			struct segment_writer *writer)
 {
+	uint64_t copied = 0;
 	int r = 0;
 
 	while (r == 0 && !merge_ended(merge)) {
@@ -45,17 +46,23 @@ static int copy_entries(struct lsm *lsm, struct merge *merge, struct version dro
 		r = goes(merge, drop);
 		if (r == 0) {
 			r = merge_encoded(merge, &data, &len);
-			if (r == 0)
+			if (r == 0) {
 				r = segment_writer_add(writer, data, len);
+				copied += len;
+			}
 		}
 		if (r >= 0)
 			r = merge_next(merge);
+		if (r == 0 && gives_way && copied >= lsm->options.memtable_bytes) {
+			r = lsm_give_way(lsm);
+			copied = 0;
+		}
 	}
 	return r;
 }
 
 int lsm_write_segment(struct lsm *lsm, struct merge *merge, uint64_t entries_max,
-		      struct version drop, struct segment **ret_segment)
+		      struct version drop, bool gives_way, struct segment **ret_segment)
 {
 	_cleanup_(segment_writer_abortp) struct segment_writer *writer = NULL;
 	struct segment_writer_options options = {
@@ -68,7 +75,7 @@ int lsm_write_segment(struct lsm *lsm, struct merge *merge, uint64_t entries_max
 
 	r = segment_writer_new(&options, &writer);
 	if (r == 0)
-		r = copy_entries(lsm, merge, drop, writer);
+		r = copy_entries(lsm, merge, drop, gives_way, writer);
 	if (r < 0)
 		return r;
 	*ret_segment = NULL;
@@ -143,7 +150,7 @@ static int merge_sealed(struct lsm *lsm, const struct view *view, struct segment
 	if (r < 0)
 		return r;
 	merge_start(merge);
-	return lsm_write_segment(lsm, merge, entries, (struct version){ 0 }, ret_segment);
+	return lsm_write_segment(lsm, merge, entries, (struct version){ 0 }, false, ret_segment);
 }
 
 static int publish(struct lsm *lsm, size_t count, struct segment *segment, uint64_t position)

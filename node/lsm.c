@@ -37,7 +37,7 @@ void lsm_install_locked(struct lsm *lsm, struct view *view)
 	for (size_t i = 0; i < view->sealed_count; i++)
 		lsm->sealed_bytes += memtable_bytes(view->sealed[i]);
 	if (!lsm->compacting &&
-	    (lsm_compaction_is_due(lsm, view) || lsm_reclaim_is_due_locked(lsm, view))) {
+	    (lsm_compaction_is_due(view) || lsm_reclaim_is_due_locked(lsm, view))) {
 		lsm->compacting = true;
 		condition_signal(&lsm->compact_work);
 	}

@@ -12,9 +12,10 @@
 #include "node/lsm.h"
 #include "node/manifest.h"
 #include "node/merge.h"
+#include "node/run_pick.h"
 #include "node/view.h"
 
-#define LSM_RUNS_SOFT        12
+#define LSM_RUNS_SLOW        16 /* from here on writers are slowed down */
 #define LSM_RUNS_HARD        24
 #define LSM_SEALED_MAX       ((uint64_t)64 * 1024 * 1024)
 #define LSM_SEALED_TABLES    64 /* the same bound for small memtables */
@@ -77,6 +78,7 @@ struct lsm {
 	uint64_t dead_position; /* of the last entry that left a dead value file */
 
 	/* The compaction thread's. */
+	uint64_t merging_run; /* the newest run that is being merged; 0: none that gives way */
 	struct buf dead; /* what was asked for */
 	uint64_t retry_room; /* of a merge of all that fits; 0: it is another one */
 	bool dead_unknown; /* there may be others, from before the opening */
@@ -90,10 +92,12 @@ void lsm_install_locked(struct lsm *lsm, struct view *view) REQUIRES(lsm->lock);
 /* The active memtable joins the sealed ones. Without memory it goes on growing. */
 int lsm_seal(struct lsm *lsm);
 /* Copies everything that @merge yields, but for tombstones of versions up to @drop, to a new
- * segment, and opens it. *ret_segment is NULL if nothing was left. -ECANCELED: the tree is being
- * closed. */
+ * segment, and opens it. *ret_segment is NULL if nothing was left. @gives_way: now and then
+ * lsm_give_way(). -ECANCELED: the tree is being closed. */
 int lsm_write_segment(struct lsm *lsm, struct merge *merge, uint64_t entries_max,
-		      struct version drop, struct segment **ret_segment);
+		      struct version drop, bool gives_way, struct segment **ret_segment);
+/* In a merge that is under way: to what is more urgent. */
+int lsm_give_way(struct lsm *lsm);
 /* Makes @edit durable. On failure @output may not be deleted yet, and is not. */
 int lsm_commit_edit(struct lsm *lsm, struct manifest_edit *edit, struct segment *output)
 	EXCLUDES(lsm->manifest_lock);
@@ -107,7 +111,7 @@ void *lsm_flush_thread(void *lsm);
 /* One compaction, if one is due. 1: done, there may be another; 0: none is due. */
 int lsm_compact(struct lsm *lsm);
 void *lsm_compact_thread(void *lsm);
-bool lsm_compaction_is_due(const struct lsm *lsm, const struct view *view);
+bool lsm_compaction_is_due(const struct view *view);
 /* After replay. */
 void lsm_suppose_dead(struct lsm *lsm);
 bool lsm_reclaim_is_due_locked(const struct lsm *lsm, const struct view *view) REQUIRES(lsm->lock);

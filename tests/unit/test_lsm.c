@@ -551,6 +551,107 @@ static void space_may_be_asked_for_while_it_is_being_freed(void **state)
 	open_tree(f);
 }
 
+/* The second segment file that is made is held at its first write until go_on, and at its second
+ * while it is still so. */
+static struct vfs_file *slow_file;
+static atomic_uint files_made, slow_writes;
+static atomic_bool go_on;
+
+static int open_slow_file(struct vfs *vfs, const char *path, unsigned flags,
+			  struct vfs_file **ret_file)
+{
+	int r = vfs_posix()->ops->open(vfs, path, flags, ret_file);
+
+	if (r == 0 && (flags & VFS_CREATE) && strstr(path, ".seg") &&
+	    atomic_fetch_add(&files_made, 1) == 1)
+		slow_file = *ret_file;
+	return r;
+}
+
+static int write_slowly(struct vfs_file *file, const struct iovec *parts, int count,
+			uint64_t offset)
+{
+	uint64_t deadline = clock_monotonic_ms() + 20000;
+
+	if (file == slow_file && atomic_load(&slow_writes) < 2) {
+		bool first = atomic_fetch_add(&slow_writes, 1) == 0;
+
+		while (atomic_load(&go_on) != first && clock_monotonic_ms() < deadline)
+			usleep(1000);
+	}
+	return vfs_posix()->ops->pwritev(file, parts, count, offset);
+}
+
+static void wait_until(struct fixture *f, bool (*is_so)(const struct lsm_stats *stats))
+{
+	uint64_t deadline = clock_monotonic_ms() + 20000;
+	struct lsm_stats stats;
+
+	do {
+		usleep(1000);
+		lsm_stats(f->lsm, &stats);
+		assert_true(clock_monotonic_ms() < deadline);
+	} while (!is_so(&stats));
+}
+
+static bool merge_has_begun(const struct lsm_stats *stats)
+{
+	(void)stats;
+	return atomic_load(&slow_writes) == 1;
+}
+
+/* The large merge itself is not among those that are counted yet. */
+static bool newer_runs_are_merged(const struct lsm_stats *stats)
+{
+	return stats->compactions == 1 && stats->runs < 3 + 8 && atomic_load(&slow_writes) == 2;
+}
+
+static bool all_is_merged(const struct lsm_stats *stats)
+{
+	return stats->compactions > 1 && stats->runs <= 10;
+}
+
+static void runs_are_merged_while_a_large_merge_goes_on(void **state)
+{
+	struct fixture *f = *state;
+	struct vfs_ops ops = *vfs_posix()->ops;
+	struct vfs vfs = { .ops = &ops };
+
+	close_tree(f);
+	f->options.memtable_bytes = 4 << 20;
+	open_tree(f);
+	for (unsigned run = 0; run < 2; run++) {
+		for (unsigned i = 0; i < KEYS; i++)
+			assert_int_equal(put(f, i, 250), 0);
+		assert_int_equal(lsm_flush(f->lsm), 0);
+	}
+	close_tree(f);
+	ops.open = open_slow_file;
+	ops.pwritev = write_slowly;
+	f->options.vfs = &vfs;
+	f->options.memtable_bytes = 32768;
+	open_tree(f);
+	/* Besides a third one the others have grown too large. */
+	assert_int_equal(put(f, 0, 20), 0);
+	assert_int_equal(lsm_flush(f->lsm), 0);
+	wait_until(f, merge_has_begun);
+	for (unsigned i = 1; i <= 8; i++) {
+		assert_int_equal(put(f, i, 20), 0);
+		assert_int_equal(lsm_flush(f->lsm), 0);
+	}
+	atomic_store(&go_on, true);
+	wait_until(f, newer_runs_are_merged);
+	atomic_store(&go_on, false);
+	wait_until(f, all_is_merged);
+	for (unsigned i = 0; i < KEYS; i++)
+		check_one(f, i);
+	close_tree(f);
+	f->options.vfs = vfs_posix();
+	open_tree(f);
+	for (unsigned i = 0; i < KEYS; i++)
+		check_one(f, i);
+}
+
 static void delete_at(struct fixture *f, unsigned number, struct version version)
 {
 	char key[16];
@@ -613,6 +714,7 @@ int main(void)
 		T(a_tree_without_room_answers_and_recovers),
 		T(a_record_that_is_held_outlives_its_tree_of_files),
 		T(dead_value_files_go_with_the_runs_that_name_them),
+		T(runs_are_merged_while_a_large_merge_goes_on),
 		T(a_merge_that_writes_more_than_it_frees_waits),
 		T(a_damaged_block_is_an_error_and_never_an_absent_record),
 		T(a_sector_that_cannot_be_read_stops_no_writes),

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+#include "node/run_pick.h"
+
+/* The newer ones' bytes by the oldest's. */
+#define NEWER_BY_OLDEST 0.7
+
+static bool pick_all(const struct run_size *runs, size_t count, struct run_pick *ret_pick)
+{
+	uint64_t newer = 0;
+
+	if (count < 3)
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		if (runs[i].damaged)
+			return false;
+		if (i + 1 < count)
+			newer += runs[i].bytes;
+	}
+	if ((double)newer < NEWER_BY_OLDEST * (double)runs[count - 1].bytes)
+		return false;
+	*ret_pick = (struct run_pick){ .count = count };
+	return true;
+}
+
+/* The cheapest that begin with @first. Cost 0: none that are sound. */
+static double pick_from(const struct run_size *runs, size_t count, size_t first,
+			struct run_pick *ret_pick)
+{
+	uint64_t bytes = runs[first].bytes;
+	double best = 0;
+
+	for (size_t i = first + 1; i < count && !runs[first].damaged && !runs[i].damaged; i++) {
+		double fewer = (double)(i - first), cost;
+
+		bytes += runs[i].bytes;
+		cost = (double)bytes / (fewer * fewer * fewer);
+		if (best > 0 && cost > best)
+			continue;
+		best = cost;
+		*ret_pick = (struct run_pick){ .first = first, .count = i - first + 1 };
+	}
+	return best;
+}
+
+bool run_pick(const struct run_size *runs, size_t count, bool with_oldest, size_t runs_max,
+	      struct run_pick *ret_pick)
+{
+	double best = 0;
+
+	if (with_oldest && pick_all(runs, count, ret_pick))
+		return true;
+	if (count <= runs_max)
+		return false;
+	for (size_t first = 0; first < count; first++) {
+		struct run_pick pick;
+		double cost = pick_from(runs, count, first, &pick);
+
+		if (cost == 0 || (best > 0 && cost >= best))
+			continue;
+		best = cost;
+		*ret_pick = pick;
+	}
+	return best > 0;
+}

@@ -361,6 +361,7 @@ static int store_new(const struct store_options *options, struct store **ret_sto
 	if (!store->options.realtime_ns)
 		store->options.realtime_ns = clock_realtime_ns;
 	store->dir = strdup(options->dir);
+	store->options.dir = store->dir;
 	store->ids = request_ids_new();
 	store->refs = value_refs_new();
 	if (!store->dir || !store->ids || !store->refs) {

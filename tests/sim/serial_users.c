@@ -43,7 +43,11 @@ struct key serial_key(unsigned number)
 
 uint32_t serial_number_of(const char *text, size_t len)
 {
-	return len > 2 ? (uint32_t)strtoul(text + 2, NULL, 10) : 0;
+	uint32_t number = 0;
+
+	for (size_t i = 2; i < len; i++)
+		number = number * 10 + (uint32_t)(text[i] - '0');
+	return number;
 }
 
 bool serial_read_cell(struct serial_users *users, struct store *store, unsigned number,

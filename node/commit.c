@@ -16,6 +16,8 @@
  * When 4 fails (the tree's memory is at its bound because it can't flush) the group is in the log:
  * it is kept and applied before anything else is.
  *
+ * A write whose old version is on a disk is set aside until it was read (node/commit_cold.c).
+ *
  * Lock order: wal_lock, lock. The log is synced under wal_lock, by the commit thread or the flush
  * thread: both have to wait for that sync anyway, and nobody else takes it.
  */
@@ -206,6 +208,7 @@ static void reset_group(struct commit *commit)
 		.next_position = commit->next_position,
 		.now_ns = commit->options.realtime_ns(),
 		.full = commit->full,
+		.waits = !commit->options.threads,
 	};
 
 	group_reset(&commit->group, &base);
@@ -352,15 +355,30 @@ void commit_refuse(struct commit *commit, struct store_write *writes, enum outco
 	}
 }
 
-/* Step 1, from *list on as far as a group goes. */
-static void build_group(struct commit *commit, struct store_write **list)
+/* Step 1, from *list on as far as a group goes. *ret_rest is what follows it; those that would have
+ * to wait for a disk are taken out of the list. */
+static void build_group(struct commit *commit, struct store_write **list,
+			struct store_write **ret_rest)
 {
+	struct store_write **link = list;
+
 	reset_group(commit);
-	while (*list && group_has_room(&commit->group)) {
-		if (group_add(&commit->group, *list) < 0)
+	while (*link && group_has_room(&commit->group)) {
+		struct store_write *write = *link;
+		int r = -EAGAIN;
+
+		if (!commit_is_behind_cold(commit, write))
+			r = group_add(&commit->group, write);
+		if (r == -EAGAIN) {
+			*link = write->next;
+			commit_set_aside(commit, write);
+		} else if (r == 0) {
+			link = &write->next;
+		} else {
 			break;
-		*list = (*list)->next;
+		}
 	}
+	*ret_rest = *link;
 }
 
 void commit_note_stats(struct commit *commit, size_t entries)
@@ -378,17 +396,16 @@ void commit_note_stats(struct commit *commit, size_t entries)
 
 static void commit_group(struct commit *commit, struct store_write **list)
 {
-	struct store_write *first = *list;
+	struct store_write *rest;
 	bool maybe = false;
 	int r;
 
-	build_group(commit, list);
+	build_group(commit, list, &rest);
 	r = log_group(commit, &maybe);
 	if (commit_is_no_room(r) && !maybe && !commit->full) {
 		/* With the ballast gone there may be room for the deletes among them. */
 		commit_set_full(commit, true);
-		*list = first;
-		build_group(commit, list);
+		build_group(commit, list, &rest);
 		r = log_group(commit, &maybe);
 	}
 	if (r == 0) {
@@ -406,6 +423,7 @@ static void commit_group(struct commit *commit, struct store_write **list)
 	for (size_t i = 0; i < commit->group.write_count; i++)
 		answer(commit->group.writes[i].write);
 	group_reset(&commit->group, NULL);
+	*list = rest;
 }
 
 void commit_after_group(struct commit *commit, bool died)
@@ -441,13 +459,26 @@ static void commit_list(struct commit *commit, struct store_write *list)
 			return;
 }
 
+/* And nothing is aside any more. */
+static bool is_closing(const struct commit *commit) REQUIRES(&commit->lock)
+{
+	return commit->closing && commit->cold.aside == 0;
+}
+
+/* That may be taken now. */
+static bool has_writes(const struct commit *commit) REQUIRES(&commit->lock)
+{
+	if (commit->role == STORE_PAUSED && !commit->closing)
+		return false;
+	return commit->head || commit_cold_is_back(commit);
+}
+
 static void wait_for_work(struct commit *commit) REQUIRES(&commit->lock)
 {
 	int r = 0;
 
-	while (commit->taken ||
-	       (r == 0 && !commit->closing && !commit->batches && !commit_role_has_work(commit) &&
-		(!commit->head || commit->role == STORE_PAUSED))) {
+	while (commit->taken || (r == 0 && !is_closing(commit) && !commit->batches &&
+				 !commit_role_has_work(commit) && !has_writes(commit))) {
 		uint64_t at = commit->taken ? 0 : commit_next_tick(commit);
 
 		commit->wants_turn = commit->taken;
@@ -490,10 +521,11 @@ void commit_end_turn(struct commit *commit)
 
 static struct store_write *take_list(struct commit *commit) REQUIRES(&commit->lock)
 {
-	struct store_write *list = commit->head;
+	struct store_write *list;
 
 	if (commit->role == STORE_PAUSED && !commit->closing)
 		return NULL;
+	list = commit_take_cold(commit, commit->head);
 	commit->head = NULL;
 	commit->tail = &commit->head;
 	commit->waiting = 0;
@@ -526,7 +558,7 @@ static void *run(void *state)
 		mutex_lock(&commit->lock);
 		list = take_list(commit);
 		batches = take_batches(commit);
-		more = list || batches || commit_role_has_work(commit) || !commit->closing;
+		more = list || batches || commit_role_has_work(commit) || !is_closing(commit);
 		mutex_unlock(&commit->lock);
 		tick(commit);
 		commit_list(commit, list);
@@ -588,6 +620,7 @@ struct store_write *commit_prepare(struct store_write *writes)
 
 	for (struct store_write *write = writes; write; write = write->next) {
 		last = write;
+		write->back = false;
 		if (write->kind != WRITE_PUT || write->file)
 			continue;
 		write->file_size = write->value_len;
@@ -668,6 +701,7 @@ int commit_new(const struct commit_options *options, struct commit **ret_commit)
 {
 	struct commit *commit = calloc(1, sizeof(*commit));
 	struct wal_mark last = wal_last(options->wal);
+	int r;
 
 	if (!commit)
 		return -ENOMEM;
@@ -685,8 +719,10 @@ int commit_new(const struct commit_options *options, struct commit **ret_commit)
 	mutex_init(&commit->lock);
 	condition_init(&commit->work);
 	condition_init(&commit->called);
+	r = commit_cold_init(commit);
 	commit_note_stats(commit, 0);
-	if (options->threads && pthread_create(&commit->thread, NULL, run, commit) != 0) {
+	if (r < 0 ||
+	    (options->threads && pthread_create(&commit->thread, NULL, run, commit) != 0)) {
 		commit->stopped = true;
 		commit_free(commit);
 		return -ENOMEM;
@@ -710,6 +746,7 @@ void commit_stop(struct commit *commit)
 		pthread_join(commit->thread, NULL);
 	else
 		commit_run_inline(commit); /* what has waited while it was paused */
+	commit_cold_stop(commit);
 }
 
 struct commit *commit_free(struct commit *commit)
@@ -720,6 +757,7 @@ struct commit *commit_free(struct commit *commit)
 	group_deinit(&commit->group);
 	buf_deinit(&commit->unapplied);
 	buf_deinit(&commit->doubtful);
+	commit_cold_deinit(commit);
 	condition_deinit(&commit->called);
 	condition_deinit(&commit->work);
 	mutex_deinit(&commit->lock);

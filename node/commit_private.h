@@ -12,6 +12,8 @@
 #include <errno.h>
 
 #define COMMIT_RETRY_MS  1000
+#define COLD_THREADS     4
+#define COLD_BUCKETS     16384
 #define COMMIT_LET_GO_MS 10000 /* between attempts to free a few dead bytes */
 
 struct commit_call {
@@ -20,6 +22,22 @@ struct commit_call {
 	int result;
 	bool done;
 	struct commit_call *next;
+};
+
+/* Writes that were set aside (node/commit_cold.c). */
+struct cold {
+	/* owned by who has the turn */
+	uint64_t aside; /* so many */
+	uint32_t keys[COLD_BUCKETS]; /* and of which keys, by hash */
+
+	pthread_t threads[COLD_THREADS];
+	unsigned thread_count;
+
+	/* protected by the commit's lock */
+	struct condition work;
+	struct store_write *head, **tail;
+	struct store_write *unread; /* the first that no thread has begun to read for */
+	bool stopping;
 };
 
 struct commit {
@@ -45,6 +63,8 @@ struct commit {
 	int log_error; /* why the log could not be reopened; 0: it is good */
 	bool reset_pending; /* history and request ids are still to be cut at reset_point */
 	struct version reset_point;
+
+	struct cold cold;
 
 	struct mutex wal_lock; /* appends, syncs and reopens */
 	_Atomic bool wants_reopen; /* the flush thread found the log broken */
@@ -109,6 +129,24 @@ bool commit_some(struct commit *commit, struct store_write **list);
 uint64_t commit_next_tick(const struct commit *commit);
 void commit_take_turn(struct commit *commit) REQUIRES(&commit->lock);
 void commit_end_turn(struct commit *commit) REQUIRES(&commit->lock);
+
+/* node/commit_cold.c */
+int commit_cold_init(struct commit *commit);
+/* None is aside any more. Again does nothing. */
+void commit_cold_stop(struct commit *commit);
+void commit_cold_deinit(struct commit *commit);
+/* Whether @write must not overtake one that is aside. */
+bool commit_is_behind_cold(struct commit *commit, const struct store_write *write);
+void commit_set_aside(struct commit *commit, struct store_write *write);
+/* There are some for commit_take_cold(). */
+bool commit_cold_is_back(const struct commit *commit) REQUIRES(&commit->lock);
+/* Those that come back, and behind them @rest. */
+struct store_write *commit_take_cold(struct commit *commit, struct store_write *rest)
+	REQUIRES(&commit->lock);
+/* Of a list that can't be committed now those that came back are as if they had not. Returns the
+ * others. */
+struct store_write *commit_keep_cold(struct commit *commit, struct store_write *list)
+	REQUIRES(&commit->lock);
 
 /* node/commit_role.c: what waits for the commit thread besides writes and batches. */
 bool commit_role_has_work(const struct commit *commit) REQUIRES(&commit->lock);

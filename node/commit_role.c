@@ -21,8 +21,10 @@ enum store_role commit_role(struct commit *commit)
 /* They wait at the head of the queue again. */
 static void put_back(struct commit *commit, struct store_write *list) REQUIRES(&commit->lock)
 {
-	struct store_write **link = &list;
+	struct store_write **link;
 
+	list = commit_keep_cold(commit, list);
+	link = &list;
 	while (*link)
 		link = &(*link)->next;
 	if (!commit->head)

@@ -99,7 +99,8 @@ static const struct entry *find_pending(struct group *group, const struct key *k
 	return NULL;
 }
 
-static int find_current(struct group *group, const struct key *key, struct current *ret_current)
+static int find_current(struct group *group, const struct store_write *write, const struct key *key,
+			struct current *ret_current)
 {
 	const struct entry *pending = find_pending(group, key);
 	struct lsm_entry *held;
@@ -117,10 +118,11 @@ static int find_current(struct group *group, const struct key *key, struct curre
 			return r;
 	}
 	held = &group->held[group->held_count];
-	r = lsm_get(group->base.lsm, key->bytes, key->len, 0, held);
+	r = lsm_get(group->base.lsm, key->bytes, key->len,
+		    group->base.waits || write->back ? 0 : VFS_NOWAIT, held);
 	if (r == LSM_NOT_FOUND)
 		return 0;
-	if (r < 0 && r != -ENOMEM) {
+	if (r < 0 && r != -ENOMEM && r != -EAGAIN) {
 		ret_current->unreadable = true;
 		return r;
 	}
@@ -233,7 +235,7 @@ static int add_put(struct group *group, struct store_write *write)
 	struct entry entry;
 	int r;
 
-	r = find_current(group, &write->key, &current);
+	r = find_current(group, write, &write->key, &current);
 	/* A damaged old version must not keep anybody from writing a new one. */
 	if (r < 0 && !(current.unreadable && precondition_is_empty(&write->request.pre)))
 		return r;
@@ -264,7 +266,7 @@ static int add_patch(struct group *group, struct store_write *write)
 	struct entry entry;
 	int r;
 
-	r = find_current(group, &write->key, &current);
+	r = find_current(group, write, &write->key, &current);
 	if (r < 0)
 		return r;
 	if (!current.exists) {
@@ -298,7 +300,7 @@ static int add_delete(struct group *group, struct store_write *write)
 	struct entry entry;
 	int r;
 
-	r = find_current(group, &write->key, &current);
+	r = find_current(group, write, &write->key, &current);
 	if (r < 0 && !(current.unreadable && precondition_is_empty(&write->request.pre)))
 		return r;
 	if (!current.exists && !current.unreadable && !wants_absence(write)) {
@@ -321,7 +323,7 @@ static int add_move(struct group *group, struct store_write *write)
 	struct entry entries[2];
 	int r;
 
-	r = find_current(group, &write->key, &source);
+	r = find_current(group, write, &write->key, &source);
 	if (r < 0)
 		return r;
 	if (!source.exists) {
@@ -332,7 +334,7 @@ static int add_move(struct group *group, struct store_write *write)
 		write->outcome = OUTCOME_FORBIDDEN; /* RFC 4918 9.9.4 */
 		return 0;
 	}
-	r = find_current(group, to, &destination);
+	r = find_current(group, write, to, &destination);
 	if (r < 0)
 		return r;
 	if (!passes(write, &source) || (destination.exists && !write->request.overwrite)) {
@@ -357,7 +359,7 @@ static int add_barrier(struct group *group, struct store_write *write)
 	struct current current;
 	int r;
 
-	r = find_current(group, &write->key, &current);
+	r = find_current(group, write, &write->key, &current);
 	if (r < 0)
 		return r;
 	write->outcome = current.exists ? OUTCOME_NO_CONTENT : OUTCOME_NOT_FOUND;
@@ -404,12 +406,13 @@ static void label_default(struct label *label, bool has, const struct label *giv
 
 /* The labels of a first answer are not kept: they are the record's if it is still that version,
  * else those of the request, which is the same as it was then. */
-static void answer_again(struct group *group, struct store_write *write,
-			 const struct request_answer *answer)
+static int answer_again(struct group *group, struct store_write *write,
+			const struct request_answer *answer)
 {
 	const struct object_request *request = &write->request;
 	struct record_meta *meta = &write->meta;
 	struct current current;
+	int r;
 
 	write->repeated = true;
 	write->point.sequence = answer->version.sequence;
@@ -419,12 +422,15 @@ static void answer_again(struct group *group, struct store_write *write,
 	write->outcome =
 		answer->tombstone || answer->replaced ? OUTCOME_NO_CONTENT : OUTCOME_CREATED;
 	if (answer->tombstone)
-		return;
-	if (find_current(group, write->kind == WRITE_MOVE ? &request->destination : &write->key,
-			 &current) == 0 &&
-	    current.exists && version_compare(current.entry.version, answer->version) == 0) {
+		return 0;
+	r = find_current(group, write,
+			 write->kind == WRITE_MOVE ? &request->destination : &write->key, &current);
+	if (r == -EAGAIN)
+		return r;
+	if (r == 0 && current.exists &&
+	    version_compare(current.entry.version, answer->version) == 0) {
 		entry_to_meta(&current.entry, meta);
-		return;
+		return 0;
 	}
 	label_default(&meta->content_type, request->has_content_type, &request->content_type,
 		      CONTENT_TYPE_DEFAULT);
@@ -434,25 +440,25 @@ static void answer_again(struct group *group, struct store_write *write,
 	meta->size_bytes = answer->size_bytes;
 	meta->hash = answer->hash;
 	meta->utf8 = answer->utf8;
+	return 0;
 }
 
-/* True if the write was answered, or will be, by what came before. */
-static bool is_repeated(struct group *group, struct store_write *write, uint32_t *ret_repeats)
+/* 1: the write was answered, or will be, by what came before. Otherwise 0 or -EAGAIN. */
+static int take_repeated(struct group *group, struct store_write *write, uint32_t *ret_repeats)
 {
 	const struct request_answer *answer;
 
 	if (write->kind == WRITE_BARRIER || !request_id_is_set(&write->request.request_id))
-		return false;
+		return 0;
 	*ret_repeats = find_repeated(group, write);
 	if (*ret_repeats > 0)
-		return true;
+		return 1;
 	answer = request_ids_find(group->base.ids, &write->request.request_id,
 				  request_key_hash(write->key.bytes, write->key.len),
 				  group->base.now_ns);
 	if (!answer)
-		return false;
-	answer_again(group, write, answer);
-	return true;
+		return 0;
+	return answer_again(group, write, answer) < 0 ? -EAGAIN : 1;
 }
 
 static int evaluate(struct group *group, struct store_write *write)
@@ -494,12 +500,15 @@ int group_add(struct group *group, struct store_write *write)
 	}
 	write->maybe_applied = false;
 	write->repeated = false;
-	if (!is_repeated(group, write, &slot.repeats)) {
+	r = take_repeated(group, write, &slot.repeats);
+	if (r == 0) {
 		r = evaluate(group, write);
-		if (r < 0)
+		if (r < 0 && r != -EAGAIN)
 			write->outcome = outcome_from_error(r);
 		write->point.sequence = last_sequence(group);
 	}
+	if (r == -EAGAIN)
+		return r;
 	write->point.epoch = group->base.next.epoch;
 	slot.entry_count = (uint32_t)group->entry_count - slot.first_entry;
 	if (slot.entry_count > 0 && group->entries[slot.first_entry].kind != ENTRY_TOMBSTONE)

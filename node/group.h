@@ -25,6 +25,7 @@ struct group_base {
 	uint64_t next_position;
 	int64_t now_ns;
 	bool full; /* only deletes are accepted */
+	bool waits; /* for the disk, if what is replaced must be read from there */
 };
 
 struct group_write {
@@ -54,8 +55,9 @@ struct group {
 void group_reset(struct group *group, const struct group_base *base);
 void group_deinit(struct group *group);
 bool group_has_room(const struct group *group);
-/* Takes the write in and fills in its answer as it will be if the group succeeds. -ENOMEM: it was
- * not taken in. */
+/* Takes the write in and fills in its answer as it will be if the group succeeds. It was not taken
+ * in: -ENOMEM; -EAGAIN, what it replaces is on a disk, and neither the group nor the write waits.
+ */
 int group_add(struct group *group, struct store_write *write);
 /* Copies answers to the writes that repeat another one of the group. */
 void group_answer_repeats(struct group *group);

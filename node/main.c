@@ -28,7 +28,8 @@
  *     epoch, lineage   who led, and in which life of the shard; in the small files history
  *                      and standing
  *     wal              the write-ahead log; log_read: as it is shipped to followers
- *     commit           the thread that writes: groups of writes, and a follower's batches
+ *     commit           the thread that writes: groups of writes, and a follower's batches;
+ *                      commit_cold: writes whose old version is on a disk
  *     lsm              memtables, segments, manifest, flush, compaction, reclaim
  *     value_file       values in files of their own; value_pins: those kept for a reader
  *     checkpoint       a copy by hard links, for a backup or another node

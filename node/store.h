@@ -135,6 +135,7 @@ struct store_write {
 	void (*done)(struct store_write *);
 	void *state; /* the caller's */
 	struct store_write *next; /* the store's */
+	bool back; /* the store's: what it replaces was looked up before */
 };
 
 void store_submit(struct store *store, struct store_write *write);

@@ -12,6 +12,7 @@
 #include "lib/cleanup.h"
 #include "lib/clock.h"
 #include "lib/container_of.h"
+#include "lib/http_address.h"
 #include "lib/http_transfer.h"
 #include "lib/log.h"
 
@@ -89,11 +90,13 @@ static CURL *take_handle(struct http_client *client)
 	return client->idle_count ? client->idle[--client->idle_count] : curl_easy_init();
 }
 
-/* Not even curl_easy_reset() makes libcurl 7.88 forget that a handle has sent a trailer: the next
- * chunks would go without their framing. */
-static void give_handle(struct http_client *client, CURL *easy, bool used_up)
+/*
+ * Not even curl_easy_reset() makes libcurl 7.88 forget that a handle has sent a trailer: the next
+ * chunks would go without their framing. After a lookup that failed it takes no options any more.
+ */
+static void give_handle(struct http_client *client, CURL *easy, bool reusable)
 {
-	if (easy && !used_up && client->idle_count < IDLE_HANDLES_MAX) {
+	if (easy && reusable && client->idle_count < IDLE_HANDLES_MAX) {
 		curl_easy_reset(easy);
 		client->idle[client->idle_count++] = easy;
 		return;
@@ -123,8 +126,9 @@ static void transfer_free(struct transfer *transfer)
 		transfer->next->previous = transfer->previous;
 	if (transfer->call)
 		transfer->call->transport_state = NULL;
-	give_handle(client, transfer->easy, transfer->chunked);
+	give_handle(client, transfer->easy, transfer->reusable && !transfer->chunked);
 	curl_slist_free_all(transfer->headers);
+	curl_slist_free_all(transfer->known_address);
 	http_curl_head_deinit(&transfer->head);
 	buf_deinit(&transfer->rest);
 	free(transfer);
@@ -141,10 +145,18 @@ static void complete(struct transfer *transfer, CURLcode code)
 	call->handler->done(call, result, maybe_applied);
 }
 
+static void start(struct transfer *transfer);
+
 static void ended(struct transfer *transfer, CURLcode code)
 {
 	leave_multi(transfer);
-	if (!transfer->call)
+	transfer->reusable = code == CURLE_OK;
+	if (transfer->reached)
+		http_address_note(transfer->easy);
+	if (transfer->call && !transfer->reached && !transfer->known_address &&
+	    http_address_fall_back(transfer->easy, code, &transfer->known_address))
+		start(transfer);
+	else if (!transfer->call)
 		transfer_free(transfer);
 	else if (code == CURLE_OK && transfer->rest.len > 0)
 		transfer->ended = true;

@@ -2,6 +2,7 @@
 #include "lib/http_performance.h"
 
 #include "lib/clock.h"
+#include "lib/http_address.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -143,7 +144,7 @@ static int take_message(CURLM *multi, CURLcode *ret_code)
 	return 0;
 }
 
-int performance_run(const struct performance *performance, CURLM *multi, CURLcode *ret_code)
+static int run_once(const struct performance *performance, CURLM *multi, CURLcode *ret_code)
 {
 	for (;;) {
 		int running, wait_ms, r;
@@ -158,4 +159,26 @@ int performance_run(const struct performance *performance, CURLM *multi, CURLcod
 		if (curl_multi_poll(multi, NULL, 0, wait_ms, NULL) != CURLM_OK)
 			return -EIO;
 	}
+}
+
+int performance_run(const struct performance *performance, CURLM *multi, CURL *easy,
+		    CURLcode *ret_code)
+{
+	struct curl_slist *known_address = NULL;
+	CURLcode code;
+	int r = run_once(performance, multi, &code);
+
+	if (r == 0 && !performance->reached && http_address_fall_back(easy, code, &known_address)) {
+		curl_multi_remove_handle(multi, easy);
+		r = curl_multi_add_handle(multi, easy) == CURLM_OK
+			    ? run_once(performance, multi, &code)
+			    : -ENOMEM;
+		curl_easy_setopt(easy, CURLOPT_CONNECT_TO, NULL);
+		curl_slist_free_all(known_address);
+	}
+	if (r == 0 && code == CURLE_OK)
+		http_address_note(easy);
+	if (r == 0)
+		*ret_code = code;
+	return r;
 }

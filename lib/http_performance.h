@@ -21,8 +21,9 @@ struct performance {
 void performance_deinit(struct performance *performance);
 /* Forgets the answer so far, for another attempt. */
 void performance_restart(struct performance *performance);
-/* Drives the one transfer of @multi to its end, in *ret_code. -ETIMEDOUT, -EINTR, -EIO. */
-int performance_run(const struct performance *performance, CURLM *multi, CURLcode *ret_code);
+/* Drives @easy, the one transfer of @multi, to its end, in *ret_code. -ETIMEDOUT, -EINTR, -EIO. */
+int performance_run(const struct performance *performance, CURLM *multi, CURL *easy,
+		    CURLcode *ret_code);
 /* 0 or the errno of a transfer that has ended. */
 int performance_error(const struct performance *performance, CURLcode code);
 /* How long the next wait may be, in *ret_ms. -ETIMEDOUT or -EINTR if it is over. */

@@ -184,9 +184,12 @@ static CURLcode set_callbacks(CURL *easy, struct performance *state)
 	return http_curl_set_callbacks(easy, &callbacks);
 }
 
-/* Not even curl_easy_reset() makes libcurl 7.88 forget that a handle has sent a trailer: the next
- * chunks would go without their framing. The connection belongs to the multi handle and stays. */
-static void forget_trailer(struct connection *connection)
+/*
+ * Not even curl_easy_reset() makes libcurl 7.88 forget that a handle has sent a trailer: the next
+ * chunks would go without their framing. After a lookup that failed it takes no options any more.
+ * The connection belongs to the multi handle and stays.
+ */
+static void renew_handle(struct connection *connection)
 {
 	curl_easy_cleanup(connection->easy);
 	connection->easy = curl_easy_init();
@@ -236,14 +239,14 @@ static int perform(const struct http_sync *client, struct connection *connection
 		curl_slist_free_all(headers);
 		return -ENOMEM;
 	}
-	r = performance_run(state, connection->multi, &code);
+	r = performance_run(state, connection->multi, connection->easy, &code);
 	if (r == 0)
 		r = performance_error(state, code);
 	/* Closes the connection if the transfer was not over. */
 	curl_multi_remove_handle(connection->multi, connection->easy);
 	curl_slist_free_all(headers);
-	if (request->trailer)
-		forget_trailer(connection);
+	if (request->trailer || r < 0)
+		renew_handle(connection);
 	return r;
 }
 

@@ -19,6 +19,7 @@ struct transfer {
 	struct call *call; /* NULL once it was cancelled */
 	CURL *easy;
 	struct curl_slist *headers;
+	struct curl_slist *known_address; /* taken because the name did not resolve */
 	struct loop_timer timer;
 	struct transfer *previous, *next; /* all of the client's */
 	struct transfer *next_pending;
@@ -26,6 +27,7 @@ struct transfer {
 	bool in_multi;
 	bool reached; /* there was a connection: the request may have arrived */
 	bool timed_out;
+	bool reusable; /* the handle: the transfer has ended well */
 
 	/* the answer */
 	struct http_curl_head head;

@@ -30,9 +30,11 @@ static bool is_numeric(const char *host)
 	       inet_pton(AF_INET6, host, &address) == 1 || strchr(host, '%');
 }
 
-static int resolve(struct mux_socket *ms, const char *authority)
+/* A name is looked up by mux_socket_connect(), which waits for nobody: whoever starts before the
+ * names are known begins without them. */
+static int set_other_side(struct mux_socket *ms, const char *authority)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
+	struct addrinfo hints = { .ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM };
 	_cleanup_(freep) char *host = strdup(authority);
 	char *name = host;
 	char *port;
@@ -48,21 +50,18 @@ static int resolve(struct mux_socket *ms, const char *authority)
 		name++;
 		port[-2] = '\0';
 	}
+	if (!is_numeric(name)) {
+		ms->host = strdup(name);
+		ms->port = strdup(port);
+		return ms->host && ms->port ? 0 : -ENOMEM;
+	}
 	r = getaddrinfo(name, port, &hints, &ms->addresses);
 	if (r != 0) {
-		log_error("a node's name does not resolve",
-			  "url=http://%s reason=\"%s; mend the cluster file or the names\"",
-			  authority, gai_strerror(r));
 		ms->addresses = NULL;
-		return r == EAI_MEMORY ? -ENOMEM : -EHOSTUNREACH;
+		return r == EAI_MEMORY ? -ENOMEM : -EINVAL;
 	}
 	ms->address = ms->addresses;
-	ms->resolved_ms = clock_monotonic_ms();
-	if (is_numeric(name))
-		return 0;
-	ms->host = strdup(name);
-	ms->port = strdup(port);
-	return ms->host && ms->port ? 0 : -ENOMEM;
+	return 0;
 }
 
 int mux_socket_init(struct mux_socket *ms, struct loop *loop, const char *url, const char *token,
@@ -77,7 +76,7 @@ int mux_socket_init(struct mux_socket *ms, struct loop *loop, const char *url, c
 	authority = strndup(url + 7, strcspn(url + 7, "/"));
 	if (!authority)
 		return -ENOMEM;
-	r = resolve(ms, authority);
+	r = set_other_side(ms, authority);
 	if (r < 0)
 		return r;
 	ms->handshake = mux_handshake_request(authority, token);
@@ -136,6 +135,8 @@ static int connect_to_known(struct mux_socket *ms)
 {
 	int r;
 
+	if (!ms->address)
+		return -EHOSTUNREACH;
 	do
 		r = connect_to_address(ms);
 	while (r < 0 && next_address(ms));
@@ -163,7 +164,8 @@ static int start_lookup(struct mux_socket *ms)
 int mux_socket_connect(struct mux_socket *ms)
 {
 	/* Without a lookup, or without an answer to it, goes where it went last. */
-	if (ms->host && clock_monotonic_ms() - ms->resolved_ms >= RESOLVE_AGAIN_MS &&
+	if (ms->host &&
+	    (!ms->address || clock_monotonic_ms() - ms->resolved_ms >= RESOLVE_AGAIN_MS) &&
 	    start_lookup(ms) == 0)
 		return 0;
 	return connect_to_known(ms);
@@ -174,8 +176,14 @@ static int finish_lookup(struct mux_socket *ms)
 	struct addrinfo *addresses;
 
 	if (name_lookup_take(ms->lookup, &addresses) == 0) {
-		freeaddrinfo(ms->addresses);
+		if (ms->addresses)
+			freeaddrinfo(ms->addresses);
 		ms->addresses = ms->address = addresses;
+		ms->unknown = false;
+	} else if (!ms->addresses && !ms->unknown) {
+		ms->unknown = true;
+		log_warn("a node's name does not resolve",
+			 "host=%s hint=\"mend the cluster file or the names\"", ms->host);
 	}
 	mux_socket_close(ms);
 	return connect_to_known(ms);

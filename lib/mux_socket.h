@@ -30,17 +30,18 @@ struct mux_socket {
 	struct name_lookup *lookup; /* MUX_RESOLVING; socket.fd is its */
 	uint64_t resolved_ms;
 	struct addrinfo *addresses; /* of the other side, as known last */
-	struct addrinfo *address; /* the one to connect to */
+	struct addrinfo *address; /* the one to connect to; NULL: the name was never found */
+	bool unknown; /* which was said */
 	char *handshake;
 };
 
-/* @url "http://host:port". -EINVAL, -ENOMEM, -EHOSTUNREACH for a name that does not resolve, which
- * is logged. */
+/* @url "http://host:port". -EINVAL, -ENOMEM. */
 int mux_socket_init(struct mux_socket *ms, struct loop *loop, const char *url, const char *token,
 		    void (*ready)(struct loop_fd *, uint32_t events));
 void mux_socket_deinit(struct mux_socket *ms);
 /* MUX_CLOSED -> MUX_CONNECTING, by way of MUX_RESOLVING if there is a name that was not looked up
- * just now: who comes back may do so under another address. */
+ * just now: who comes back may do so under another address. -EHOSTUNREACH: there is none (logged
+ * once), ... */
 int mux_socket_connect(struct mux_socket *ms);
 /* Goes on with the lookup and the handshake. 1: open now; 0: not yet; negative: it failed
  * (-ECONNREFUSED, -EPROTO for an answer that is not 101, ...). */

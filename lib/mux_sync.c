@@ -30,7 +30,7 @@
 
 struct mux_sync {
 	CURLM *multi;
-	CURL *easy; /* owns the connection */
+	CURL *easy; /* owns the connection; NULL after one that failed */
 	int fd; /* -1: none */
 	uint64_t used_ms;
 	uint32_t id; /* of the request under way, or the last one */
@@ -189,22 +189,29 @@ static int make_connection(struct mux_sync *mux, const struct mux_sync_peer *pee
 			   struct performance *performance)
 {
 	curl_socket_t fd;
-	CURLcode code =
-		http_curl_prepare_connection(mux->easy, peer->base, peer->connect_timeout_ms);
+	CURLcode code;
 	int r;
 
+	if (!mux->easy)
+		mux->easy = curl_easy_init();
+	if (!mux->easy)
+		return -ENOMEM;
+	code = http_curl_prepare_connection(mux->easy, peer->base, peer->connect_timeout_ms);
 	if (code != CURLE_OK)
 		return code == CURLE_OUT_OF_MEMORY ? -ENOMEM : -EINVAL;
 	if (curl_multi_add_handle(mux->multi, mux->easy) != CURLM_OK)
 		return -ENOMEM;
-	r = performance_run(performance, mux->multi, &code);
+	r = performance_run(performance, mux->multi, mux->easy, &code);
 	if (r == 0 && code == CURLE_OK &&
 	    curl_easy_getinfo(mux->easy, CURLINFO_ACTIVESOCKET, &fd) == CURLE_OK &&
 	    fd != CURL_SOCKET_BAD) {
 		mux->fd = fd;
 		return 0;
 	}
+	/* After a lookup that failed libcurl 7.88 lets no options be set any more. */
 	curl_multi_remove_handle(mux->multi, mux->easy);
+	curl_easy_cleanup(mux->easy);
+	mux->easy = NULL;
 	return r < 0 ? r : code == CURLE_OK ? -ECONNREFUSED : performance_error(performance, code);
 }
 

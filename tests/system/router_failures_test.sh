@@ -250,6 +250,27 @@ a_token_that_the_nodes_refuse_is_502()
 	expect_contains '502 503' "$STATUS"
 }
 
+# It may become one, or be one again.
+a_name_that_is_not_known_is_503_and_stops_nobody_else()
+{
+	local other=http://127.0.0.1:$((ROUTER_PORT + 8))
+	jq '.shards[0].nodes[0].url = "http://nowhere.invalid:1"' "$CLUSTER" >"$TMP/unknown.json"
+	start_process nameless "$ROUTER_BIN" --cluster "$TMP/unknown.json" --listen "${other#http://}"
+	wait_until 20 is_live "$other" || fail 'it does not serve'
+	expect_http 503 -m 20 "$other/kv/${SICK##*/}"
+	[[ -n $(header Retry-After) ]] || fail 'no Retry-After'
+	expect_http 503 -m 20 -X PUT "$other/kv/${SICK##*/}" -T "$CLUSTER"
+	expect_equal not-applied "$(body_json .outcome)"
+	expect_http 200 -m 20 "$other/kv/${WELL##*/}"
+	stop_process nameless
+	expect_contains "$(cat "$TMP/log/nameless")" 'host=nowhere.invalid'
+}
+
+is_live()
+{
+	http -m 5 "$1/health/live" 2>/dev/null && [[ $STATUS == 200 ]]
+}
+
 bad_arguments_end_with_2()
 {
 	expect_exit 2 "$ROUTER_BIN"
@@ -260,9 +281,6 @@ bad_arguments_end_with_2()
 	expect_exit 2 "$ROUTER_BIN" --no-such-option
 	expect_exit 2 "$ROUTER_BIN" --cluster "$CLUSTER" --log-level loud
 	expect_exit 2 "$ROUTER_BIN" --cluster "$CLUSTER" --token-file "$TMP/nowhere"
-	jq '.shards[0].nodes[0].url = "http://nowhere.invalid:1"' "$CLUSTER" >"$TMP/unknown.json"
-	expect_exit 1 "$ROUTER_BIN" --cluster "$TMP/unknown.json" --listen 127.0.0.1:0
-	expect_contains "$OUTPUT" 'http://nowhere.invalid:1'
 	expect_exit 0 "$ROUTER_BIN" --help
 	expect_contains "$OUTPUT" --node-timeout-ms
 	expect_exit 0 "$ROUTER_BIN" --version
@@ -282,5 +300,6 @@ run_cases \
 	a_node_that_dies_in_an_answer_ends_it_short \
 	a_client_that_leaves_in_the_middle_leaves_nothing_behind \
 	a_node_of_another_topology_is_502_with_a_log_line \
+	a_name_that_is_not_known_is_503_and_stops_nobody_else \
 	bad_arguments_end_with_2 \
 	a_token_that_the_nodes_refuse_is_502

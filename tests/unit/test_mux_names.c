@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A node that is named and comes back under another address. The test is its own resolver. */
 #include "tests/unit/net_fixture.h"
+#include "tests/unit/sync_user.h"
 
 #include "lib/clock.h"
 #include "lib/http_client.h"
@@ -8,6 +9,7 @@
 #include "lib/peer.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -101,12 +103,14 @@ static void start_server(struct net_server *server)
 	atomic_store(&current_port, server->port);
 }
 
-static void open_peer(void)
+static void open_peer(unsigned port)
 {
-	struct peer_options options = { .url = "http://" NAME ":1",
+	char url[64];
+	struct peer_options options = { .url = url,
 					.connect_timeout_ms = 2000,
 					.in_flight_max = 10 };
 
+	snprintf(url, sizeof(url), "http://" NAME ":%u", port);
 	assert_int_equal(loop_new(&loop), 0);
 	assert_int_equal(http_client_new(loop, &http), 0);
 	assert_int_equal(peer_new(loop, http, &options, &peer), 0);
@@ -125,7 +129,7 @@ static void a_node_that_comes_back_elsewhere_is_found(void **state)
 
 	(void)state;
 	start_server(&server);
-	open_peer();
+	open_peer(1);
 	for (int i = 0; i < 3; i++) {
 		expect_answer(false);
 		expect_answer(true);
@@ -145,16 +149,88 @@ static void a_resolver_that_fails_keeps_nobody_from_where_it_was(void **state)
 
 	(void)state;
 	start_server(&server);
-	open_peer();
-	expect_answer(false);
 	port = server.port;
+	open_peer(port);
+	expect_answer(false);
+	expect_answer(true);
 	net_server_stop(&server);
 	atomic_store(&current_port, 0);
 	assert_false(answers(false));
+	assert_false(answers(true));
 	net_server_start(&server, NULL, port);
 	expect_answer(false);
+	expect_answer(true);
 	net_server_stop(&server);
 	close_peer();
+}
+
+static void a_name_that_nobody_knows_yet_is_asked_for_again(void **state)
+{
+	struct net_server server;
+
+	(void)state;
+	atomic_store(&current_port, 0);
+	open_peer(2);
+	for (int i = 0; i < 2; i++) {
+		assert_false(answers(false));
+		assert_int_equal(outcome, OUTCOME_UNAVAILABLE);
+		assert_false(answers(true));
+		assert_int_equal(outcome, OUTCOME_UNAVAILABLE);
+	}
+	start_server(&server);
+	expect_answer(false);
+	expect_answer(true);
+	net_server_stop(&server);
+	close_peer();
+}
+
+static int ask_sync(struct http_sync *client, bool small)
+{
+	struct sync_user user = { 0 };
+	struct http_sync_request request = sync_request_of(&user, METHOD_GET);
+	struct http_sync_answer answer;
+	int r;
+
+	request.target = "/hello";
+	request.small = small;
+	r = http_sync_perform(client, &request, &answer);
+	if (r == 0) {
+		r = answer.status == 200 ? 0 : -EIO;
+		http_sync_answer_deinit(&answer);
+	}
+	buf_deinit(&user.body);
+	fields_deinit(&request.fields);
+	return r;
+}
+
+/* The same for threads that may wait. */
+static void a_thread_finds_where_a_name_was_and_where_it_is(void **state)
+{
+	struct http_sync *client;
+	struct net_server server;
+	uint16_t port;
+	char url[64];
+
+	(void)state;
+	start_server(&server);
+	port = server.port;
+	snprintf(url, sizeof(url), "http://" NAME ":%u", port);
+	client = sync_client_new(url, NULL, 1, 2000);
+	atomic_store(&current_port, 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(ask_sync(client, true), -ECONNREFUSED);
+		assert_int_equal(ask_sync(client, false), -ECONNREFUSED);
+	}
+	atomic_store(&current_port, port);
+	assert_int_equal(ask_sync(client, true), 0);
+	assert_int_equal(ask_sync(client, false), 0);
+	net_server_stop(&server);
+	atomic_store(&current_port, 0);
+	net_server_start(&server, NULL, port);
+	assert_int_equal(ask_sync(client, true), 0);
+	assert_int_equal(ask_sync(client, false), 0);
+	http_sync_free(client);
+	net_server_stop(&server);
 }
 
 int main(void)
@@ -162,6 +238,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_node_that_comes_back_elsewhere_is_found),
 		cmocka_unit_test(a_resolver_that_fails_keeps_nobody_from_where_it_was),
+		cmocka_unit_test(a_name_that_nobody_knows_yet_is_asked_for_again),
+		cmocka_unit_test(a_thread_finds_where_a_name_was_and_where_it_is),
 	};
 
 	if (http_client_global_init() < 0)

@@ -28,6 +28,7 @@
 #include "lib/mutex.h"
 #include "lib/utf8.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -239,9 +240,15 @@ static int log_group(struct commit *commit, bool *ret_maybe)
 	uint64_t bytes;
 	int r;
 
+	*ret_maybe = false;
+	/* Whoever sends one of these again must not be told that it was not applied. */
+	mutex_lock(&commit->lock);
+	r = buf_reserve(&commit->doubtful, commit->group.entry_count * sizeof(struct request_id));
+	mutex_unlock(&commit->lock);
+	if (r < 0)
+		return r;
 	r = value_refs_add_entries(commit->options.refs, commit->options.values,
 				   commit->group.entries, commit->group.entry_count, &refs, &bytes);
-	*ret_maybe = false;
 	if (r == 0) {
 		mutex_lock(&commit->wal_lock);
 		r = append_locked(commit);
@@ -330,16 +337,19 @@ static bool may_be_applied(struct commit *commit, const struct store_write *writ
 				    request_key_hash(key->bytes, key->len));
 }
 
-/* Without memory for them it is forgotten that they are doubtful. */
+/* Room was made before anything was written. */
 static void note_doubtful(struct commit *commit)
 {
 	const struct group *group = &commit->group;
-	int r = 0;
 
 	mutex_lock(&commit->lock);
-	for (size_t i = 0; i < group->entry_count && r == 0; i++)
-		r = buf_append(&commit->doubtful, &group->entries[i].request_id,
-			       sizeof(struct request_id));
+	for (size_t i = 0; i < group->entry_count; i++) {
+		int r = buf_append(&commit->doubtful, &group->entries[i].request_id,
+				   sizeof(struct request_id));
+
+		assert(r == 0);
+		(void)r;
+	}
 	mutex_unlock(&commit->lock);
 }
 

@@ -231,6 +231,19 @@ static int append_locked(struct commit *commit) REQUIRES(&commit->wal_lock)
 	return group->entry_count > 0 ? wal_append(commit->options.wal, &record) : 0;
 }
 
+/* Whoever sends a write of the group again must not be told that it was not applied, nor must it be
+ * applied again. */
+static int make_room_for_ids(struct commit *commit)
+{
+	size_t count = commit->group.entry_count;
+	int r;
+
+	mutex_lock(&commit->lock);
+	r = buf_reserve(&commit->doubtful, count * sizeof(struct request_id));
+	mutex_unlock(&commit->lock);
+	return r == 0 ? request_ids_reserve(commit->options.ids, count) : r;
+}
+
 /* Steps 2 and 3. On failure *ret_maybe says whether the record may be found after a crash. */
 static int log_group(struct commit *commit, bool *ret_maybe)
 {
@@ -241,10 +254,7 @@ static int log_group(struct commit *commit, bool *ret_maybe)
 	int r;
 
 	*ret_maybe = false;
-	/* Whoever sends one of these again must not be told that it was not applied. */
-	mutex_lock(&commit->lock);
-	r = buf_reserve(&commit->doubtful, commit->group.entry_count * sizeof(struct request_id));
-	mutex_unlock(&commit->lock);
+	r = make_room_for_ids(commit);
 	if (r < 0)
 		return r;
 	r = value_refs_add_entries(commit->options.refs, commit->options.values,

@@ -208,6 +208,8 @@ static int commit_batch(struct commit *commit, struct store_batch *batch, struct
 	int r;
 
 	r = encode(commit, batch, payload);
+	if (r == 0)
+		r = request_ids_reserve(commit->options.ids, batch->count);
 	if (r < 0)
 		return r;
 	dead_values_find(dead, commit->options.lsm, batch->entries, batch->count);

@@ -3,9 +3,9 @@
 #include "node/request_ids.h"
 
 #include "lib/bytes.h"
-#include "lib/log.h"
 #include "lib/mutex.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -178,6 +178,18 @@ int request_ids_add(struct request_ids *ids, const struct request_id *id,
 	return r;
 }
 
+int request_ids_reserve(struct request_ids *ids, size_t count)
+{
+	int r = 0;
+
+	mutex_lock(&ids->lock);
+	/* Full, it drops the oldest. */
+	while (r == 0 && ids->cap < REQUEST_IDS_MAX && ids->cap - ids->count < count)
+		r = grow(ids);
+	mutex_unlock(&ids->lock);
+	return r;
+}
+
 void request_ids_add_entries(struct request_ids *ids, const struct entry *entries, size_t count,
 			     int64_t now_ns)
 {
@@ -186,9 +198,12 @@ void request_ids_add_entries(struct request_ids *ids, const struct entry *entrie
 		size_t of_write = request_entries(entry, count - i);
 		struct request_answer answer = request_answer_of(entry, of_write);
 
-		if (request_id_is_set(&entry->request_id) &&
-		    request_ids_add(ids, &entry->request_id, &answer, now_ns) < 0)
-			log_warn("request id not remembered", "memory is out");
+		if (request_id_is_set(&entry->request_id)) {
+			int r = request_ids_add(ids, &entry->request_id, &answer, now_ns);
+
+			assert(r == 0);
+			(void)r;
+		}
 		i += of_write;
 	}
 }

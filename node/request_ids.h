@@ -36,7 +36,10 @@ const struct request_answer *request_ids_find(struct request_ids *ids, const str
 /* 0 or -ENOMEM. An id that is there is replaced. */
 int request_ids_add(struct request_ids *ids, const struct request_id *id,
 		    const struct request_answer *answer, int64_t now_ns);
-/* The ids of the writes that entries stand for. Without memory one is forgotten. */
+/* Room for @count more, so that adding them can't fail. -ENOMEM. */
+int request_ids_reserve(struct request_ids *ids, size_t count);
+/* The ids of the writes that entries stand for. Room for them was made before the entries counted:
+ * a write whose id is forgotten could be applied twice. */
 void request_ids_add_entries(struct request_ids *ids, const struct entry *entries, size_t count,
 			     int64_t now_ns);
 /* Forgets those whose version @keep does not want. */

@@ -219,6 +219,8 @@ int store_replay_record(const struct wal_record *record, void *state)
 		skip += replay->entries[i].position <= replay->flushed_position;
 		r = replay_ref(replay, &replay->entries[i]);
 	}
+	if (r == 0 && replay->ids)
+		r = request_ids_reserve(replay->ids, record->count);
 	/* What a repair installs was answered under a version that is in the history elsewhere. */
 	if (r == 0 && replay->ids && !(record->flags & WAL_REPAIR))
 		request_ids_add_entries(replay->ids, replay->entries, record->count,

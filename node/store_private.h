@@ -62,3 +62,5 @@ int store_finish_reset(void *state, struct version point);
 void store_set_resetting(void *state, bool resetting);
 /* Forgets the request ids of versions that are not in the history up to @end. */
 void store_forget_ids(struct store *store, struct version end);
+/* The same in a copy of the store's. */
+void store_forget_ids_of(struct store *store, struct request_ids *ids, struct version end);

@@ -6,10 +6,11 @@
  * epoch, which no entry gets. Whoever is not there yet finds the log trimmed, and takes a copy of
  * the records as they are.
  *
- *	1. the request ids, which the log has held, are saved, but for those in doubt;
- *	2. segments hold all records, so that every copy made from now on has them;
- *	3. the log begins anew;
- *	4. the old one is gone;
+ *	1. segments hold all records, so that every copy made from now on has them;
+ *	2. the request ids, which the log has held, are saved, but for those in doubt;
+ *	3. the log begins anew, and only now those in doubt are forgotten: if it does not come to
+ *	   this the store goes on with what it has, and their writes may not be applied again;
+ *	4. the old log is gone;
  *	5. nothing is ahead of the log any more, and the store may lead (node/store_role.c).
  *
  * Until 5 is on stable storage all of it happens again under a later epoch.
@@ -45,29 +46,53 @@ static int drop_old(struct store *store, struct wal_mark begin)
 }
 
 /* Nobody knows which records were replaced: of a write that was set aside, and is sent again, must
- * not be said that it is done. */
-static int forget_doubtful(struct store *store)
+ * not be said that it is done. *ret_known: what lies behind is in doubt. */
+static int find_doubt(struct store *store, struct version *ret_known)
 {
 	struct store_standing standing;
 	int r = store_standing(store, &standing);
 
+	*ret_known = (struct version){ UINT64_MAX, UINT64_MAX };
 	if (r == 0 && standing.ahead.sequence == UINT64_MAX)
-		store_forget_ids(store, standing.log_begin);
+		*ret_known = standing.log_begin;
+	return r;
+}
+
+static int copy_one(const struct request_id *id, int64_t time_ns,
+		    const struct request_answer *answer, void *state)
+{
+	return request_ids_add(state, id, answer, time_ns);
+}
+
+/* Those that store_forget_ids() would leave. */
+static int save_ids(struct store *store, struct version known, uint64_t last_sequence)
+{
+	struct request_ids *ids = request_ids_new();
+	int r = ids ? request_ids_each(store->ids, copy_one, ids) : -ENOMEM;
+
+	if (r == 0 && known.sequence < UINT64_MAX)
+		store_forget_ids_of(store, ids, known);
+	if (r == 0)
+		r = request_ids_save(ids, store->options.vfs, store->dir, last_sequence);
+	request_ids_free(ids);
 	return r;
 }
 
 int store_renew(struct store *store, struct commit *commit, uint64_t epoch)
 {
 	struct wal_mark end = commit_end(commit);
+	struct version known;
 	int r;
 
-	r = forget_doubtful(store);
-	if (r == 0)
-		r = request_ids_save(store->ids, store->options.vfs, store->dir, end.sequence);
+	r = find_doubt(store, &known);
 	if (r == 0)
 		r = flush(store, end);
 	if (r == 0)
+		r = save_ids(store, known, end.sequence);
+	if (r == 0)
 		r = commit_restart_log(commit, epoch);
+	if (r == 0 && known.sequence < UINT64_MAX)
+		store_forget_ids(store, known);
 	if (r == 0)
 		r = drop_old(store, commit_end(commit));
 	if (r < 0)

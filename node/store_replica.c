@@ -58,11 +58,16 @@ static bool is_known(void *state, struct version version)
 	return version.sequence <= known->last_sequence && store_in_history(known->store, version);
 }
 
-void store_forget_ids(struct store *store, struct version end)
+void store_forget_ids_of(struct store *store, struct request_ids *ids, struct version end)
 {
 	struct known known = { store, end.sequence };
 
-	request_ids_sweep(store->ids, is_known, &known);
+	request_ids_sweep(ids, is_known, &known);
+}
+
+void store_forget_ids(struct store *store, struct version end)
+{
+	store_forget_ids_of(store, store->ids, end);
 }
 
 void store_set_resetting(void *state, bool resetting)

@@ -361,6 +361,50 @@ static void what_the_disk_did_not_take_is_not_the_end_once_it_is_given_up(void *
 	crash_vfs_free(crash);
 }
 
+/* A store that is ahead of its log begins that anew before it leads: until then it knows the
+ * requests that the old one holds. False once no call was left to fail. */
+static bool renew_failing(uint64_t nth)
+{
+	struct crash_vfs *crash = crash_vfs_new(nth);
+	struct store_options options = fates_options(crash);
+	struct store_standing before, after;
+	struct fate_call call;
+	struct store *store;
+	char *why = NULL;
+	bool failed;
+
+	assert_int_equal(fates_open(&options, &store, &why), 0);
+	fate_call_init(&call, WRITE_PUT, 1, DURABILITY_DISK);
+	request_id_generate(&call.write.request.request_id);
+	call.write.value = call.data;
+	call.write.value_len = FATE_INLINE_BYTES;
+	assert_int_equal(fate_run(store, &call, FATE_PRESENT, FATE_ABSENT), FATE_PRESENT);
+	store_follow(store);
+	assert_int_equal(store_set_ahead(store, (struct version){ 1, UINT64_MAX }), 0);
+	assert_int_equal(store_standing(store, &before), 0);
+	crash_vfs_fail(crash, nth, 1, EIO);
+	(void)store_lead_next(store, FATE_NODE_ID);
+	failed = crash_vfs_failures(crash) > 0;
+	assert_int_equal(store_standing(store, &after), 0);
+	if (version_compare(before.log_begin, after.log_begin) == 0 &&
+	    !store_knows_request(store, &call.write.request.request_id, &call.write.key))
+		fail_msg("call %" PRIu64 ": the log is the old one, but a request is forgotten",
+			 nth);
+	store_close(store);
+	crash_vfs_free(crash);
+	return failed;
+}
+
+static void a_log_that_does_not_begin_anew_leaves_its_requests_known(void **state)
+{
+	uint64_t nth = 1;
+
+	(void)state;
+	while (renew_failing(nth))
+		nth++;
+	print_message("%" PRIu64 " calls failed\n", nth - 1);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -368,6 +412,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(what_the_disk_did_not_take_is_not_the_end_once_it_is_given_up),
 		cmocka_unit_test(every_failing_call_loses_nothing),
 		cmocka_unit_test(a_full_disk_refuses_puts_serves_deletes_and_recovers),
+		cmocka_unit_test(a_log_that_does_not_begin_anew_leaves_its_requests_known),
 		cmocka_unit_test(a_large_value_replaced_often_does_not_pile_up),
 		cmocka_unit_test(large_values_that_are_deleted_give_their_room_back),
 		cmocka_unit_test(deletes_make_room_on_a_full_disk),

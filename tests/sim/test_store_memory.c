@@ -149,16 +149,22 @@ static void nor_does_one_in_a_recovery(void **state)
 			assert_true(nth < 100000);
 }
 
-/* Puts key 1 under one id while the log's disk fails: whether it may be found after a crash. */
+static void put_under_id(struct store *store, const struct request_id *id, struct fate_call *call)
+{
+	fate_call_init(call, WRITE_PUT, 1, DURABILITY_DISK);
+	call->write.request.request_id = *id;
+	call->write.value = call->data;
+	call->write.value_len = FATE_INLINE_BYTES;
+	(void)fate_run(store, call, FATE_PRESENT, FATE_ABSENT);
+}
+
+/* Key 1 is put under one id while the log's disk fails: whether it may be found after a crash. */
 static bool may_come_back(struct store *store, const struct request_id *id)
 {
 	struct fate_call call;
 
-	fate_call_init(&call, WRITE_PUT, 1, DURABILITY_DISK);
-	call.write.request.request_id = *id;
-	call.write.value = call.data;
-	call.write.value_len = FATE_INLINE_BYTES;
-	return fate_run(store, &call, FATE_PRESENT, FATE_ABSENT) != FATE_ABSENT;
+	put_under_id(store, id, &call);
+	return outcome_is_success(call.write.outcome) || call.write.maybe_applied;
 }
 
 static bool doubt_failing(uint64_t nth)
@@ -206,12 +212,66 @@ static void what_may_come_back_is_never_called_not_applied(void **state)
 	print_message("%" PRIu64 " requests failed\n", nth - 1);
 }
 
+static void expect_repeated(struct store *store, const struct request_id *id, uint64_t nth)
+{
+	struct fate_call call;
+
+	put_under_id(store, id, &call);
+	if (!call.write.repeated)
+		fail_msg("request %" PRIu64 ": a write was applied twice", nth);
+}
+
+/* At the write itself, and when a later opening reads the log. */
+static bool repeat_failing(uint64_t nth)
+{
+	struct crash_vfs *crash = crash_vfs_new(nth);
+	struct store_options options = fates_options(crash);
+	struct fate_call call;
+	struct request_id id;
+	struct store *store;
+	char *why = NULL;
+	bool failed;
+	int r;
+
+	assert_int_equal(fates_open(&options, &store, &why), 0);
+	request_id_generate(&id);
+	failing_memory_set(nth, 1);
+	put_under_id(store, &id, &call);
+	failed = failing_memory_stop() > 0;
+	if (!outcome_is_success(call.write.outcome))
+		put_under_id(store, &id, &call);
+	assert_true(outcome_is_success(call.write.outcome));
+	expect_repeated(store, &id, nth);
+	store_close(store);
+	failing_memory_set(nth, 1);
+	r = fates_open(&options, &store, &why);
+	failed |= failing_memory_stop() > 0;
+	if (r == 0) {
+		expect_repeated(store, &id, nth);
+		store_close(store);
+	}
+	free(why);
+	crash_vfs_free(crash);
+	return failed;
+}
+
+static void what_was_applied_is_not_applied_again(void **state)
+{
+	uint64_t nth = 1;
+
+	(void)state;
+	while (repeat_failing(nth))
+		assert_true(++nth < 1000);
+	print_message("%" PRIu64 " requests failed\n", nth - 1);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_request_for_memory_that_fails_loses_nothing),
 		cmocka_unit_test(nor_does_one_in_a_recovery),
 		cmocka_unit_test(what_may_come_back_is_never_called_not_applied),
+		cmocka_unit_test(what_was_applied_is_not_applied_again),
 	};
 
 	(void)argv;

@@ -6,7 +6,9 @@
  * A large merge takes seconds to minutes, and gives way meanwhile: to flushes, once writers are
  * slowed down for want of memory, and to merges of the runs that were flushed since it began, which
  * it makes between two entries. Those are newer than all that it reads, so neither touches what
- * the other does.
+ * the other does. They give way in their turn: or else writers would stall for as long as the
+ * largest of them takes. A merge holds its own runs alone, so that what it gives way to frees what
+ * it replaces.
  */
 #include "lib/clock.h"
 #include "lib/log.h"
@@ -19,18 +21,20 @@
 
 /* Runs that may stay. */
 #define RUNS_MAX 10
-/* Of those that are newer than a merge that is under way. */
-#define NEWER_RUNS_MAX 6
+/* Of those that are newer than a merge that is under way, by how many are. With those that are
+ * being merged they stay below the hard cap. */
+static const size_t newer_runs_max[] = { 5, 3, 2 };
+#define MERGES_MAX (sizeof(newer_runs_max) / sizeof(newer_runs_max[0]) + 1)
 /* As many runs are looked at; more there are only if merges fail. */
 #define LOOKED_AT   64
 #define GIVE_WAY_MS 20
 
-static uint64_t total_bytes(const struct view *view, struct run_pick pick)
+static uint64_t total_bytes(const struct view *view)
 {
 	uint64_t total = 0;
 
-	for (size_t i = 0; i < pick.count; i++)
-		total += segment_bytes(view->runs[pick.first + i].segment);
+	for (size_t i = 0; i < view->run_count; i++)
+		total += segment_bytes(view->runs[i].segment);
 	return total;
 }
 
@@ -69,21 +73,25 @@ static struct version known_deletions(struct lsm *lsm)
 	return known;
 }
 
-static int merge_runs(struct lsm *lsm, const struct view *view, struct run_pick pick,
-		      struct segment **ret_segment)
+/* What is to be merged. */
+struct job {
+	struct view *runs; /* nothing but them */
+	bool hides; /* there are older ones */
+};
+
+static int merge_runs(struct lsm *lsm, const struct job *job, struct segment **ret_segment)
 {
 	_cleanup_(merge_freep) struct merge *merge = NULL;
-	/* A tombstone hides older versions: it goes once there are none left. */
-	bool hides = pick.first + pick.count < view->run_count;
 	struct version drop = { 0 };
 	uint64_t entries = 0;
 	int r;
 
-	if (!hides)
+	/* A tombstone hides older versions: it goes once there are none left. */
+	if (!job->hides)
 		drop = known_deletions(lsm);
-	r = merge_new(pick.count, &merge);
-	for (size_t i = 0; i < pick.count && r == 0; i++) {
-		struct segment *segment = view->runs[pick.first + i].segment;
+	r = merge_new(job->runs->run_count, &merge);
+	for (size_t i = 0; i < job->runs->run_count && r == 0; i++) {
+		struct segment *segment = job->runs->runs[i].segment;
 
 		entries += segment_properties(segment)->entries;
 		r = merge_add_segment(merge, segment, false, NULL, 0);
@@ -112,14 +120,13 @@ static int publish(struct lsm *lsm, uint64_t first_run, size_t count, struct seg
 	return r;
 }
 
-static int commit(struct lsm *lsm, const struct view *view, struct run_pick pick,
-		  struct segment *output)
+static int commit(struct lsm *lsm, const struct view *runs, struct segment *output)
 {
-	uint64_t first_run = view->runs[pick.first].run;
-	_cleanup_(freep) uint64_t *removed = calloc(pick.count, sizeof(*removed));
+	uint64_t first_run = runs->runs[0].run;
+	_cleanup_(freep) uint64_t *removed = calloc(runs->run_count, sizeof(*removed));
 	struct manifest_segment added = { .run = first_run };
 	struct manifest_edit edit = { .removed = removed,
-				      .removed_count = pick.count,
+				      .removed_count = runs->run_count,
 				      .added = &added,
 				      .added_count = output != NULL };
 	int r;
@@ -129,34 +136,55 @@ static int commit(struct lsm *lsm, const struct view *view, struct run_pick pick
 			segment_obsolete(output);
 		return -ENOMEM;
 	}
-	for (size_t i = 0; i < pick.count; i++)
-		removed[i] = segment_file_id(view->runs[pick.first + i].segment);
+	for (size_t i = 0; i < runs->run_count; i++)
+		removed[i] = segment_file_id(runs->runs[i].segment);
 	if (output)
 		added.file_id = segment_file_id(output);
 	r = lsm_commit_edit(lsm, &edit, output);
 	if (r < 0)
 		return r;
-	while (publish(lsm, first_run, pick.count, output) < 0)
+	while (publish(lsm, first_run, runs->run_count, output) < 0)
 		usleep(LSM_PUBLISH_RETRY_US);
 	/* Only now: a failed edit leaves it open which files a recovery needs. */
-	for (size_t i = 0; i < pick.count; i++)
-		segment_obsolete(view->runs[pick.first + i].segment);
+	for (size_t i = 0; i < runs->run_count; i++)
+		segment_obsolete(runs->runs[i].segment);
 	return 0;
 }
 
-static int compact(struct lsm *lsm, const struct view *view, struct run_pick pick)
+static int run_job(struct lsm *lsm, const struct job *job)
 {
 	_cleanup_(segment_unrefp) struct segment *output = NULL;
 	int r;
 
 	r = lsm_mend_manifest(lsm);
 	if (r == 0)
-		r = merge_runs(lsm, view, pick, &output);
+		r = merge_runs(lsm, job, &output);
 	if (r == 0)
-		r = commit(lsm, view, pick, output);
+		r = commit(lsm, job->runs, output);
 	if (r == 0)
 		log_debug("runs compacted", "runs=%zu bytes=%" PRIu64 " result_bytes=%" PRIu64,
-			  pick.count, total_bytes(view, pick), output ? segment_bytes(output) : 0);
+			  job->runs->run_count, total_bytes(job->runs),
+			  output ? segment_bytes(output) : 0);
+	return r;
+}
+
+/* Takes the reference to @view. */
+static int compact(struct lsm *lsm, struct view *view, struct run_pick pick)
+{
+	struct job job = { .hides = pick.first + pick.count < view->run_count };
+	uint64_t merging = lsm->merging_run;
+	int r;
+
+	r = view_part(view, pick.first, pick.count, &job.runs);
+	view_unref(view);
+	if (r < 0)
+		return r;
+	lsm->merging_run = job.runs->runs[0].run;
+	lsm->merges++;
+	r = run_job(lsm, &job);
+	lsm->merges--;
+	lsm->merging_run = merging;
+	view_unref(job.runs);
 	return r;
 }
 
@@ -170,9 +198,7 @@ int lsm_compact(struct lsm *lsm)
 	reclaims = lsm_pick_reclaim(lsm, view, &pick.count);
 	if (!reclaims && !pick_runs(view, view->run_count, RUNS_MAX, &pick))
 		return 0;
-	lsm->merging_run = view->runs[pick.first].run;
-	r = compact(lsm, view, pick);
-	lsm->merging_run = 0;
+	r = compact(lsm, take_ptr(view), pick);
 	if (reclaims)
 		lsm_reclaimed(lsm, r);
 	return r < 0 ? r : 1;
@@ -194,25 +220,20 @@ int lsm_give_way(struct lsm *lsm)
 {
 	_cleanup_(view_unrefp) struct view *view = NULL;
 	struct run_pick pick = { 0 };
-	uint64_t run = lsm->merging_run;
 	size_t newer = 0;
-	int r;
 
 	if (!lsm->options.threads)
 		return 0;
 	give_way_to_flush(lsm);
-	/* 0: this merge is itself one that another gives way to. */
-	if (run == 0)
+	if (lsm->merges >= MERGES_MAX)
 		return 0;
 	view = lsm_view(lsm);
-	while (newer < view->run_count && view->runs[newer].run != run)
+	while (newer < view->run_count && view->runs[newer].run != lsm->merging_run)
 		newer++;
-	if (newer == view->run_count || !pick_runs(view, newer, NEWER_RUNS_MAX, &pick))
+	if (newer == view->run_count ||
+	    !pick_runs(view, newer, newer_runs_max[lsm->merges - 1], &pick))
 		return 0;
-	lsm->merging_run = 0;
-	r = compact(lsm, view, pick);
-	lsm->merging_run = run;
-	return r;
+	return compact(lsm, take_ptr(view), pick);
 }
 
 static void note_result(struct lsm *lsm, int r) REQUIRES(lsm->lock)

@@ -78,7 +78,8 @@ struct lsm {
 	uint64_t dead_position; /* of the last entry that left a dead value file */
 
 	/* The compaction thread's. */
-	uint64_t merging_run; /* the newest run that is being merged; 0: none that gives way */
+	uint64_t merging_run; /* the newest one of the merge that goes on */
+	unsigned merges; /* that one, and those that give way to it */
 	struct buf dead; /* what was asked for */
 	uint64_t retry_room; /* of a merge of all that fits; 0: it is another one */
 	bool dead_unknown; /* there may be others, from before the opening */

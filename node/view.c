@@ -112,3 +112,17 @@ int view_compact(const struct view *view, uint64_t first, size_t count, struct v
 	*ret_view = next;
 	return 0;
 }
+
+int view_part(const struct view *view, size_t first, size_t count, struct view **ret_view)
+{
+	struct view *part;
+	int r;
+
+	r = view_new(0, count, &part);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < count; i++)
+		part->runs[i] = run_ref(view->runs[first + i]);
+	*ret_view = part;
+	return 0;
+}

@@ -40,3 +40,5 @@ int view_flush(const struct view *view, size_t count, struct view_run run, struc
  * is left of them). */
 int view_compact(const struct view *view, uint64_t first, size_t count, struct view_run run,
 		 struct view **ret_view);
+/* No memtables, and of the runs only @count from @first on. */
+int view_part(const struct view *view, size_t first, size_t count, struct view **ret_view);

@@ -18,8 +18,7 @@
  *
  * A write whose old version is on a disk is set aside until it was read (node/commit_cold.c).
  *
- * Lock order: wal_lock, lock. The log is synced under wal_lock, by the commit thread or the flush
- * thread: both have to wait for that sync anyway, and nobody else takes it.
+ * Lock order: wal_lock, lock. The log is synced outside of both (node/commit_sync.c).
  */
 #include "node/commit_private.h"
 
@@ -39,26 +38,15 @@
 #define SYNC_SOON_MS   40 /* while somebody waits for them to be there */
 #define GATHER_NS      50000
 #define UNSYNCED_BYTES (8 * 1024 * 1024) /* of memory writes: then a sync */
-
-void commit_tell_synced(struct commit *commit)
-{
-	struct wal_mark mark = wal_synced(commit->options.wal);
-	bool news;
-
-	mutex_lock(&commit->lock);
-	news = mark.position != commit->told.position || mark.sequence != commit->told.sequence ||
-	       mark.epoch != commit->told.epoch;
-	commit->told = mark;
-	mutex_unlock(&commit->lock);
-	if (news)
-		commit->options.synced(commit->options.state);
-}
+/* Of memory writes: those that come wait for it. */
+#define UNSYNCED_BYTES_MAX (2 * UNSYNCED_BYTES)
 
 int commit_reopen(struct commit *commit)
 {
 	int r;
 
 	mutex_lock(&commit->wal_lock);
+	commit_wait_for_sync(commit);
 	r = wal_reopen(commit->options.wal, commit->next_position - 1,
 		       commit->options.realtime_ns());
 	mutex_unlock(&commit->wal_lock);
@@ -132,19 +120,11 @@ int commit_make_ready(struct commit *commit)
 
 static void sync_now(struct commit *commit)
 {
-	int r;
-
-	mutex_lock(&commit->wal_lock);
-	r = wal_sync(commit->options.wal);
-	mutex_unlock(&commit->wal_lock);
 	commit->sync_at_ms = 0;
-	mutex_lock(&commit->lock);
-	commit->stats.syncs++;
-	mutex_unlock(&commit->lock);
-	if (r < 0)
+	if (commit->options.threads)
+		commit_want_sync(commit);
+	else if (commit_sync_log(commit) < 0)
 		commit_reopen(commit);
-	else
-		commit_tell_synced(commit);
 }
 
 /* Others refuse large values by it, so it must not wait for a write to come through. */
@@ -228,7 +208,19 @@ static int append_locked(struct commit *commit) REQUIRES(&commit->wal_lock)
 		.payload_len = group->payload.len,
 	};
 
-	return group->entry_count > 0 ? wal_append(commit->options.wal, &record) : 0;
+	return group->entry_count > 0 ? commit_append_locked(commit, &record) : 0;
+}
+
+/* Whether so much is not on stable storage that it becomes so now, or soon. */
+static bool has_much_unsynced(struct commit *commit) REQUIRES(&commit->wal_lock)
+{
+	size_t bytes = wal_unsynced(commit->options.wal);
+
+	if (!commit->options.threads || bytes > UNSYNCED_BYTES_MAX)
+		return bytes > UNSYNCED_BYTES;
+	if (bytes > UNSYNCED_BYTES)
+		commit_want_sync_locked(commit);
+	return false;
 }
 
 /* Whoever sends a write of the group again must not be told that it was not applied, nor must it be
@@ -248,7 +240,7 @@ static int make_room_for_ids(struct commit *commit)
 static int log_group(struct commit *commit, bool *ret_maybe)
 {
 	struct wal *wal = commit->options.wal;
-	bool appended, synced = false;
+	bool appended, synced = false, news = false;
 	size_t refs;
 	uint64_t bytes;
 	int r;
@@ -261,11 +253,13 @@ static int log_group(struct commit *commit, bool *ret_maybe)
 				   commit->group.entries, commit->group.entry_count, &refs, &bytes);
 	if (r == 0) {
 		mutex_lock(&commit->wal_lock);
+		/* Going on in a new file syncs the old one. */
+		news = !wal_fits(wal, commit->group.payload.len);
 		r = append_locked(commit);
 		appended = r == 0 && commit->group.entry_count > 0;
-		if (r == 0 && (commit->group.wants_sync || wal_unsynced(wal) > UNSYNCED_BYTES)) {
+		if (r == 0 && (commit->group.wants_sync || has_much_unsynced(commit))) {
 			synced = true;
-			r = wal_sync(wal);
+			r = commit_sync_locked(commit);
 		}
 		*ret_maybe = r < 0 && wal_is_broken(wal);
 		if (appended && bytes > 0)
@@ -279,10 +273,8 @@ static int log_group(struct commit *commit, bool *ret_maybe)
 	else if (r == 0 && commit->sync_at_ms == 0 && commit->group.entry_count > 0)
 		commit->sync_at_ms =
 			commit_now_ms(commit) + (commit->eager ? SYNC_SOON_MS : SYNC_DELAY_MS);
-	mutex_lock(&commit->lock);
-	commit->stats.syncs += synced;
-	mutex_unlock(&commit->lock);
-	commit_tell_synced(commit);
+	if (synced || news)
+		commit_tell_synced(commit);
 	return r;
 }
 
@@ -691,25 +683,6 @@ void commit_want_room(struct commit *commit)
 	mutex_unlock(&commit->lock);
 }
 
-int commit_sync_log(struct commit *commit)
-{
-	int r;
-
-	mutex_lock(&commit->wal_lock);
-	r = wal_sync(commit->options.wal);
-	mutex_unlock(&commit->wal_lock);
-	/* Only the commit thread may reopen: it knows whether a group is half way through. */
-	if (r == 0)
-		commit_tell_synced(commit);
-	if (r < 0 && !commit->wants_reopen) {
-		commit->wants_reopen = true;
-		mutex_lock(&commit->lock);
-		condition_signal(&commit->work);
-		mutex_unlock(&commit->lock);
-	}
-	return r;
-}
-
 void commit_stats(struct commit *commit, struct commit_stats *ret_stats)
 {
 	mutex_lock(&commit->lock);
@@ -736,13 +709,16 @@ int commit_new(const struct commit_options *options, struct commit **ret_commit)
 	commit->batch_tail = &commit->batches;
 	commit->told = wal_synced(options->wal);
 	mutex_init(&commit->wal_lock);
+	condition_init(&commit->sync_work);
+	condition_init(&commit->sync_ended);
 	mutex_init(&commit->lock);
 	condition_init(&commit->work);
 	condition_init(&commit->called);
 	r = commit_cold_init(commit);
 	commit_note_stats(commit, 0);
 	if (r < 0 ||
-	    (options->threads && pthread_create(&commit->thread, NULL, run, commit) != 0)) {
+	    (options->threads && (commit_sync_start(commit) < 0 ||
+				  pthread_create(&commit->thread, NULL, run, commit) != 0))) {
 		commit->stopped = true;
 		commit_free(commit);
 		return -ENOMEM;
@@ -767,6 +743,7 @@ void commit_stop(struct commit *commit)
 	else
 		commit_run_inline(commit); /* what has waited while it was paused */
 	commit_cold_stop(commit);
+	commit_sync_stop(commit);
 }
 
 struct commit *commit_free(struct commit *commit)
@@ -774,12 +751,15 @@ struct commit *commit_free(struct commit *commit)
 	if (!commit)
 		return NULL;
 	commit_stop(commit);
+	commit_sync_stop(commit);
 	group_deinit(&commit->group);
 	buf_deinit(&commit->unapplied);
 	buf_deinit(&commit->doubtful);
 	commit_cold_deinit(commit);
 	condition_deinit(&commit->called);
 	condition_deinit(&commit->work);
+	condition_deinit(&commit->sync_work);
+	condition_deinit(&commit->sync_ended);
 	mutex_deinit(&commit->lock);
 	mutex_deinit(&commit->wal_lock);
 	free(commit);

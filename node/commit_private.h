@@ -66,7 +66,14 @@ struct commit {
 
 	struct cold cold;
 
-	struct mutex wal_lock; /* appends, syncs and reopens */
+	struct mutex wal_lock; /* appends and reopens */
+	struct condition sync_work, sync_ended;
+	/* protected by wal_lock */
+	bool syncing; /* the log, outside wal_lock */
+	bool sync_wanted, sync_stops;
+	bool sync_thread_runs; /* the starter's */
+	pthread_t sync_thread;
+
 	_Atomic bool wants_reopen; /* the flush thread found the log broken */
 	_Atomic bool wants_room;
 	_Atomic bool eager; /* somebody waits for what is synced */
@@ -110,8 +117,22 @@ int commit_reopen(struct commit *commit);
 /* 0: the next record may be written. */
 int commit_make_ready(struct commit *commit);
 void commit_refuse(struct commit *commit, struct store_write *writes, enum outcome outcome);
+/* node/commit_sync.c */
 /* Who waits for what is on stable storage hears of it. From any thread, without locks. */
 void commit_tell_synced(struct commit *commit);
+/* wal_append() */
+int commit_append_locked(struct commit *commit, const struct wal_record *record)
+	REQUIRES(&commit->wal_lock);
+/* wal_sync(), which lets go of wal_lock meanwhile. */
+int commit_sync_locked(struct commit *commit) REQUIRES(&commit->wal_lock);
+/* Before the log goes on in a new file. */
+void commit_wait_for_sync(struct commit *commit) REQUIRES(&commit->wal_lock);
+/* Soon the log is synced by a thread of its own. */
+void commit_want_sync(struct commit *commit);
+void commit_want_sync_locked(struct commit *commit) REQUIRES(&commit->wal_lock);
+int commit_sync_start(struct commit *commit);
+/* NULL-safe as to the thread; what was wanted is done first. */
+void commit_sync_stop(struct commit *commit);
 /* @entries were logged since the last call. */
 void commit_note_stats(struct commit *commit, size_t entries);
 /* Comes after the answers. @died: what was committed has left dead value files. */

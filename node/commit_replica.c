@@ -133,11 +133,11 @@ static int log_batch(struct commit *commit, const struct store_batch *batch,
 				   &ref_count, &bytes);
 	if (r == 0) {
 		mutex_lock(&commit->wal_lock);
-		r = wal_append(wal, &record);
+		r = commit_append_locked(commit, &record);
 		if (r == 0 && bytes > 0)
 			wal_add_weight(wal, wal_current_file(wal), bytes);
 		if (r == 0)
-			r = wal_sync(wal);
+			r = commit_sync_locked(commit);
 		*ret_maybe = r < 0 && wal_is_broken(wal);
 		mutex_unlock(&commit->wal_lock);
 	}

@@ -151,6 +151,7 @@ int commit_rotate_log(struct commit *commit)
 	int r;
 
 	mutex_lock(&commit->wal_lock);
+	commit_wait_for_sync(commit);
 	r = wal_rotate(commit->options.wal, commit->options.realtime_ns());
 	commit->wants_reopen |= wal_is_broken(commit->options.wal);
 	mutex_unlock(&commit->wal_lock);
@@ -163,6 +164,7 @@ int commit_restart_log(struct commit *commit, uint64_t epoch)
 	int r;
 
 	mutex_lock(&commit->wal_lock);
+	commit_wait_for_sync(commit);
 	r = wal_restart(wal, epoch, commit->options.realtime_ns());
 	mutex_unlock(&commit->wal_lock);
 	if (r < 0) {

@@ -4,7 +4,8 @@
  * one record that promises anything proves that the header was good. What has been written since
  * the last successful sync is also kept in memory (the window): after a failed sync nobody knows
  * which of its pages reached the disk, and asking that file again would lie, so the window is
- * written to a new file instead. The new file's header says how much of the old one counts.
+ * written to a new file instead. The new file's header says how much of the old one counts. While a
+ * sync is under way there are two windows: of what it is for, and of what was appended meanwhile.
  *
  * A file whose header may have reached the disk must never be followed by more records in its
  * predecessor: recovery would end the predecessor where that header says. That is why a start that
@@ -84,17 +85,26 @@ static int write_record(struct wal *wal, struct wal_writer *writer, uint64_t syn
 	return r;
 }
 
-/* Promises nothing yet: only the header, which is synced after them, makes them count. */
-static int write_window(struct wal *wal, struct wal_writer *writer)
+static int write_again(struct wal *wal, const struct wal_window *window, struct wal_writer *writer)
 {
 	int r = 0;
 
-	for (size_t i = 0; i < wal->window.count && r == 0; i++) {
-		struct wal_record record = wal_window_get(&wal->window, i);
+	for (size_t i = 0; i < window->count && r == 0; i++) {
+		struct wal_record record = wal_window_get(window, i);
 
 		r = write_record(wal, writer, 0, &record);
 	}
-	if (r == 0 && wal->window.count > 0)
+	return r;
+}
+
+/* Promises nothing yet: only the header, which is synced after them, makes them count. */
+static int write_windows(struct wal *wal, struct wal_writer *writer)
+{
+	int r = write_again(wal, &wal->older, writer);
+
+	if (r == 0)
+		r = write_again(wal, &wal->window, writer);
+	if (r == 0 && wal_unsynced(wal) > 0)
 		r = vfs_sync(writer->file);
 	return r;
 }
@@ -122,7 +132,7 @@ static int start_file(struct wal *wal, const struct wal_file_header *header, uin
 	r = allocate(wal, writer.file, WAL_FILE_HEADER_BYTES + need + wal_record_bytes(0),
 		     &writer.capacity);
 	if (r == 0)
-		r = write_window(wal, &writer);
+		r = write_windows(wal, &writer);
 	if (r == 0) {
 		*ret_touched = true;
 		r = write_header(writer.file, header);
@@ -270,6 +280,12 @@ bool wal_mark_advance(struct wal_mark *mark, const struct wal_record *record)
 	return record->payload_len > 0;
 }
 
+bool wal_fits(const struct wal *wal, size_t payload_len)
+{
+	return wal->writer.end + wal_record_bytes(payload_len) + wal_record_bytes(0) <=
+	       wal->writer.capacity;
+}
+
 int wal_append(struct wal *wal, const struct wal_record *record)
 {
 	uint64_t need = wal_record_bytes(record->payload_len);
@@ -282,7 +298,7 @@ int wal_append(struct wal *wal, const struct wal_record *record)
 	(void)continues;
 	if (wal->broken)
 		return -EIO;
-	if (wal->writer.end + need + wal_record_bytes(0) > wal->writer.capacity) {
+	if (!wal_fits(wal, record->payload_len)) {
 		r = rotate(wal, need, record->time_ns);
 		if (r < 0)
 			return r;
@@ -301,29 +317,53 @@ int wal_append(struct wal *wal, const struct wal_record *record)
 	return 0;
 }
 
-int wal_sync(struct wal *wal)
+int wal_sync_begin(struct wal *wal, struct wal_sync *ret_sync)
 {
-	int r;
+	struct wal_window cleared = wal->older;
 
+	assert(!wal->syncing);
 	if (wal->broken)
 		return -EIO;
+	assert(wal->older.count == 0);
 	if (wal->synced == wal->writer.end)
 		return 0;
-	r = vfs_sync(wal->writer.file);
-	if (r < 0) {
+	wal->older = wal->window;
+	wal->window = cleared;
+	wal->syncing = true;
+	*ret_sync = (struct wal_sync){ wal->writer.file, wal->writer.end, wal->last };
+	return WAL_TO_SYNC;
+}
+
+int wal_sync_run(const struct wal_sync *sync)
+{
+	return vfs_sync(sync->file);
+}
+
+int wal_sync_end(struct wal *wal, const struct wal_sync *sync, int result)
+{
+	wal->syncing = false;
+	if (result < 0) {
 		wal->broken = true;
-		return r;
+		return result;
 	}
-	wal->synced = wal->writer.end;
-	wal->synced_mark = wal->last;
-	wal_window_clear(&wal->window);
-	wal_files_note_synced(&wal->files, wal->synced, wal->last);
+	wal->synced = sync->end;
+	wal->synced_mark = sync->mark;
+	wal_window_clear(&wal->older);
+	wal_files_note_synced(&wal->files, wal->synced, sync->mark);
 	return 0;
+}
+
+int wal_sync(struct wal *wal)
+{
+	struct wal_sync sync;
+	int r = wal_sync_begin(wal, &sync);
+
+	return r == WAL_TO_SYNC ? wal_sync_end(wal, &sync, wal_sync_run(&sync)) : r;
 }
 
 size_t wal_unsynced(const struct wal *wal)
 {
-	return wal->window.bytes.len;
+	return wal->older.bytes.len + wal->window.bytes.len;
 }
 
 bool wal_is_broken(const struct wal *wal)
@@ -331,24 +371,36 @@ bool wal_is_broken(const struct wal *wal)
 	return wal->broken;
 }
 
+/* Moves @mark behind the records of @window. Returns what they take in a file. */
+static uint64_t pass_window(const struct wal_window *window, struct wal_mark *mark)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < window->count; i++) {
+		struct wal_record record = wal_window_get(window, i);
+		bool continues = wal_mark_advance(mark, &record);
+
+		assert(continues);
+		(void)continues;
+		bytes += wal_record_bytes(record.payload_len);
+	}
+	return bytes;
+}
+
 int wal_reopen(struct wal *wal, uint64_t position, int64_t now_ns)
 {
 	struct wal_mark base = wal->synced_mark, last = base;
 	struct wal_file_header header;
 	struct wal_writer writer;
-	uint64_t need = 0;
+	uint64_t need;
 	bool touched;
 	int r;
 
+	assert(!wal->syncing);
 	wal_window_cut(&wal->window, position);
-	for (size_t i = 0; i < wal->window.count; i++) {
-		struct wal_record record = wal_window_get(&wal->window, i);
-		bool continues = wal_mark_advance(&last, &record);
-
-		assert(continues);
-		(void)continues;
-		need += wal_record_bytes(record.payload_len);
-	}
+	wal_window_cut(&wal->older, position);
+	need = pass_window(&wal->older, &last);
+	need += pass_window(&wal->window, &last);
 	wal->broken = true; /* until the end */
 	header = next_header(wal, wal->synced, base, now_ns);
 	r = start_file(wal, &header, need, &writer, &touched);
@@ -363,6 +415,7 @@ int wal_reopen(struct wal *wal, uint64_t position, int64_t now_ns)
 		return r;
 	}
 	wal->broken = false;
+	wal_window_clear(&wal->older);
 	wal_window_clear(&wal->window);
 	return 0;
 }
@@ -413,6 +466,7 @@ struct wal *wal_abandon(struct wal *wal)
 		return NULL;
 	vfs_close(wal->writer.file);
 	wal_files_deinit(&wal->files);
+	wal_window_deinit(&wal->older);
 	wal_window_deinit(&wal->window);
 	free(wal->dir);
 	free(wal);

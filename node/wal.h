@@ -79,8 +79,24 @@ int wal_create(const struct wal_options *options, struct wal_mark base);
 /* Appends one record; not durable before wal_sync(). After a failure it is as if it had not been
  * called, or wal_is_broken(). */
 int wal_append(struct wal *wal, const struct wal_record *record);
+/* Whether a record goes into the current file. */
+bool wal_fits(const struct wal *wal, size_t payload_len);
 /* 0: all that was appended is on stable storage. A failure breaks the file. */
 int wal_sync(struct wal *wal);
+
+/* What a sync is for. */
+struct wal_sync {
+	struct vfs_file *file;
+	uint64_t end;
+	struct wal_mark mark;
+};
+
+/* wal_sync() in three steps. In the second one other threads may use the log, too, as long as they
+ * append nothing but what fits, and neither sync, nor reopen, nor go on in a new file. The first
+ * says WAL_TO_SYNC; 0: there is nothing to sync. */
+int wal_sync_begin(struct wal *wal, struct wal_sync *ret_sync);
+int wal_sync_run(const struct wal_sync *sync);
+int wal_sync_end(struct wal *wal, const struct wal_sync *sync, int result);
 /* Bytes of records that wal_sync() would sync. */
 size_t wal_unsynced(const struct wal *wal);
 /* The current file is given up: it may or may not hold what was written last. wal_reopen() must
@@ -136,7 +152,7 @@ bool wal_pin_is_broken(struct wal *wal, const struct wal_pin *pin);
 /* Returns NULL; NULL-safe. */
 struct wal_pin *wal_unpin(struct wal *wal, struct wal_pin *pin);
 
-enum wal_result { WAL_TRIMMED = 1 };
+enum wal_result { WAL_TRIMMED = 1, WAL_TO_SYNC };
 
 /* What of one file is on stable storage. */
 struct wal_extent {

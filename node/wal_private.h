@@ -27,7 +27,10 @@ struct wal {
 	struct wal_mark synced_mark, last;
 	uint64_t last_id;
 	bool broken;
-	struct wal_window window; /* records behind synced */
+	bool syncing; /* between wal_sync_begin() and wal_sync_end() */
+	/* Records behind synced: those that a sync is under way for, or has failed for, and those
+	 * behind them. */
+	struct wal_window older, window;
 
 	struct wal_files files; /* locks itself */
 };

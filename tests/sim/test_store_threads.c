@@ -10,6 +10,7 @@
 #include "lib/clock.h"
 #include "lib/mutex.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -361,6 +362,147 @@ static void a_waiting_thread_gets_its_answer_though_the_store_pauses_meanwhile(v
 	crash_vfs_free(crash);
 }
 
+/* While it is shut syncs wait; then they do as they are told. */
+static struct {
+	struct mutex lock;
+	struct condition changed;
+	const struct vfs_ops *real;
+	struct vfs_ops ops;
+	bool shut;
+	unsigned waiting, failures;
+} gate;
+
+static int gated_sync(struct vfs_file *file)
+{
+	bool fails;
+
+	mutex_lock(&gate.lock);
+	gate.waiting += gate.shut;
+	condition_broadcast(&gate.changed);
+	while (gate.shut)
+		condition_wait(&gate.changed, &gate.lock);
+	fails = gate.failures > 0;
+	gate.failures -= fails;
+	mutex_unlock(&gate.lock);
+	return fails ? -EIO : gate.real->sync(file);
+}
+
+static void gate_init(struct vfs *vfs)
+{
+	mutex_init(&gate.lock);
+	condition_init(&gate.changed);
+	gate.real = vfs->ops;
+	gate.ops = *vfs->ops;
+	gate.ops.sync = gated_sync;
+	gate.waiting = 0;
+	vfs->ops = &gate.ops;
+}
+
+static void gate_deinit(struct vfs *vfs)
+{
+	vfs->ops = gate.real;
+	condition_deinit(&gate.changed);
+	mutex_deinit(&gate.lock);
+}
+
+static void gate_set(bool shut, unsigned failures)
+{
+	mutex_lock(&gate.lock);
+	gate.shut = shut;
+	gate.failures = failures;
+	condition_broadcast(&gate.changed);
+	mutex_unlock(&gate.lock);
+}
+
+static void gate_wait(void)
+{
+	mutex_lock(&gate.lock);
+	while (gate.waiting == 0)
+		condition_wait(&gate.changed, &gate.lock);
+	mutex_unlock(&gate.lock);
+}
+
+static uint64_t commit_one(struct store *store, unsigned number, bool waits)
+{
+	struct shared shared = { .store = store };
+	struct worker worker = { .shared = &shared, .waits = waits };
+	struct call call;
+
+	mutex_init(&shared.lock);
+	condition_init(&shared.answered);
+	submit(&worker, &call, number, number * 4 + 1);
+	call_wait(&call);
+	assert_int_equal(shared.faults, 0);
+	condition_deinit(&shared.answered);
+	mutex_deinit(&shared.lock);
+	return call.write.meta.version.sequence;
+}
+
+static void wait_until_synced(struct store *store, uint64_t sequence)
+{
+	uint64_t deadline = clock_monotonic_ms() + 60000;
+	struct store_standing standing = { 0 };
+
+	while (standing.synced.sequence < sequence) {
+		assert_true(clock_monotonic_ms() < deadline);
+		assert_int_equal(store_standing(store, &standing), 0);
+		usleep(1000);
+	}
+}
+
+/* The sync for the first write waits, then fails so often, while others are answered. All of them
+ * survive a power cut afterwards. */
+static void check_slow_sync(unsigned failures)
+{
+	struct crash_vfs *crash = crash_vfs_new(1);
+	struct store_options options = {
+		.vfs = crash_vfs_base(crash),
+		.dir = "/data",
+		.cluster = "sim",
+		.node = "n1",
+		.memtable_bytes = 1024 * 1024,
+		.log_retain_bytes = 256 * 1024,
+		.log_retain_s = 600,
+		.threads = true,
+	};
+	struct shared shared = { 0 };
+	uint64_t last;
+	char *why = NULL;
+
+	gate_init(options.vfs);
+	assert_int_equal(store_open(&options, &shared.store, &why), 0);
+	assert_int_equal(store_lead_next(shared.store, 1), 0);
+	gate_set(true, failures);
+	commit_one(shared.store, 0, true);
+	gate_wait();
+	commit_one(shared.store, 1, true);
+	last = commit_one(shared.store, 2, false);
+	gate_set(false, failures);
+	wait_until_synced(shared.store, last);
+	crash_vfs_cut(crash);
+	store_close(shared.store);
+	crash_vfs_restart(crash);
+	assert_int_equal(store_open(&options, &shared.store, &why), 0);
+	for (unsigned i = 0; i < 3; i++)
+		check_key(&shared, 0, i, i * 4 + 1);
+	store_close(shared.store);
+	gate_deinit(options.vfs);
+	assert_int_equal(shared.faults, 0);
+	crash_vfs_free(crash);
+}
+
+static void a_write_does_not_wait_for_a_sync_that_is_none_of_its_own(void **state)
+{
+	(void)state;
+	check_slow_sync(0);
+}
+
+static void what_was_written_during_a_sync_that_failed_is_not_lost(void **state)
+{
+	(void)state;
+	check_slow_sync(1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -369,6 +511,8 @@ int main(void)
 			what_a_waiting_thread_committed_is_synced_though_nobody_else_writes),
 		cmocka_unit_test(
 			a_waiting_thread_gets_its_answer_though_the_store_pauses_meanwhile),
+		cmocka_unit_test(a_write_does_not_wait_for_a_sync_that_is_none_of_its_own),
+		cmocka_unit_test(what_was_written_during_a_sync_that_failed_is_not_lost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,7 +33,8 @@
  *                    fetched ahead, into the blocks of block.c, by the threads of prefetch.c
  *   space.c          the cluster's space, for df
  *   remote.c         typed requests to the router; remote_list.c: those about all records;
- *                    remote_call.c, request.c: one request, repeated; patience.c: how long
+ *                    remote_call.c, request.c: one request, repeated; answer.c: what is said
+ *                    in JSON; patience.c: how long
  *   fence.c          writes of a name in order; doubt.c: those that may still be applied
  *   lately.c         what a follower may not have yet of what was done here
  */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs/request.h"
 
+#include "fs/answer.h"
 #include "fs/patience.h"
 #include "fs/stats.h"
 #include "lib/clock.h"
@@ -8,7 +9,6 @@
 #include "lib/object.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -112,17 +112,6 @@ static bool request_interrupted(void *state)
 	return interrupt_raised(request->interrupt);
 }
 
-static bool says_not_applied(const struct http_sync_answer *answer)
-{
-	json_t *problem =
-		json_loadb((const char *)answer->problem.data, answer->problem.len, 0, NULL);
-	const char *outcome = json_string_value(json_object_get(problem, "outcome"));
-	bool says = outcome ? strcmp(outcome, "not-applied") == 0 : answer->status < 500;
-
-	json_decref(problem);
-	return says;
-}
-
 /* An attempt that ended without an answer stays in doubt until the request succeeds: only a success
  * is remembered under its id. */
 static void note_outcome(struct request *request, int result, const struct http_sync_answer *answer)
@@ -131,7 +120,8 @@ static void note_outcome(struct request *request, int result, const struct http_
 		return;
 	if (result == 0 && outcome_is_success(outcome_from_status(answer->status)))
 		request->unsure = false;
-	else if (result < 0 || !says_not_applied(answer))
+	else if (result < 0 || !answer_says_not_applied(answer->problem.data, answer->problem.len,
+							answer->status))
 		request->unsure = true;
 }
 

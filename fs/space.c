@@ -5,7 +5,6 @@
 #include "lib/mutex.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdlib.h>
 
 #define ASK_TIMEOUT_MS 3000
@@ -27,43 +26,13 @@ struct space {
 	bool ending;
 };
 
-static uint64_t positive(const json_t *object, const char *name)
-{
-	json_int_t value = json_integer_value(json_object_get(object, name));
-
-	return value > 0 ? (uint64_t)value : 0;
-}
-
-/* The router tells the sum over all shards, a node its own store. */
-static int parse_figures(const struct buf *text, struct space_figures *ret_figures)
-{
-	json_t *status = json_loadb((const char *)text->data, text->len, 0, NULL);
-	const json_t *sum = json_object_get(status, "space");
-	const json_t *store = json_object_get(status, "store");
-	struct space_figures figures = { 0 };
-
-	if (sum) {
-		figures.free_bytes = positive(sum, "free_bytes");
-		figures.total_bytes = positive(sum, "total_bytes");
-		figures.records = positive(status, "entries");
-	} else {
-		figures.free_bytes = positive(store, "space_free");
-		figures.total_bytes = positive(store, "space_total");
-	}
-	json_decref(status);
-	if (figures.total_bytes == 0)
-		return -EIO;
-	*ret_figures = figures;
-	return 0;
-}
-
 static void ask(struct space *space)
 {
 	struct buf text = { 0 };
 	struct space_figures figures;
 
 	if (remote_status(space->remote, ASK_TIMEOUT_MS, &text) == 0 &&
-	    parse_figures(&text, &figures) == 0) {
+	    answer_figures(text.data, text.len, &figures) == 0) {
 		mutex_lock(&space->lock);
 		space->figures = figures;
 		mutex_unlock(&space->lock);

@@ -6,15 +6,10 @@
  */
 #pragma once
 
+#include "fs/answer.h"
 #include "fs/remote.h"
 
 struct space;
-
-struct space_figures {
-	uint64_t free_bytes;
-	uint64_t total_bytes;
-	uint64_t records;
-};
 
 /* Starts the thread that asks. */
 int space_new(struct remote *remote, struct space **ret_space);

@@ -7,7 +7,7 @@
  *   object_door      /kv/{hex}: what all methods check first, then one of
  *     object_get       GET, HEAD          (record_read, value_stream, pin_token)
  *     object_put       PUT                (value_upload, object_write)
- *     object_change    DELETE, PATCH, MOVE  (object_write)
+ *     object_change    DELETE, PATCH, MOVE  (object_write, object_patch)
  *   keys             /keys
  *   role             /role, /admin/promote; who may read and write here
  *   admin            /health, /status, /topology, /metrics

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* DELETE, MOVE and PATCH: writes that carry no value. */
 #include "node/object_door.h"
+#include "node/object_patch.h"
 #include "node/object_write.h"
 
 #include "lib/cleanup.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <string.h>
 
 #define PATCH_BYTES_MAX (16 * 1024)
@@ -73,64 +73,6 @@ void object_move_begin(const struct request *request, const struct key *key,
 	object_write_submit(&change->op);
 }
 
-static int patch_label(const json_t *value, struct label *ret_label)
-{
-	if (!json_is_string(value))
-		return -EINVAL;
-	return label_set(ret_label, json_string_value(value), json_string_length(value));
-}
-
-/* One member of the merge patch. NULL, or what is wrong with it. */
-static const char *patch_member(const char *name, const json_t *value,
-				struct object_request *wanted)
-{
-	if (strcmp(name, "content_type") == 0) {
-		wanted->has_content_type = true;
-		if (patch_label(value, &wanted->content_type) < 0)
-			return "content_type must be a string of 1 to 255 bytes without control "
-			       "characters and outer spaces";
-	} else if (strcmp(name, "encoding") == 0) {
-		wanted->has_encoding = true;
-		if (patch_label(value, &wanted->encoding) < 0)
-			return "encoding must be a string of 1 to 255 bytes without control "
-			       "characters and outer spaces";
-	} else if (strcmp(name, "mtime_ns") == 0) {
-		wanted->has_mtime = true;
-		if (!json_is_integer(value))
-			return "mtime_ns must be an integer, nanoseconds since 1970";
-		wanted->mtime_ns = json_integer_value(value);
-	} else {
-		return "a patch knows content_type, encoding and mtime_ns only";
-	}
-	return NULL;
-}
-
-/* RFC 7396. The header fields of a PATCH describe the patch, not the record. */
-static const char *parse_patch(const struct buf *body, struct object_request *wanted)
-{
-	_cleanup_(json_decrefp) json_t *patch = NULL;
-	const char *name, *why;
-	json_error_t error;
-	json_t *value;
-
-	wanted->has_content_type = wanted->has_encoding = wanted->has_mtime = false;
-	patch = json_loadb((const char *)body->data, body->len,
-			   JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
-	if (!patch)
-		return json_error_code(&error) == json_error_duplicate_key
-			       ? "the patch names a member twice"
-			       : "the patch is not valid JSON";
-	if (!json_is_object(patch))
-		return "the patch must be a JSON object";
-	json_object_foreach(patch, name, value)
-	{
-		why = patch_member(name, value, wanted);
-		if (why)
-			return why;
-	}
-	return NULL;
-}
-
 static bool changes_nothing(const struct object_request *wanted)
 {
 	return !wanted->has_content_type && !wanted->has_encoding && !wanted->has_mtime;
@@ -164,7 +106,7 @@ static void patch_end(struct exchange *ex)
 
 	if (ex->answered)
 		return;
-	why = parse_patch(&change->patch, &write->request);
+	why = object_patch_parse(change->patch.data, change->patch.len, &write->request);
 	if (why) {
 		request_problem(&change->op.request, OUTCOME_BAD_REQUEST, "%s", why);
 		return;

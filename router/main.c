@@ -16,7 +16,8 @@
  *   status           /status, /health/ready: what all nodes say  (survey)
  *   admin            /health/live, /topology, /metrics  (counters)
  *
- *   leaders          who leads each shard, and whom else to read  (prober: asks the nodes)
+ *   leaders          who leads each shard, and whom else to read  (prober: asks the nodes;
+ *                 node_answer: what they say)
  *   hop              one request to a node: address, fields, accounting, failures  (hop_wait)
  *   gather           a hop whose answer is collected whole
  *   pipe             bounded bytes between two sides of a stream

@@ -4,9 +4,9 @@
 #include "lib/cleanup.h"
 #include "lib/clock.h"
 #include "lib/container_of.h"
+#include "router/node_answer.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,9 +16,8 @@
 /* A node that stands still is noticed after both together at the latest. */
 #define ANSWER_MS 600
 /* Between two looks at whether somebody doubts. */
-#define LOOK_MS       25
-#define BODY_MAX      4096
-#define STALENESS_MAX INT64_C(1000000000000)
+#define LOOK_MS  25
+#define BODY_MAX 4096
 
 struct probe {
 	struct prober *prober;
@@ -36,32 +35,6 @@ struct prober {
 	unsigned count;
 	struct probe probes[]; /* by node index - 1 */
 };
-
-/* 0 or -EBADMSG. */
-static int read_role(const struct buf *body, struct leaders_role *ret_role)
-{
-	_cleanup_(json_decrefp) json_t *json =
-		json_loadb((const char *)body->data, body->len, 0, NULL);
-	const char *role = json_string_value(json_object_get(json, "role"));
-	const char *epoch = json_string_value(json_object_get(json, "epoch"));
-	const json_t *staleness = json_object_get(json, "staleness_ms");
-	char *end;
-
-	*ret_role = (struct leaders_role){ .staleness_ms = -1 };
-	if (!role || !epoch || !*epoch)
-		return -EBADMSG;
-	snprintf(ret_role->role, sizeof(ret_role->role), "%s", role);
-	errno = 0;
-	ret_role->epoch = strtoull(epoch, &end, 16);
-	if (*end || errno)
-		return -EBADMSG;
-	ret_role->leads = strcmp(role, "leader") == 0;
-	ret_role->reads = json_is_true(json_object_get(json, "reads"));
-	if (json_is_integer(staleness) && json_integer_value(staleness) >= 0 &&
-	    json_integer_value(staleness) < STALENESS_MAX)
-		ret_role->staleness_ms = json_integer_value(staleness);
-	return 0;
-}
 
 static void probe_head(struct call *call, unsigned status, struct fields *fields,
 		       int64_t content_length)
@@ -94,7 +67,8 @@ static void probe_done(struct call *call, enum outcome result, bool maybe_applie
 	probe->under_way = false;
 	if (result != OUTCOME_OK)
 		leaders_lost(leaders, probe->node);
-	else if (probe->status == 200 && read_role(&probe->body, &role) == 0)
+	else if (probe->status == 200 &&
+		 node_answer_role(probe->body.data, probe->body.len, &role) == 0)
 		leaders_heard(leaders, probe->node, &role);
 	else
 		leaders_heard_nothing(leaders, probe->node);

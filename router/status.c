@@ -4,44 +4,13 @@
 #include "lib/cleanup.h"
 #include "lib/clock.h"
 #include "lib/reply.h"
+#include "router/node_answer.h"
 #include "router/survey.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct totals {
-	uint64_t free_bytes, total_bytes, entries;
-	const char **file_systems; /* counted already; borrowed from the nodes' answers */
-	unsigned file_system_count;
-};
-
-/* Nodes on one machine may share a disk, whose space is there only once. */
-static bool is_counted(struct totals *totals, const json_t *store)
-{
-	const char *id = json_string_value(json_object_get(store, "file_system"));
-
-	if (!id || !*id)
-		return false;
-	for (unsigned i = 0; i < totals->file_system_count; i++)
-		if (strcmp(totals->file_systems[i], id) == 0)
-			return true;
-	totals->file_systems[totals->file_system_count++] = id;
-	return false;
-}
-
-static void add_totals(struct totals *totals, const json_t *node)
-{
-	const json_t *store = json_object_get(node, "store");
-	const json_t *tree = json_object_get(store, "tree");
-
-	totals->entries += (uint64_t)json_integer_value(json_object_get(tree, "entries"));
-	if (is_counted(totals, store))
-		return;
-	totals->free_bytes += (uint64_t)json_integer_value(json_object_get(store, "space_free"));
-	totals->total_bytes += (uint64_t)json_integer_value(json_object_get(store, "space_total"));
-}
 
 /* The node's own status, NULL if it gave none. */
 static json_t *node_answer(const struct gather *gather)
@@ -106,7 +75,7 @@ static json_t *shard_to_json(struct survey *survey, const struct cluster_shard *
 		json_t *answer = node_answer(&survey->nodes[node->index - 1]);
 
 		if (answer && n == counted)
-			add_totals(totals, answer);
+			node_answer_add_totals(totals, answer);
 		if (json_array_append_new(nodes, node_to_json(survey, node, answer)) < 0) {
 			json_decref(nodes);
 			return NULL;

@@ -110,66 +110,92 @@ int entry_encode(const struct entry *entry, struct buf *out)
 	return 0;
 }
 
-static void decode_label(struct bytes_reader *reader, uint8_t len, const char *fallback,
-			 const char **ret_label, uint8_t *ret_len)
+static bool header_is_valid(const uint8_t *data)
 {
-	*ret_label = len > 0 ? (const char *)bytes_read(reader, len) : fallback;
-	*ret_len = len > 0 ? len : (uint8_t)strlen(fallback);
-}
+	uint8_t kind = data[0], key_len = data[2];
 
-/* Fixed fields of a live record. */
-static void decode_record(struct bytes_reader *reader, struct entry *entry)
-{
-	entry->size_bytes = bytes_read_u64(reader);
-	entry->hash.low = bytes_read_u64(reader);
-	entry->hash.high = bytes_read_u64(reader);
-	if (entry->kind == ENTRY_FILE)
-		entry->file_id = bytes_read_u64(reader);
-}
-
-static bool header_is_valid(const struct entry *entry, uint8_t flags, const uint8_t label_len[2])
-{
-	if (entry->kind < ENTRY_INLINE || entry->kind > ENTRY_TOMBSTONE || (flags & ~FLAGS_KNOWN))
+	if (kind < ENTRY_INLINE || kind > ENTRY_TOMBSTONE || (data[1] & ~FLAGS_KNOWN))
 		return false;
-	if (entry->key_len == 0 || entry->key_len > KEY_BYTES_MAX)
+	if (key_len == 0 || key_len > KEY_BYTES_MAX)
 		return false;
-	return entry->kind != ENTRY_TOMBSTONE || (label_len[0] == 0 && label_len[1] == 0);
+	return kind != ENTRY_TOMBSTONE || (data[3] == 0 && data[4] == 0);
 }
 
+/* Of an entry with this header, without an inline value. */
+static size_t head_size(const uint8_t *data)
+{
+	size_t size = FIXED_BYTES + data[2] + data[3] + data[4];
+
+	if (data[1] & FLAG_REQUEST_ID)
+		size += REQUEST_ID_SIZE;
+	if (data[0] != ENTRY_TOMBSTONE)
+		size += RECORD_BYTES;
+	return size + (data[0] == ENTRY_FILE ? 8 : 0);
+}
+
+/* Key and labels, which end the head, and the fixed fields of a live record before them. */
+static void decode_record(const uint8_t *data, const uint8_t *at, struct entry *entry)
+{
+	const char *labels;
+
+	entry->size_bytes = get_u64(at);
+	entry->hash.low = get_u64(at + 8);
+	entry->hash.high = get_u64(at + 16);
+	at += RECORD_BYTES;
+	entry->file_id = 0;
+	if (entry->kind == ENTRY_FILE) {
+		entry->file_id = get_u64(at);
+		at += 8;
+	}
+	entry->key = at;
+	labels = (const char *)at + entry->key_len;
+	entry->content_type = data[3] > 0 ? labels : CONTENT_TYPE_DEFAULT;
+	entry->content_type_len = data[3] > 0 ? data[3] : sizeof(CONTENT_TYPE_DEFAULT) - 1;
+	entry->encoding = data[4] > 0 ? labels + data[3] : ENCODING_DEFAULT;
+	entry->encoding_len = data[4] > 0 ? data[4] : sizeof(ENCODING_DEFAULT) - 1;
+}
+
+static void decode_tombstone(const uint8_t *at, struct entry *entry)
+{
+	entry->size_bytes = 0;
+	entry->hash = (struct hash128){ 0 };
+	entry->file_id = 0;
+	entry->key = at;
+	entry->content_type = entry->encoding = NULL;
+	entry->content_type_len = entry->encoding_len = 0;
+}
+
+/* All lengths are known from the first bytes: one check of bounds, then none. Listing and merging
+ * spend a good part of their time here. */
 int entry_decode_head(struct bytes_reader *reader, struct entry *ret_entry)
 {
-	struct entry entry = { .kind = (enum entry_kind)bytes_read_u8(reader) };
-	uint8_t flags = bytes_read_u8(reader);
-	const uint8_t *id = NULL;
-	uint8_t label_len[2];
+	const uint8_t *data = reader->at, *at;
 
-	entry.key_len = bytes_read_u8(reader);
-	label_len[0] = bytes_read_u8(reader);
-	label_len[1] = bytes_read_u8(reader);
-	if (reader->bad || !header_is_valid(&entry, flags, label_len))
+	if (reader->bad || bytes_left(reader) < FIXED_BYTES || !header_is_valid(data)) {
+		reader->bad = true;
 		return -EBADMSG;
-	entry.utf8 = flags & FLAG_UTF8;
-	entry.replaced = flags & FLAG_REPLACED;
-	entry.position = bytes_read_u64(reader);
-	entry.version.epoch = bytes_read_u64(reader);
-	entry.version.sequence = bytes_read_u64(reader);
-	entry.mtime_ns = (int64_t)bytes_read_u64(reader);
-	if (flags & FLAG_REQUEST_ID)
-		id = bytes_read(reader, REQUEST_ID_SIZE);
-	if (id)
-		memcpy(entry.request_id.bytes, id, REQUEST_ID_SIZE);
-	if (entry.kind != ENTRY_TOMBSTONE)
-		decode_record(reader, &entry);
-	entry.key = bytes_read(reader, entry.key_len);
-	if (entry.kind != ENTRY_TOMBSTONE) {
-		decode_label(reader, label_len[0], CONTENT_TYPE_DEFAULT, &entry.content_type,
-			     &entry.content_type_len);
-		decode_label(reader, label_len[1], ENCODING_DEFAULT, &entry.encoding,
-			     &entry.encoding_len);
 	}
-	if (reader->bad)
+	if (!bytes_read(reader, head_size(data)))
 		return -EBADMSG;
-	*ret_entry = entry;
+	ret_entry->kind = (enum entry_kind)data[0];
+	ret_entry->utf8 = data[1] & FLAG_UTF8;
+	ret_entry->replaced = data[1] & FLAG_REPLACED;
+	ret_entry->key_len = data[2];
+	ret_entry->position = get_u64(data + 5);
+	ret_entry->version.epoch = get_u64(data + 13);
+	ret_entry->version.sequence = get_u64(data + 21);
+	ret_entry->mtime_ns = (int64_t)get_u64(data + 29);
+	at = data + FIXED_BYTES;
+	ret_entry->request_id = (struct request_id){ 0 };
+	if (data[1] & FLAG_REQUEST_ID) {
+		memcpy(ret_entry->request_id.bytes, at, REQUEST_ID_SIZE);
+		at += REQUEST_ID_SIZE;
+	}
+	if (ret_entry->kind == ENTRY_TOMBSTONE)
+		decode_tombstone(at, ret_entry);
+	else
+		decode_record(data, at, ret_entry);
+	ret_entry->value = NULL;
 	return 0;
 }
 
@@ -177,9 +203,11 @@ int entry_decode(struct bytes_reader *reader, struct entry *ret_entry)
 {
 	int r = entry_decode_head(reader, ret_entry);
 
-	if (r == 0 && ret_entry->kind == ENTRY_INLINE)
+	if (r == 0 && ret_entry->kind == ENTRY_INLINE) {
 		ret_entry->value = bytes_read(reader, ret_entry->size_bytes);
-	return reader->bad ? -EBADMSG : r;
+		r = reader->bad ? -EBADMSG : 0;
+	}
+	return r;
 }
 
 bool entry_peek(const uint8_t *data, size_t len, struct entry *ret_entry)

@@ -208,13 +208,14 @@ int merge_next(struct merge *merge)
 	const struct entry *top = merge_key(merge);
 	uint8_t key[KEY_BYTES_MAX];
 	uint8_t key_len = top->key_len;
+	uint64_t prefix = merge->heap[0]->prefix;
 	int r;
 
 	memcpy(key, top->key, key_len);
 	/* Older versions of the same key come right behind it. */
 	do {
 		r = advance_top(merge);
-	} while (r == 0 && merge->heap_len > 0 &&
+	} while (r == 0 && merge->heap_len > 0 && merge->heap[0]->prefix == prefix &&
 		 key_order(merge_key(merge)->key, merge_key(merge)->key_len, key, key_len) == 0);
 	return r;
 }

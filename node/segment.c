@@ -58,6 +58,15 @@ static int read_block(struct segment *segment, struct segment_range range, unsig
 	return 0;
 }
 
+int segment_check_range(struct segment *segment, struct segment_range range)
+{
+	if (range.offset < FILE_HEADER_BYTES || range.offset > segment->blocks_end ||
+	    range.len > SEGMENT_BLOCK_BYTES_MAX ||
+	    range.len + SEGMENT_TRAILER_BYTES > segment->blocks_end - range.offset)
+		return segment_damaged(segment, range.offset, "a block is out of bounds");
+	return 0;
+}
+
 int segment_read(struct segment *segment, struct segment_range range, bool cached, unsigned flags,
 		 struct block **ret_block)
 {
@@ -70,11 +79,9 @@ int segment_read(struct segment *segment, struct segment_range range, bool cache
 			return 0;
 		block_unref(*ret_block);
 	}
-	if (range.offset < FILE_HEADER_BYTES || range.offset > segment->blocks_end ||
-	    range.len > SEGMENT_BLOCK_BYTES_MAX ||
-	    range.len + SEGMENT_TRAILER_BYTES > segment->blocks_end - range.offset)
-		return segment_damaged(segment, range.offset, "a block is out of bounds");
-	r = read_block(segment, range, flags, ret_block);
+	r = segment_check_range(segment, range);
+	if (r == 0)
+		r = read_block(segment, range, flags, ret_block);
 	if (r == 0 && cached)
 		block_cache_put(segment->context->cache, *ret_block);
 	return r;

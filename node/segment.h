@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "lib/buf.h"
 #include "node/block_cache.h"
 #include "node/entry.h"
 #include "node/reaper.h"
@@ -62,9 +63,12 @@ int segment_get(struct segment *segment, const void *key, size_t key_len, uint64
 /* Zero-initialise; borrows the segment. */
 struct segment_iterator {
 	struct segment *segment;
-	bool cached; /* read through the cache */
+	bool cached; /* blocks that are in the cache are taken from there */
 	const struct rbnode *node; /* of the index; NULL: past the end */
-	struct block *block;
+	struct block *block; /* from the cache, or else it is in ahead */
+	uint64_t block_offset;
+	struct buf ahead; /* the file from ahead_offset on, not verified */
+	uint64_t ahead_offset;
 	struct segment_block view;
 	uint32_t slot;
 	struct segment_slot at;

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Walking through a segment in key order, for listing, compaction and checks. */
+/*
+ * Walking through a segment in key order, for listing, compaction and checks. Blocks that follow
+ * each other in the file are read in pieces that double; each is verified when it is come to.
+ * Nothing is put into the cache: whoever walks would push out what is asked for by name.
+ */
 #include "lib/cleanup.h"
 #include "lib/log.h"
 #include "node/bloom.h"
@@ -14,17 +18,94 @@ static void drop_apart(struct segment_iterator *it)
 	it->apart = block_unref(it->apart);
 }
 
+/* So much is read at once at most; a page of a list needs little of most segments. */
+#define AHEAD_BYTES_MAX      ((size_t)256 * 1024)
+#define AHEAD_BYTES_MAX_LIST ((size_t)32 * 1024)
+
+static bool is_ahead(const struct segment_iterator *it, struct segment_range range)
+{
+	return range.offset >= it->ahead_offset &&
+	       range.offset + range.len + SEGMENT_TRAILER_BYTES <= it->ahead_offset + it->ahead.len;
+}
+
+/* A block that does not follow what was read is read alone: its neighbours are large entries. */
+static size_t choose_size(const struct segment_iterator *it, struct segment_range range)
+{
+	uint64_t rest = it->segment->blocks_end - range.offset;
+	size_t len = (size_t)range.len + SEGMENT_TRAILER_BYTES;
+	size_t most = it->cached ? AHEAD_BYTES_MAX_LIST : AHEAD_BYTES_MAX;
+	size_t size = 2 * it->ahead.len < most ? 2 * it->ahead.len : most;
+
+	if (range.offset < it->ahead_offset || range.offset > it->ahead_offset + it->ahead.len ||
+	    size < len)
+		return len;
+	return size < rest ? size : (size_t)rest;
+}
+
+static int read_ahead(struct segment_iterator *it, struct segment_range range)
+{
+	struct segment *segment = it->segment;
+	size_t len = (size_t)range.len + SEGMENT_TRAILER_BYTES, size = choose_size(it, range);
+	ssize_t n;
+	int r;
+
+	buf_clear(&it->ahead);
+	r = buf_reserve(&it->ahead, size);
+	if (r < 0)
+		return r;
+	n = vfs_pread(segment->file, it->ahead.data, size, range.offset, 0);
+	/* What lies behind the block concerns who comes to it. */
+	if (n < 0 && size > len)
+		n = vfs_pread(segment->file, it->ahead.data, len, range.offset, 0);
+	if (n == -EIO)
+		segment_damaged(segment, range.offset, "a block can't be read");
+	if (n < 0)
+		return (int)n;
+	if ((size_t)n < len)
+		return segment_damaged(segment, range.offset, "it is too short");
+	it->ahead_offset = range.offset;
+	it->ahead.len = (size_t)n;
+	return 0;
+}
+
+/* *ret_data is verified, and lives until another block is loaded. */
+static int find_block(struct segment_iterator *it, struct segment_range range,
+		      const uint8_t **ret_data)
+{
+	struct segment *segment = it->segment;
+	int r;
+
+	if (it->cached)
+		it->block =
+			block_cache_get(segment->context->cache, segment->file_id, range.offset);
+	if (it->block && it->block->len == range.len) {
+		*ret_data = it->block->data;
+		return 0;
+	}
+	r = segment_check_range(segment, range);
+	if (r == 0 && !is_ahead(it, range))
+		r = read_ahead(it, range);
+	if (r < 0)
+		return r;
+	*ret_data = it->ahead.data + (range.offset - it->ahead_offset);
+	return segment_trailer_check(segment->file_id, range.offset, *ret_data, (size_t)range.len)
+		       ? 0
+		       : segment_damaged(segment, range.offset, "a block fails its checksum");
+}
+
 static int load_block(struct segment_iterator *it)
 {
 	struct segment_range range = segment_index_range(it->node);
+	const uint8_t *data;
 	int r;
 
 	it->block = block_unref(it->block);
-	r = segment_read(it->segment, range, it->cached, 0, &it->block);
+	it->block_offset = range.offset;
+	it->slot = 0;
+	r = find_block(it, range, &data);
 	if (r < 0)
 		return r;
-	it->slot = 0;
-	return segment_block_init(&it->view, it->block->data, it->block->len) < 0
+	return segment_block_init(&it->view, data, (size_t)range.len) < 0
 		       ? segment_damaged(it->segment, range.offset, "a block is malformed")
 		       : 0;
 }
@@ -43,7 +124,7 @@ static int settle(struct segment_iterator *it)
 			return r;
 	}
 	return segment_block_slot(&it->view, it->slot, &it->at) < 0
-		       ? segment_damaged(it->segment, it->block->offset, "a block is malformed")
+		       ? segment_damaged(it->segment, it->block_offset, "a block is malformed")
 		       : 0;
 }
 
@@ -57,7 +138,7 @@ int segment_iterate(struct segment_iterator *it, struct segment *segment, bool c
 	it->node = segment_index_find(&segment->index, after, after_len);
 	r = load_block(it);
 	if (r == 0 && segment_block_seek(&it->view, after, after_len, true, &it->slot, &equal) < 0)
-		r = segment_damaged(segment, it->block->offset, "a block is malformed");
+		r = segment_damaged(segment, it->block_offset, "a block is malformed");
 	return r < 0 ? r : settle(it);
 }
 
@@ -72,6 +153,7 @@ void segment_iterator_deinit(struct segment_iterator *it)
 {
 	drop_apart(it);
 	it->block = block_unref(it->block);
+	buf_deinit(&it->ahead);
 	it->node = NULL;
 }
 
@@ -79,7 +161,7 @@ int segment_iterator_peek(const struct segment_iterator *it, struct entry *ret_e
 {
 	return entry_peek(it->at.encoded, it->at.len, ret_entry)
 		       ? 0
-		       : segment_damaged(it->segment, it->block->offset, "an entry is malformed");
+		       : segment_damaged(it->segment, it->block_offset, "an entry is malformed");
 }
 
 int segment_iterator_head(const struct segment_iterator *it, struct entry *ret_entry)
@@ -87,7 +169,7 @@ int segment_iterator_head(const struct segment_iterator *it, struct entry *ret_e
 	struct segment_range apart;
 
 	if (segment_slot_decode(&it->at, ret_entry, &apart) < 0)
-		return segment_damaged(it->segment, it->block->offset, "an entry is malformed");
+		return segment_damaged(it->segment, it->block_offset, "an entry is malformed");
 	return 0;
 }
 
@@ -104,7 +186,7 @@ int segment_iterator_encoded(struct segment_iterator *it, const uint8_t **ret_da
 	}
 	if (!it->apart) {
 		if (segment_slot_decode(&it->at, &head, &range) < 0)
-			return segment_damaged(it->segment, it->block->offset,
+			return segment_damaged(it->segment, it->block_offset,
 					       "an entry is malformed");
 		r = segment_read_apart(it->segment, &head, range, it->cached, 0, &entry,
 				       &it->apart);

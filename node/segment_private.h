@@ -27,6 +27,8 @@ struct segment {
 
 /* Notes damage, logs it, and returns -EBADMSG. */
 int segment_damaged(struct segment *segment, uint64_t offset, const char *why);
+/* 0, or that @range can not be that of a block. */
+int segment_check_range(struct segment *segment, struct segment_range range);
 int segment_read(struct segment *segment, struct segment_range range, bool cached, unsigned flags,
 		 struct block **ret_block);
 int segment_read_apart(struct segment *segment, const struct entry *head,

@@ -184,6 +184,66 @@ static void an_iterator_visits_all_in_order_from_any_key(void **state)
 	segment_unref(segment);
 }
 
+static uint64_t bad_sector;
+
+static ssize_t read_around_a_bad_sector(struct vfs_file *file, void *data, size_t len,
+					uint64_t offset, unsigned flags)
+{
+	if (offset <= bad_sector && bad_sector < offset + len)
+		return -EIO;
+	return vfs_posix()->ops->pread(file, data, len, offset, flags);
+}
+
+/* Though more than that is read at once. */
+static void an_iterator_comes_to_what_lies_before_a_bad_sector(void **state)
+{
+	struct fixture *f = *state;
+	struct segment_writer *writer = new_writer(f, 9, 6000);
+	struct vfs_ops ops = *vfs_posix()->ops;
+	struct vfs vfs = { .ops = &ops };
+	struct segment *segment;
+	unsigned last = 0;
+	uint64_t bytes;
+	char key[16];
+
+	for (unsigned i = 0; i < 6000; i++) {
+		struct entry entry = entry_of(i, key);
+
+		/* No blocks but those of many entries. */
+		entry.kind = ENTRY_INLINE;
+		entry.size_bytes = 100;
+		assert_int_equal(add(writer, &entry), 0);
+	}
+	assert_int_equal(segment_writer_finish(writer), 0);
+	assert_int_equal(segment_open(&f->context, 9, &segment), 0);
+	bytes = segment_bytes(segment);
+	segment_unref(segment);
+	ops.pread = read_around_a_bad_sector;
+	f->context.vfs = &vfs;
+	for (unsigned tenth = 1; tenth < 9; tenth++) {
+		struct segment_iterator it;
+		unsigned number = 0;
+		int r;
+
+		bad_sector = UINT64_MAX;
+		assert_int_equal(segment_open(&f->context, 9, &segment), 0);
+		bad_sector = bytes / 10 * tenth;
+		assert_int_equal(segment_iterate(&it, segment, tenth % 2, NULL, 0), 0);
+		do {
+			number++;
+			r = segment_next(&it);
+		} while (r == 0 && !segment_iterator_ended(&it));
+		assert_int_equal(r, -EIO);
+		assert_true(segment_is_damaged(segment));
+		assert_true(number > last);
+		last = number;
+		segment_iterator_deinit(&it);
+		segment_unref(segment);
+	}
+	assert_true(last > 4000);
+	f->context.vfs = vfs_posix();
+}
+
 static void report(const char *sentence, void *state)
 {
 	(void)state;
@@ -312,6 +372,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 		T(every_entry_is_found_and_no_other),
 		T(an_iterator_visits_all_in_order_from_any_key),
+		T(an_iterator_comes_to_what_lies_before_a_bad_sector),
 		T(properties_and_value_files_are_those_of_the_entries),
 		T(a_filter_sized_ahead_serves_as_well),
 		T(filter_and_index_take_little_memory),

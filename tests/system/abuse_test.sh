@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# Clients that are broken, slow, many, or mean it: each gets the right answer or none, and nobody else
+# Clients that are broken, many, or mean it: each gets the right answer or none, and nobody else
 # notices.
 
 # shellcheck source=tests/system/lib.sh
@@ -27,40 +27,6 @@ ten_thousand_idle_connections_disturb_nobody()
 	OUTPUT=$(python3 "$HERE/crowd_http.py" idle "$count" 127.0.0.1 "$ROUTER_PORT" /kv/01 2>&1) ||
 		fail "$OUTPUT"
 	printf '  %s\n' "$OUTPUT"
-}
-
-# A second router, which has less patience.
-strict_router()
-{
-	STRICT=http://127.0.0.1:$((ROUTER_PORT + 8))
-	start_process strict "$ROUTER_BIN" --listen "${STRICT#http://}" --cluster "$CLUSTER" \
-		--head-timeout 2 --body-timeout 2
-	wait_ready strict "$STRICT"
-}
-
-# expect_cut_off OPTIONS...: slowhttptest, whose connections must all be ended by the server, although
-# each of them says something every second; others are served all the while.
-expect_cut_off()
-{
-	start_process slow slowhttptest -c 100 -r 200 -l 60 -p 5 -i 1 -s 100000 -u "$STRICT/kv/01" "$@"
-	while process_runs slow; do
-		expect_http 200 -m 10 "$STRICT/kv/01"
-	done
-	finish_process slow
-	grep -aq 'No open connections left' "$TMP/log/slow" ||
-		fail "slowhttptest $*: $(tail -5 "$TMP/log/slow")"
-	rm "$TMP/log/slow"
-}
-
-heads_and_bodies_that_drip_are_cut_off()
-{
-	if ! command -v slowhttptest >/dev/null; then
-		printf '  slowhttptest is not installed\n'
-		return
-	fi
-	expect_cut_off -H
-	expect_cut_off -B -t PUT
-	expect_cut_off -B -t POST
 }
 
 all_wait()
@@ -95,9 +61,7 @@ need_command python3
 ROUTER_ARGS=(--connection-limit 8000 --address-limit 8000 --idle-timeout 3600)
 cluster_start 1
 expect_http 201 -X PUT "$ROUTER/kv/01" -d value
-strict_router
 run_cases \
 	clients_that_do_not_read_hold_little_memory \
 	ten_thousand_idle_connections_disturb_nobody \
-	heads_and_bodies_that_drip_are_cut_off \
 	malformed_requests_are_refused_one_by_one

@@ -275,9 +275,6 @@ numbers_are_as_prometheus_wants_them()
 	for url in "$ROUTER" "${NODE_URLS[@]}"; do
 		expect_http 200 "$url/metrics"
 		expect_contains "$(header Content-Type)" 'text/plain; version=0.0.4'
-		if command -v promtool >/dev/null; then
-			promtool check metrics <"$BODY" || fail "promtool complains about $url/metrics"
-		fi
 	done
 }
 

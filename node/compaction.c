@@ -47,8 +47,11 @@ static bool pick_runs(const struct view *view, size_t count, size_t runs_max,
 	count = count < LOOKED_AT ? count : LOOKED_AT;
 	for (size_t i = 0; i < count; i++) {
 		const struct segment *segment = view->runs[i].segment;
+		const struct segment_properties *properties = segment_properties(segment);
 
 		sizes[i] = (struct run_size){ .bytes = segment_bytes(segment),
+					      .entries = properties->entries,
+					      .tombstones = properties->tombstones,
 					      .damaged = segment_is_damaged(segment) };
 	}
 	return run_pick(sizes, count, count == view->run_count, runs_max, ret_pick);

@@ -3,20 +3,28 @@
 
 /* The newer ones' bytes by the oldest's. */
 #define NEWER_BY_OLDEST 0.7
+/* The newer ones' tombstones by the oldest's entries. */
+#define TOMBSTONES_BY_OLDEST 0.5
 
 static bool pick_all(const struct run_size *runs, size_t count, struct run_pick *ret_pick)
 {
-	uint64_t newer = 0;
+	uint64_t newer = 0, tombstones = 0;
+	bool large, hiding;
 
-	if (count < 3)
+	if (count < 2)
 		return false;
 	for (size_t i = 0; i < count; i++) {
 		if (runs[i].damaged)
 			return false;
-		if (i + 1 < count)
-			newer += runs[i].bytes;
+		if (i + 1 == count)
+			continue;
+		newer += runs[i].bytes;
+		tombstones += runs[i].tombstones;
 	}
-	if ((double)newer < NEWER_BY_OLDEST * (double)runs[count - 1].bytes)
+	large = count > 2 && (double)newer >= NEWER_BY_OLDEST * (double)runs[count - 1].bytes;
+	hiding = tombstones > 0 &&
+		 (double)tombstones >= TOMBSTONES_BY_OLDEST * (double)runs[count - 1].entries;
+	if (!large && !hiding)
 		return false;
 	*ret_pick = (struct run_pick){ .count = count };
 	return true;

@@ -2,7 +2,8 @@
 /*
  * Which neighbouring runs to merge. Two rules, no state:
  * 1. All of them, once the newer ones together have 0.7 times the bytes of the oldest: what was
- *    overwritten or deleted in it takes no more room than that.
+ *    overwritten in it takes no more room than that. Or once they have half as many tombstones as
+ * it has entries: those are small, and yet hide room, and whoever lists has to pass them.
  * 2. Once there are more than may be, those for which bytes written / (runs fewer)^3 is least. So
  *    many small runs are merged at once rather than a large one again and again with each of them.
  * An entry of N flushes is written about log(N) / log(runs allowed) times more than it was flushed.
@@ -15,6 +16,7 @@
 
 struct run_size {
 	uint64_t bytes;
+	uint64_t entries, tombstones; /* those included */
 	bool damaged; /* left out: merging it would fail, and it may be mended from elsewhere */
 };
 

@@ -288,11 +288,60 @@ static void newer_runs_are_merged_while_a_long_merge_goes_on(void **state)
 	check_all(f);
 }
 
+static int count_name(const struct entry *entry, void *state)
+{
+	(void)entry;
+	++*(unsigned *)state;
+	return 0;
+}
+
+/* How many calls it takes to list all. */
+static unsigned list_all(struct fixture *f, unsigned names)
+{
+	struct key last = { 0 };
+	unsigned found = 0, calls = 0;
+	bool more = true;
+
+	for (; more; calls++)
+		assert_int_equal(lsm_list(f->lsm, &last, 1000, count_name, &found, &more, &last),
+				 0);
+	assert_int_equal(found, names);
+	return calls;
+}
+
+/* A call passes so many tombstones at most, and so does a whole listing but for the names it finds:
+ * if a tenth is left behind deletions, listing takes no longer than if there had never been more.
+ */
+static void listing_behind_deletions_costs_what_is_left(void **state)
+{
+	struct fixture *f = *state;
+
+	open_tree(f, false);
+	for (unsigned number = 0; number < KEYS; number++)
+		put(f, number);
+	for (unsigned number = 0; number < KEYS; number++) {
+		char key[16];
+		struct entry entry = { .kind = ENTRY_TOMBSTONE,
+				       .key = (uint8_t *)key,
+				       .key_len =
+					       (uint8_t)snprintf(key, sizeof(key), "%05u", number),
+				       .position = ++f->position };
+
+		if (number < KEYS - KEYS / 10)
+			assert_int_equal(lsm_apply(f->lsm, &entry, 1), 0);
+	}
+	assert_int_equal(lsm_flush(f->lsm), 0);
+	assert_true(stats_of(f).entries < 2 * (uint64_t)KEYS / 10);
+	assert_true(list_all(f, KEYS / 10) <= KEYS / 10 / 1000 + 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(newer_runs_are_merged_while_a_long_merge_goes_on,
 						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(listing_behind_deletions_costs_what_is_left, set_up,
+						tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

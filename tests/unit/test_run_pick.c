@@ -126,6 +126,29 @@ static void behind_newer_runs_only_their_number_counts(void **state)
 	assert_int_equal(pick.count, 4);
 }
 
+static void many_tombstones_have_all_merged(void **state)
+{
+	struct runs runs = { 0 };
+	struct run_pick pick;
+
+	(void)state;
+	flush(&runs, 100 * MIB);
+	runs.size[0].entries = 1000;
+	flush(&runs, MIB);
+	runs.size[0].entries = runs.size[0].tombstones = 300;
+	assert_false(run_pick(runs.size, runs.count, true, RUNS_MAX, &pick));
+	flush(&runs, MIB);
+	runs.size[0].entries = runs.size[0].tombstones = 200;
+	assert_false(run_pick(runs.size, runs.count, false, RUNS_MAX, &pick));
+	assert_true(run_pick(runs.size, runs.count, true, RUNS_MAX, &pick));
+	assert_int_equal(pick.count, 3);
+	/* Where they may not go yet they end up in the oldest: that is not merged again and again.
+	 */
+	runs.size[2].entries = 1500;
+	runs.size[2].tombstones = 500;
+	assert_false(run_pick(runs.size + 2, 1, true, RUNS_MAX, &pick));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -133,6 +156,7 @@ int main(void)
 		cmocka_unit_test(overwriting_keeps_the_space_bounded),
 		cmocka_unit_test(a_damaged_run_is_left_out),
 		cmocka_unit_test(behind_newer_runs_only_their_number_counts),
+		cmocka_unit_test(many_tombstones_have_all_merged),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -66,11 +66,11 @@ row_once()
 		engine growth-1 "$2" "$3" --records "$RECORDS" --cache-bytes 16M --value-bytes 100 \
 			--phases load,read:5,missing:5
 		engine growth-10 "$2" "$3" --records $((RECORDS * 10)) --cache-bytes 16M \
-			--value-bytes 100 --phases load,reopen,reopen-cold,read:5,missing:5
+			--value-bytes 100 --phases load,read:5,missing:5,reopen,reopen-cold
 		;;
 	open)
 		engine "$@" --records $((RECORDS * 10)) --value-bytes 1024 \
-			--phases load,reopen,reopen-cold,read:5
+			--phases load,read:5,reopen,reopen-cold
 		;;
 	esac
 }

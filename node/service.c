@@ -15,6 +15,8 @@
 #define WRITE_THREADS 4
 
 #define STREAM_WAIT_MS 5000
+/* Of a reader that reads nothing, when others wait for the memory of its value. */
+#define STREAM_IDLE_MS 1000
 
 static int find_place(struct service *service, const struct service_options *options,
 		      char **ret_why)
@@ -121,6 +123,7 @@ int service_open(const struct service_options *options, struct service **ret_ser
 	service->listing = !options->no_listing;
 	service->inline_bytes = options->inline_bytes;
 	service->stream_wait_ms = STREAM_WAIT_MS;
+	service->stream_idle_ms = STREAM_IDLE_MS;
 	service->ack_timeout_ms = options->ack_timeout_ms;
 	service->started_ms = clock_monotonic_ms();
 	status = find_place(service, options, ret_why);

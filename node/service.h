@@ -50,6 +50,7 @@ struct service {
 	struct replica_counters *counters; /* NULL: nobody wants them at the end */
 	struct replication *replication; /* who leads, and how the others come to have it all */
 	unsigned stream_wait_ms; /* how long a value waits for memory to be sent with */
+	unsigned stream_idle_ms; /* how long a reader may keep that from others without reading */
 	struct pool *read_pool; /* reads, so that they never queue behind a sync */
 	struct pool *write_pool; /* value files being written */
 	struct traffic traffic;
@@ -68,6 +69,8 @@ struct service_worker {
 	unsigned in_flight; /* jobs and writes that will post to the loop */
 	uint64_t stream_bytes;
 	struct value_stream *waiting; /* for stream_bytes, oldest first */
+	struct value_stream *sending; /* those that may hold some */
+	struct loop_timer reclaim; /* while anybody waits */
 	uint64_t upload_bytes;
 };
 

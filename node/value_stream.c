@@ -5,6 +5,9 @@
  * owns itself. SENDING: the answer owns it, and asks through read(). CLOSED: the answer is gone and
  * a read was under way: the last job's done() frees it. One job runs at a time, so a buffer that is
  * being filled is never the one that read() looks at.
+ *
+ * A reader that does not read keeps its memory only while nobody waits for it: what it holds can be
+ * read again. When it goes on it stands in the queue as well.
  */
 #include "node/value_stream.h"
 
@@ -40,7 +43,13 @@ struct value_stream {
 	struct chunk *loading; /* NULL: no job is under way */
 	struct pool_job job;
 	struct loop_timer patience; /* STREAM_WAITING */
+	bool queued; /* for memory: STREAM_WAITING, or STREAM_SENDING whose memory was taken */
 	struct value_stream *next_waiting;
+	/* STREAM_SENDING */
+	uint64_t read_ms; /* when the reader last took something */
+	uint64_t wanted; /* the chunk that it waits for, if queued */
+	struct value_stream *next_sending;
+	struct value_stream **sending_link; /* NULL: not in the list */
 };
 
 static uint64_t file_bytes(const struct value_stream *stream)
@@ -75,11 +84,76 @@ static int chunk_reserve(struct value_stream *stream, struct chunk *chunk, uint6
 }
 
 static void start_waiting(struct service_worker *worker);
+static void reclaim_expired(struct loop_timer *timer);
+
+/* The timer runs while anybody waits. */
+static void watch_queue(struct service_worker *worker)
+{
+	uint64_t often_ms = worker->service->stream_idle_ms / 4 + 1;
+
+	if (!worker->waiting) {
+		loop_clear_timer(worker->worker->loop, &worker->reclaim);
+	} else if (!worker->reclaim.armed) {
+		worker->reclaim.expired = reclaim_expired;
+		/* Without memory for it, memory becomes free as readers read. */
+		(void)loop_set_timer(worker->worker->loop, &worker->reclaim,
+				     clock_monotonic_ms() + often_ms);
+	}
+}
+
+static void enqueue(struct value_stream *stream)
+{
+	struct value_stream **at = &stream->request.worker->waiting;
+
+	while (*at)
+		at = &(*at)->next_waiting;
+	*at = stream;
+	stream->next_waiting = NULL;
+	stream->queued = true;
+	watch_queue(stream->request.worker);
+}
+
+static void dequeue(struct value_stream *stream)
+{
+	struct value_stream **at = &stream->request.worker->waiting;
+
+	if (!stream->queued)
+		return;
+	while (*at != stream)
+		at = &(*at)->next_waiting;
+	*at = stream->next_waiting;
+	stream->queued = false;
+	watch_queue(stream->request.worker);
+}
+
+static void link_sending(struct value_stream *stream)
+{
+	struct value_stream **list = &stream->request.worker->sending;
+
+	stream->next_sending = *list;
+	if (*list)
+		(*list)->sending_link = &stream->next_sending;
+	*list = stream;
+	stream->sending_link = list;
+	stream->read_ms = clock_monotonic_ms();
+}
+
+static void unlink_sending(struct value_stream *stream)
+{
+	if (!stream->sending_link)
+		return;
+	*stream->sending_link = stream->next_sending;
+	if (stream->next_sending)
+		stream->next_sending->sending_link = stream->sending_link;
+	stream->sending_link = NULL;
+}
 
 static void stream_free(struct value_stream *stream)
 {
 	struct service_worker *worker = stream->request.worker;
 
+	dequeue(stream);
+	unlink_sending(stream);
 	chunk_release(stream, &stream->chunks[0]);
 	chunk_release(stream, &stream->chunks[1]);
 	answer_deinit(&stream->answer);
@@ -150,6 +224,20 @@ static struct chunk *oldest_chunk(struct value_stream *stream)
 	return b->data && b->index < a->index ? b : a;
 }
 
+/* Memory for the chunk that the reader waits for, now or later; then it is loaded. */
+static void load_or_queue(struct value_stream *stream, uint64_t index)
+{
+	struct chunk *chunk = oldest_chunk(stream);
+
+	if (chunk->data || (!stream->request.worker->waiting &&
+			    chunk_reserve(stream, chunk, SERVICE_STREAM_BYTES_MAX) == 0)) {
+		load(stream, chunk, index);
+		return;
+	}
+	stream->wanted = index;
+	enqueue(stream);
+}
+
 static ssize_t stream_read(void *state, struct exchange *ex, uint64_t offset, void *data,
 			   size_t len)
 {
@@ -161,10 +249,11 @@ static ssize_t stream_read(void *state, struct exchange *ex, uint64_t offset, vo
 	(void)ex;
 	if (at >= stream->end)
 		return -EINVAL;
+	stream->read_ms = clock_monotonic_ms();
 	chunk = find_chunk(stream, at / VALUE_CHUNK_BYTES);
 	if (!chunk) {
-		if (!stream->loading)
-			load(stream, oldest_chunk(stream), at / VALUE_CHUNK_BYTES);
+		if (!stream->loading && !stream->queued)
+			load_or_queue(stream, at / VALUE_CHUNK_BYTES);
 		return 0;
 	}
 	if (chunk->len < 0)
@@ -185,6 +274,7 @@ static void stream_close(void *state)
 {
 	struct value_stream *stream = state;
 
+	unlink_sending(stream);
 	if (stream->loading)
 		stream->state = STREAM_CLOSED;
 	else
@@ -217,6 +307,7 @@ static void begin_sending(struct value_stream *stream, const struct chunk *chunk
 	}
 	stream->answer = (struct answer){ 0 };
 	stream->state = STREAM_SENDING;
+	link_sending(stream);
 	answer.source = &stream_source;
 	answer.source_state = stream;
 	request_respond(&request, &answer);
@@ -240,6 +331,8 @@ static void load_done(struct pool_job *job)
 		begin_sending(stream, chunk);
 		break;
 	case STREAM_SENDING:
+		/* From now on it is up to the reader. */
+		stream->read_ms = clock_monotonic_ms();
 		exchange_resume_answer(ex);
 		break;
 	case STREAM_CLOSED:
@@ -262,11 +355,31 @@ static void start_waiting(struct service_worker *worker)
 
 	while ((stream = worker->waiting) &&
 	       chunk_reserve(stream, &stream->chunks[0], SERVICE_STREAM_BYTES_MAX) == 0) {
-		worker->waiting = stream->next_waiting;
+		dequeue(stream);
+		if (stream->state == STREAM_SENDING) {
+			load(stream, &stream->chunks[0], stream->wanted);
+			continue;
+		}
 		loop_clear_timer(worker->worker->loop, &stream->patience);
 		start(stream);
 		exchange_unref(stream->request.ex);
 	}
+}
+
+/* Takes back what readers hold who do not read. */
+static void reclaim_expired(struct loop_timer *timer)
+{
+	struct service_worker *worker = container_of(timer, struct service_worker, reclaim);
+	uint64_t now = clock_monotonic_ms();
+
+	for (struct value_stream *at = worker->sending; at; at = at->next_sending) {
+		if (at->loading || now - at->read_ms < worker->service->stream_idle_ms)
+			continue;
+		chunk_release(at, &at->chunks[0]);
+		chunk_release(at, &at->chunks[1]);
+	}
+	start_waiting(worker);
+	watch_queue(worker);
 }
 
 static void refuse_crowd(const struct request *request)
@@ -278,12 +391,9 @@ static void refuse_crowd(const struct request *request)
 static void patience_ended(struct loop_timer *timer)
 {
 	struct value_stream *stream = container_of(timer, struct value_stream, patience);
-	struct value_stream **at = &stream->request.worker->waiting;
 	struct exchange *ex = stream->request.ex;
 
-	while (*at != stream)
-		at = &(*at)->next_waiting;
-	*at = stream->next_waiting;
+	dequeue(stream);
 	refuse_crowd(&stream->request);
 	stream_free(stream);
 	exchange_unref(ex);
@@ -292,7 +402,6 @@ static void patience_ended(struct loop_timer *timer)
 static int wait_for_memory(struct value_stream *stream)
 {
 	struct service_worker *worker = stream->request.worker;
-	struct value_stream **at = &worker->waiting;
 	int r;
 
 	stream->patience.expired = patience_ended;
@@ -300,9 +409,7 @@ static int wait_for_memory(struct value_stream *stream)
 			   clock_monotonic_ms() + worker->service->stream_wait_ms);
 	if (r < 0)
 		return r;
-	while (*at)
-		at = &(*at)->next_waiting;
-	*at = stream;
+	enqueue(stream);
 	exchange_ref(stream->request.ex);
 	return 0;
 }

@@ -5,7 +5,8 @@
  *
  * The first chunk is read before the head of the answer goes out, so that damage there is a 500;
  * damage found later closes the connection short of the announced length. When a worker has no more
- * memory for streams (SERVICE_STREAM_BYTES_MAX), the next waits a while, then it is a 503.
+ * memory for streams (SERVICE_STREAM_BYTES_MAX), the next waits a while, then it is a 429; what
+ * those hold who have read nothing for a second is taken back, and read again when they go on.
  */
 #pragma once
 

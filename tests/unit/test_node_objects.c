@@ -168,6 +168,7 @@ static void more_readers_than_memory_wait_or_are_told_to_come_back(void **state)
 	struct client left, late;
 
 	assert_non_null(readers);
+	test->node.service->stream_idle_ms = 3600000;
 	assert_int_equal(client_ask(&test->node, METHOD_PUT, "/kv/06", test->value, test->size),
 			 201);
 	for (unsigned i = 0; i < most; i++) {
@@ -198,6 +199,52 @@ static void more_readers_than_memory_wait_or_are_told_to_come_back(void **state)
 	assert_int_equal(late.result, 1);
 	client_finish(&late);
 	client_deinit(&late);
+	free(readers);
+}
+
+/* Nor do they lose anything by it. */
+static void readers_that_stand_still_keep_no_memory_from_others(void **state)
+{
+	struct test *test = *state;
+	unsigned most = SERVICE_STREAM_BYTES_MAX / MIB;
+	struct client *readers = calloc(most, sizeof(*readers));
+	struct client others[3];
+
+	assert_non_null(readers);
+	test->node.service->stream_idle_ms = 20;
+	test->node.service->stream_wait_ms = 60000;
+	assert_int_equal(client_ask(&test->node, METHOD_PUT, "/kv/10", test->value, test->size),
+			 201);
+	for (unsigned i = 0; i < most; i++) {
+		client_begin(&readers[i], &test->node, METHOD_GET, "/kv/10", NULL, 0, 0);
+		readers[i].reads = false;
+		client_wait_head(&readers[i]);
+	}
+	for (unsigned i = 0; i < 3; i++)
+		client_begin(&others[i], &test->node, METHOD_GET, "/kv/10", NULL, 0, 0);
+	for (unsigned i = 0; i < 3; i++) {
+		client_wait(&others[i]);
+		assert_int_equal(others[i].status, 200);
+		assert_int_equal(others[i].result, 1);
+		client_finish(&others[i]);
+		client_deinit(&others[i]);
+	}
+	/* One leaves while it stands in the queue, or before. */
+	client_finish(&readers[0]);
+	client_deinit(&readers[0]);
+	for (unsigned i = 1; i < most; i++)
+		readers[i].reads = true;
+	for (unsigned i = 1; i < most; i++) {
+		client_wait(&readers[i]);
+		assert_int_equal(readers[i].result, 1);
+		assert_int_equal(readers[i].body.len, test->size);
+		assert_memory_equal(readers[i].body.data, test->value, test->size);
+		client_finish(&readers[i]);
+		client_deinit(&readers[i]);
+	}
+	assert_int_equal(test->node.state->stream_bytes, 0);
+	assert_null(test->node.state->waiting);
+	assert_null(test->node.state->sending);
 	free(readers);
 }
 
@@ -467,6 +514,7 @@ int main(void)
 		cmocka_unit_test(a_reader_keeps_its_version),
 		cmocka_unit_test(a_reader_may_leave_at_any_time),
 		cmocka_unit_test(more_readers_than_memory_wait_or_are_told_to_come_back),
+		cmocka_unit_test(readers_that_stand_still_keep_no_memory_from_others),
 		cmocka_unit_test(more_uploads_than_allowed_are_told_to_come_back),
 		cmocka_unit_test(a_precondition_is_checked_before_a_large_body),
 		cmocka_unit_test(a_body_that_no_frame_carries_is_only_announced),

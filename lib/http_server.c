@@ -143,6 +143,13 @@ static void connection_notify(void *cls, struct MHD_Connection *mhd, void **cont
 	}
 	if (!connection)
 		return;
+	/* A request line that leaves no memory for its answer ends without a word about the
+	 * request. */
+	if (connection->request) {
+		void *request = connection->request;
+
+		http_request_completed(cls, mhd, &request, MHD_REQUEST_TERMINATED_WITH_ERROR);
+	}
 	assert(!connection->request && !connection->mux);
 	*connection->link = connection->next;
 	if (connection->next)

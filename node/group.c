@@ -49,13 +49,15 @@ static int grow_entries(struct group *group)
 
 void group_reset(struct group *group, const struct group_base *base)
 {
+	/* Only entries are in them. */
+	if (group->entry_count > 0)
+		memset(group->buckets, 0, sizeof(group->buckets));
 	for (size_t i = 0; i < group->held_count; i++)
 		lsm_entry_release(&group->held[i]);
 	group->held_count = group->entry_count = group->write_count = 0;
 	group->wants_sync = false;
 	dead_values_clear(&group->dead);
 	buf_clear(&group->payload);
-	memset(group->buckets, 0, sizeof(group->buckets));
 	if (base)
 		group->base = *base;
 }

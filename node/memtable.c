@@ -50,7 +50,6 @@ struct memtable {
 	_Atomic size_t bytes;
 	_Atomic uint64_t count;
 	uint64_t position;
-	struct buf scratch;
 	struct memtable_entry *with_file;
 };
 
@@ -96,7 +95,6 @@ struct memtable *memtable_unref(struct memtable *memtable)
 	for (struct memtable_entry *entry = memtable->with_file; entry; entry = entry->next)
 		value_file_unref(entry->file);
 	arena_deinit(&memtable->arena);
-	buf_deinit(&memtable->scratch);
 	pthread_rwlock_destroy(&memtable->lock);
 	free(memtable);
 	return NULL;
@@ -131,19 +129,21 @@ static int compare(uint64_t prefix, const void *key, size_t key_len,
 static int prepare(struct memtable *memtable, const struct entry *entry,
 		   struct memtable_entry **ret_copy)
 {
+	size_t len = entry_encoded_size(entry);
+	struct memtable_entry *copy = arena_alloc(&memtable->arena, sizeof(*copy) + len);
+	struct buf encoded = { 0 };
 	struct entry peek;
-	struct memtable_entry *copy;
 	int r;
 
-	buf_clear(&memtable->scratch);
-	r = entry_encode(entry, &memtable->scratch);
-	if (r < 0)
-		return r;
-	copy = arena_alloc(&memtable->arena, sizeof(*copy) + memtable->scratch.len);
 	if (!copy)
 		return -ENOMEM;
-	memcpy(copy->encoded, memtable->scratch.data, memtable->scratch.len);
-	copy->len = (uint32_t)memtable->scratch.len;
+	/* Where it stays: it has the room, so it does not move. */
+	encoded.data = copy->encoded;
+	encoded.cap = len;
+	r = entry_encode(entry, &encoded);
+	if (r < 0)
+		return r;
+	copy->len = (uint32_t)len;
 	if (!entry_peek(copy->encoded, copy->len, &peek))
 		return -EINVAL;
 	copy->key_at = (uint16_t)(peek.key - copy->encoded);

@@ -18,6 +18,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define SMALL_RECORD_BYTES 2048
+
 static int write_header(struct vfs_file *file, const struct wal_file_header *header)
 {
 	uint8_t bytes[WAL_FILE_HEADER_BYTES];
@@ -52,6 +54,23 @@ static void give_up(struct wal *wal, struct wal_writer *writer)
 		vfs_unlink(wal->vfs, path);
 }
 
+/* The kernel takes one small piece in less time than three. */
+static int write_parts(struct wal_writer *writer, const struct iovec parts[3])
+{
+	size_t len = parts[0].iov_len + parts[1].iov_len + parts[2].iov_len, at = 0;
+	uint8_t bytes[SMALL_RECORD_BYTES];
+	struct iovec all = { bytes, len };
+
+	if (len > sizeof(bytes))
+		return vfs_pwritev(writer->file, parts, 3, writer->end);
+	for (unsigned i = 0; i < 3; i++) {
+		if (parts[i].iov_len > 0)
+			memcpy(bytes + at, parts[i].iov_base, parts[i].iov_len);
+		at += parts[i].iov_len;
+	}
+	return vfs_pwritev(writer->file, &all, 1, writer->end);
+}
+
 static int write_record(struct wal *wal, struct wal_writer *writer, uint64_t synced,
 			const struct wal_record *record)
 {
@@ -79,7 +98,7 @@ static int write_record(struct wal *wal, struct wal_writer *writer, uint64_t syn
 
 	assert(writer->end + bytes <= writer->capacity);
 	wal_record_header_encode(&header, wal_seed(wal->store_id, writer->id, writer->end), head);
-	r = vfs_pwritev(writer->file, parts, 3, writer->end);
+	r = write_parts(writer, parts);
 	if (r == 0)
 		writer->end += bytes;
 	return r;

@@ -169,6 +169,9 @@ struct block *block_cache_get(struct block_cache *cache, uint64_t file_id, uint6
 	}
 	shard->hits += block != NULL;
 	shard->misses += block == NULL;
+	/* What is read instead will take its place. */
+	if (!block)
+		__builtin_prefetch(shard->oldest);
 	mutex_unlock(&shard->lock);
 	return block;
 }

@@ -146,8 +146,12 @@ const struct rbnode *segment_index_find(const struct segment_index *index, const
 	uint64_t prefix = key_prefix(key, key_len);
 
 	while (node) {
-		bool right = order(node_of(node), prefix, key, key_len) <= 0;
+		bool right;
 
+		/* Both, since which of them is the next is a toss of a coin. */
+		__builtin_prefetch(node->child[0]);
+		__builtin_prefetch(node->child[1]);
+		right = order(node_of(node), prefix, key, key_len) <= 0;
 		if (right)
 			found = node;
 		node = node->child[right];

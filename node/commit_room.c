@@ -161,6 +161,7 @@ void commit_note_dead(struct commit *commit, const struct dead_values *dead)
 		commit->dead_bytes += dead->files[i].bytes;
 	}
 	commit->dead_inline_bytes += dead->inline_bytes;
+	lsm_note_dead_inline(commit->options.lsm, dead->inline_bytes);
 	if (dead->count > 0 && commit->let_go_at_ms == 0)
 		commit->let_go_at_ms = commit_now_ms(commit) + COMMIT_LET_GO_MS;
 }

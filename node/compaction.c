@@ -3,6 +3,10 @@
  * Compaction: node/run_pick.h says which runs are merged. Only neighbours in age ever are, so runs
  * stay ordered by age. Merges that free the space of value files come first (node/reclaim.c).
  *
+ * A merge needs room for what it writes before that of what it reads is free. It is only begun if
+ * there is more than that; if there is none for what is due, smaller ones are made, or none until
+ * there is: it is looked for every second.
+ *
  * A large merge takes seconds to minutes, and gives way meanwhile: to flushes, once writers are
  * slowed down for want of memory, and to merges of the runs that were flushed since it began, which
  * it makes between two entries. Those are newer than all that it reads, so neither touches what
@@ -28,6 +32,9 @@ static const size_t newer_runs_max[] = { 5, 3, 2 };
 /* As many runs are looked at; more there are only if merges fail. */
 #define LOOKED_AT   64
 #define GIVE_WAY_MS 20
+/* Room that no merge takes, for so many memtables. */
+#define FLUSHES_KEPT 4
+#define RECHECK_MS   60000
 
 static uint64_t total_bytes(const struct view *view)
 {
@@ -38,11 +45,12 @@ static uint64_t total_bytes(const struct view *view)
 	return total;
 }
 
-/* Of the @count newest runs. */
-static bool pick_runs(const struct view *view, size_t count, size_t runs_max,
+/* Of the @count newest runs; what is written may take @room. */
+static bool pick_runs(const struct view *view, size_t count, size_t runs_max, uint64_t room,
 		      struct run_pick *ret_pick)
 {
 	struct run_size sizes[LOOKED_AT];
+	bool found;
 
 	count = count < LOOKED_AT ? count : LOOKED_AT;
 	for (size_t i = 0; i < count; i++) {
@@ -54,14 +62,55 @@ static bool pick_runs(const struct view *view, size_t count, size_t runs_max,
 					      .tombstones = properties->tombstones,
 					      .damaged = segment_is_damaged(segment) };
 	}
-	return run_pick(sizes, count, count == view->run_count, runs_max, ret_pick);
+	while ((found = run_pick(sizes, count, count == view->run_count, runs_max, ret_pick))) {
+		size_t largest = ret_pick->first;
+		uint64_t bytes = 0;
+
+		for (size_t i = ret_pick->first; i < ret_pick->first + ret_pick->count; i++) {
+			bytes += sizes[i].bytes;
+			if (sizes[i].bytes > sizes[largest].bytes)
+				largest = i;
+		}
+		if (bytes <= room)
+			break;
+		/* Without the one that takes most room the others may fit. */
+		sizes[largest].damaged = true;
+	}
+	return found;
 }
 
 bool lsm_compaction_is_due(const struct view *view)
 {
 	struct run_pick pick;
 
-	return pick_runs(view, view->run_count, RUNS_MAX, &pick);
+	return pick_runs(view, view->run_count, RUNS_MAX, UINT64_MAX, &pick);
+}
+
+uint64_t lsm_merge_room(struct lsm *lsm)
+{
+	uint64_t keep = FLUSHES_KEPT * lsm->options.memtable_bytes, space, total;
+
+	if (vfs_space(lsm->options.vfs, lsm->dir, &space, &total) < 0)
+		return UINT64_MAX;
+	mutex_lock(&lsm->lock);
+	keep += lsm->sealed_bytes + lsm->merging_bytes;
+	mutex_unlock(&lsm->lock);
+	return space > keep ? space - keep : 0;
+}
+
+/* A disk may have failed for a moment; a run that was left out for that would stay so. Reading all
+ * of one that is damaged in earnest is not repeated at once. */
+static void recheck_runs(struct lsm *lsm, const struct view *view)
+{
+	uint64_t now = clock_monotonic_ms();
+
+	for (size_t i = 0; i < view->run_count; i++) {
+		struct segment *segment = view->runs[i].segment;
+
+		if (segment_is_damaged(segment) && now >= lsm->recheck_at_ms &&
+		    segment_recheck(segment) < 0)
+			lsm->recheck_at_ms = now + RECHECK_MS;
+	}
 }
 
 static struct version known_deletions(struct lsm *lsm)
@@ -175,16 +224,19 @@ static int run_job(struct lsm *lsm, const struct job *job)
 static int compact(struct lsm *lsm, struct view *view, struct run_pick pick)
 {
 	struct job job = { .hides = pick.first + pick.count < view->run_count };
-	uint64_t merging = lsm->merging_run;
+	uint64_t merging = lsm->merging_run, bytes;
 	int r;
 
 	r = view_part(view, pick.first, pick.count, &job.runs);
 	view_unref(view);
 	if (r < 0)
 		return r;
+	bytes = total_bytes(job.runs);
 	lsm->merging_run = job.runs->runs[0].run;
 	lsm->merges++;
+	lsm->merging_bytes += bytes;
 	r = run_job(lsm, &job);
+	lsm->merging_bytes -= bytes;
 	lsm->merges--;
 	lsm->merging_run = merging;
 	view_unref(job.runs);
@@ -198,9 +250,11 @@ int lsm_compact(struct lsm *lsm)
 	bool reclaims;
 	int r;
 
+	recheck_runs(lsm, view);
 	reclaims = lsm_pick_reclaim(lsm, view, &pick.count);
-	if (!reclaims && !pick_runs(view, view->run_count, RUNS_MAX, &pick))
-		return 0;
+	/* A merge that fills the disk would make it refuse puts: it waits for room. */
+	if (!reclaims && !pick_runs(view, view->run_count, RUNS_MAX, lsm_merge_room(lsm), &pick))
+		return lsm_compaction_is_due(view) ? -ENOSPC : 0;
 	r = compact(lsm, take_ptr(view), pick);
 	if (reclaims)
 		lsm_reclaimed(lsm, r);
@@ -234,7 +288,7 @@ int lsm_give_way(struct lsm *lsm)
 	while (newer < view->run_count && view->runs[newer].run != lsm->merging_run)
 		newer++;
 	if (newer == view->run_count ||
-	    !pick_runs(view, newer, newer_runs_max[lsm->merges - 1], &pick))
+	    !pick_runs(view, newer, newer_runs_max[lsm->merges - 1], lsm_merge_room(lsm), &pick))
 		return 0;
 	return compact(lsm, take_ptr(view), pick);
 }

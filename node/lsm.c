@@ -14,6 +14,10 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A memtable is flushed early if its tombstones hide so many times its bytes, and so much. */
+#define HIDDEN_TABLES 8
+#define HIDDEN_PART   8 /* of all that is on disk */
+
 DEFINE_CLEANUP(struct memtable *, memtable_unref)
 
 struct view *lsm_view(struct lsm *lsm)
@@ -26,6 +30,15 @@ struct view *lsm_view(struct lsm *lsm)
 	return view;
 }
 
+/* One may be sound after all (node/compaction.c). */
+static bool has_damaged(const struct view *view)
+{
+	for (size_t i = 0; i < view->run_count; i++)
+		if (segment_is_damaged(view->runs[i].segment))
+			return true;
+	return false;
+}
+
 void lsm_install_locked(struct lsm *lsm, struct view *view)
 {
 	struct view *old = lsm->view;
@@ -36,8 +49,8 @@ void lsm_install_locked(struct lsm *lsm, struct view *view)
 	lsm->sealed_bytes = 0;
 	for (size_t i = 0; i < view->sealed_count; i++)
 		lsm->sealed_bytes += memtable_bytes(view->sealed[i]);
-	if (!lsm->compacting &&
-	    (lsm_compaction_is_due(view) || lsm_reclaim_is_due_locked(lsm, view))) {
+	if (!lsm->compacting && (lsm_compaction_is_due(view) ||
+				 lsm_reclaim_is_due_locked(lsm, view) || has_damaged(view))) {
 		lsm->compacting = true;
 		condition_signal(&lsm->compact_work);
 	}
@@ -299,10 +312,26 @@ int lsm_seal(struct lsm *lsm)
 		lsm_install_locked(lsm, next);
 		lsm->active = next->active;
 		lsm->sealed_position = lsm->applied_position;
+		lsm->dead_inline_bytes = 0;
 		condition_signal(&lsm->flush_work);
 	}
 	mutex_unlock(&lsm->lock);
 	return r;
+}
+
+/* A few tombstones may keep most of what is on disk from being freed. */
+static bool hides_much(struct lsm *lsm)
+{
+	uint64_t bytes = 0;
+
+	if (lsm->dead_inline_bytes < HIDDEN_TABLES * lsm->options.memtable_bytes)
+		return false;
+	/* Only the flush and the compaction thread change it otherwise, so it is not held long. */
+	mutex_lock(&lsm->lock);
+	for (size_t i = 0; i < lsm->view->run_count; i++)
+		bytes += segment_bytes(lsm->view->runs[i].segment);
+	mutex_unlock(&lsm->lock);
+	return lsm->dead_inline_bytes >= bytes / HIDDEN_PART;
 }
 
 int lsm_apply(struct lsm *lsm, const struct entry *entries, size_t count)
@@ -320,7 +349,7 @@ int lsm_apply(struct lsm *lsm, const struct entry *entries, size_t count)
 		return r;
 	lsm->applied_position = entries[count - 1].position;
 	lsm_slow_down(lsm, memtable_bytes(active) - before);
-	if (memtable_bytes(active) < lsm->options.memtable_bytes)
+	if (memtable_bytes(active) < lsm->options.memtable_bytes && !hides_much(lsm))
 		return 0;
 	if (lsm_seal(lsm) == 0 && !lsm->options.threads)
 		lsm_work_inline(lsm);

@@ -53,6 +53,8 @@ int lsm_flush(struct lsm *lsm);
 /* No record needs this value file of @bytes any more once the entry at @position is applied, but
  * segments may still name it. From the thread that applies. */
 void lsm_note_dead(struct lsm *lsm, uint64_t file_id, uint64_t bytes, uint64_t position);
+/* The same of @bytes inline. */
+void lsm_note_dead_inline(struct lsm *lsm, uint64_t bytes);
 /* Begins to flush and merge what keeps dead value files, if that is worth it (node/reclaim.c), and
  * does not wait. @room: the disk is short of it, so what fits into it is worth it; 0: it is not
  * short. @all: there are many dead inline values, too. From the thread that applies. */

@@ -76,11 +76,14 @@ struct lsm {
 	uint64_t applied_position;
 	uint64_t sealed_position; /* of the last entry that is not in active */
 	uint64_t dead_position; /* of the last entry that left a dead value file */
+	uint64_t dead_inline_bytes; /* that entries in active have left dead elsewhere, at most */
 
 	/* The compaction thread's. */
 	uint64_t merging_run; /* the newest one of the merge that goes on */
 	unsigned merges; /* that one, and those that give way to it */
+	uint64_t merging_bytes; /* that these read, and may write */
 	struct buf dead; /* what was asked for */
+	uint64_t recheck_at_ms; /* of damaged runs */
 	uint64_t retry_room; /* of a merge of all that fits; 0: it is another one */
 	bool dead_unknown; /* there may be others, from before the opening */
 };
@@ -112,6 +115,8 @@ void *lsm_flush_thread(void *lsm);
 /* One compaction, if one is due. 1: done, there may be another; 0: none is due. */
 int lsm_compact(struct lsm *lsm);
 void *lsm_compact_thread(void *lsm);
+/* How much a merge may write without taking the room that flushes need. */
+uint64_t lsm_merge_room(struct lsm *lsm);
 bool lsm_compaction_is_due(const struct view *view);
 /* After replay. */
 void lsm_suppose_dead(struct lsm *lsm);

@@ -30,6 +30,7 @@ struct dead_value {
 
 struct request {
 	uint64_t room; /* 0: it is not short */
+	uint64_t fits; /* no merge may write more */
 	bool all; /* whatever fits into room */
 	uint64_t patience;
 };
@@ -44,6 +45,11 @@ void lsm_note_dead(struct lsm *lsm, uint64_t file_id, uint64_t bytes, uint64_t p
 	(void)buf_append(&lsm->dead_noted, &dead, sizeof(dead));
 	lsm->has_dead = true;
 	mutex_unlock(&lsm->lock);
+}
+
+void lsm_note_dead_inline(struct lsm *lsm, uint64_t bytes)
+{
+	lsm->dead_inline_bytes += bytes;
 }
 
 bool lsm_has_dead(struct lsm *lsm)
@@ -186,9 +192,9 @@ static void weigh(struct lsm *lsm, const struct view *view, uint64_t *gains)
 
 static bool is_worth(const struct request *request, uint64_t cost, uint64_t gain)
 {
-	if (request->room > 0)
-		return cost <= request->room;
-	if (cost <= gain)
+	if (cost > request->fits)
+		return false;
+	if (request->room > 0 || cost <= gain)
 		return true;
 	return cost <= SMALL_MERGE_BYTES && cost <= gain * request->patience;
 }
@@ -205,8 +211,8 @@ static size_t choose(const struct lsm *lsm, const struct view *view, const uint6
 		gain += gains[runs];
 		if (gains[runs] > 0 && is_worth(request, cost, gain))
 			best = runs;
-		if (runs == unknown &&
-		    cost <= (request->room > 0 ? request->room : SMALL_MERGE_BYTES))
+		if (runs == unknown && cost <= request->fits &&
+		    (request->room > 0 || cost <= SMALL_MERGE_BYTES))
 			best = runs;
 		if (request->all && cost <= request->room)
 			best = runs;
@@ -222,6 +228,7 @@ bool lsm_pick_reclaim(struct lsm *lsm, const struct view *view, size_t *ret_runs
 
 	if (!gains || !take_request(lsm, view, &request))
 		return false;
+	request.fits = request.room > 0 ? request.room : lsm_merge_room(lsm);
 	weigh(lsm, view, gains);
 	runs = choose(lsm, view, gains, &request);
 	if (runs == 0)

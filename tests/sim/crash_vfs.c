@@ -19,7 +19,7 @@ struct crash_vfs {
 	uint64_t fail_from, fail_to; /* in calls */
 	uint64_t failures;
 	int error;
-	uint64_t capacity;
+	uint64_t capacity, refusals;
 	unsigned again_percent;
 };
 
@@ -167,7 +167,10 @@ static bool has_room(struct crash_vfs *vfs, const struct crash_inode *inode, uin
 {
 	if (vfs->capacity == 0 || end <= inode->len)
 		return true;
-	return crash_disk_bytes(&vfs->disk) + (end - inode->len) <= vfs->capacity;
+	if (crash_disk_bytes(&vfs->disk) + (end - inode->len) <= vfs->capacity)
+		return true;
+	vfs->refusals++;
+	return false;
 }
 
 static void write_parts(struct crash_inode *inode, const struct iovec *parts, int count,
@@ -583,6 +586,16 @@ uint64_t crash_vfs_calls(struct crash_vfs *vfs)
 	calls = vfs->calls;
 	mutex_unlock(&vfs->lock);
 	return calls;
+}
+
+uint64_t crash_vfs_refusals(struct crash_vfs *vfs)
+{
+	uint64_t refusals;
+
+	mutex_lock(&vfs->lock);
+	refusals = vfs->refusals;
+	mutex_unlock(&vfs->lock);
+	return refusals;
 }
 
 void crash_vfs_set_capacity(struct crash_vfs *vfs, uint64_t bytes)

@@ -36,6 +36,8 @@ uint64_t crash_vfs_failures(struct crash_vfs *vfs);
 uint64_t crash_vfs_calls(struct crash_vfs *vfs);
 /* Files may hold so many bytes in all; growing beyond gives -ENOSPC. 0: no limit. */
 void crash_vfs_set_capacity(struct crash_vfs *vfs, uint64_t bytes);
+/* How often that gave -ENOSPC. */
+uint64_t crash_vfs_refusals(struct crash_vfs *vfs);
 /* Reads with VFS_NOWAIT answer -EAGAIN so often. */
 void crash_vfs_set_again_percent(struct crash_vfs *vfs, unsigned percent);
 /* Flips one bit of what is there and durable; -ENOENT, or -EINVAL if it lies outside. */

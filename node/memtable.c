@@ -130,11 +130,13 @@ static int prepare(struct memtable *memtable, const struct entry *entry,
 		   struct memtable_entry **ret_copy)
 {
 	size_t len = entry_encoded_size(entry);
-	struct memtable_entry *copy = arena_alloc(&memtable->arena, sizeof(*copy) + len);
+	struct memtable_entry *copy = NULL;
 	struct buf encoded = { 0 };
 	struct entry peek;
 	int r;
 
+	if (len <= UINT32_MAX)
+		copy = arena_alloc(&memtable->arena, sizeof(*copy) + len);
 	if (!copy)
 		return -ENOMEM;
 	/* Where it stays: it has the room, so it does not move. */

@@ -154,15 +154,18 @@ engine_table_of()
 		FNR == 1 {
 			names = split("'"$*"'", field, " ")
 			columns = count
-			text = "\n| '"$title"' |"
+			head = "\n| '"$title"' |"
 			for (i = 1; i <= count; i++)
-				text = text " " name[i] " |"
-			print text
-			line()
+				head = head " " name[i] " |"
 		}
 		!(($1, $2) in known) || index(" '"$phases"' ", " " $2 " ") == 0 { next }
 		of($1, $2, name[1], field[1]) == "" { next }
 		{
+			if (head != "") {
+				print head
+				line()
+				head = ""
+			}
 			row = "| " title() " |"
 			for (i = 1; i <= count; i++) {
 				text = ""
@@ -195,16 +198,20 @@ engine_table_of_claims()
 				any = any || x != ""
 				out = out " " number(x) (x != "" && x > goal && name[i] ~ /^hexkv/ ? " missed" : "") " |"
 			}
-			if (any)
-				print out
+			if (!any)
+				return
+			if (head != "") {
+				print head
+				line()
+				head = ""
+			}
+			print out
 		}
 		END {
 			columns = count + 1
-			text = "\n| what is to hold | at most |"
+			head = "\n| what is to hold | at most |"
 			for (i = 1; i <= count; i++)
-				text = text " " name[i] " |"
-			print text
-			line()
+				head = head " " name[i] " |"
 			n = split("small kib large", row, " ")
 			split("100 B,1 KiB,64 KiB", size, ",")
 			for (i_ = 1; i_ <= n; i_++) {

@@ -30,7 +30,7 @@
 /* The pool of memory that a connection has for heads, and half of which it receives bodies in: less
  * makes more system calls for each body, more is cleared for every request, and kept by every
  * connection. */
-#define CONNECTION_MEMORY (16 * 1024)
+#define CONNECTION_MEMORY (8 * 1024)
 /* After a resume a response takes two runs. */
 #define RUNS_PER_TURN     4
 #define WAITING_SLEEP_MS  1

@@ -8,9 +8,6 @@
 #include "node/segment.h"
 #include "tests/fuzz/memory_vfs.h"
 
-#include <assert.h>
-#include <stdio.h>
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 static void ignore(const char *sentence, void *state)
@@ -55,7 +52,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	struct segment *segment;
 
 	memory_vfs_init(&vfs, data, len);
-	assert(freopen("/dev/null", "w", stderr));
 	if (value_files_open(&vfs.base, "", &context.values) < 0)
 		return 0;
 	if (block_cache_new(1 << 16, &context.cache) == 0 &&

@@ -11,6 +11,8 @@
 
 #include <errno.h>
 
+#define TRIES 8 /* while the log goes on in new files */
+
 struct scan {
 	uint64_t position; /* the one that is asked for */
 	struct wal_mark mark; /* of the last record up to there */
@@ -75,8 +77,8 @@ static int scan_extent(struct store *store, const struct wal_extent *extent, str
 	return r;
 }
 
-int checkpoint_find_point(struct store *store, uint64_t position, struct wal_mark *ret_mark,
-			  bool *ret_flush_helps)
+static int find_point(struct store *store, uint64_t position, struct wal_mark *ret_mark,
+		      bool *ret_flush_helps)
 {
 	_cleanup_(freep) struct wal_extent *extents = NULL;
 	struct scan scan = { .position = position };
@@ -98,4 +100,16 @@ int checkpoint_find_point(struct store *store, uint64_t position, struct wal_mar
 		return -EAGAIN;
 	*ret_mark = scan.mark;
 	return 0;
+}
+
+int checkpoint_find_point(struct store *store, uint64_t position, struct wal_mark *ret_mark,
+			  bool *ret_flush_helps)
+{
+	int r = -ENOENT;
+
+	/* The newest file, too, is trimmed if a newer one came meanwhile: that one is asked then.
+	 */
+	for (unsigned i = 0; i < TRIES && r == -ENOENT; i++)
+		r = find_point(store, position, ret_mark, ret_flush_helps);
+	return r;
 }

@@ -7,6 +7,7 @@
 #include "node/lsm.h"
 
 #include "lib/clock.h"
+#include "lib/log.h"
 #include "node/lsm_private.h"
 
 #include <errno.h>
@@ -168,6 +169,12 @@ static int open_files(struct lsm *lsm, uint64_t *ret_flushed)
 		lsm->flushed = state->flushed;
 		mutex_unlock(&lsm->lock);
 		r = open_runs(lsm, state);
+		/* One that lost its end names segments that a merge has replaced. */
+		if (r == -EBADMSG)
+			log_error("segments don't fit the manifest",
+				  "file=%s/MANIFEST-%016" PRIx64
+				  " why=\"a segment that it names is damaged or missing\"",
+				  lsm->dir, manifest_file_id(lsm->manifest));
 	}
 	mutex_unlock(&lsm->manifest_lock);
 	if (r == 0)

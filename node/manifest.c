@@ -203,6 +203,11 @@ const struct manifest_state *manifest_state(const struct manifest *manifest)
 	return &manifest->state;
 }
 
+uint64_t manifest_file_id(const struct manifest *manifest)
+{
+	return manifest->file_id;
+}
+
 bool manifest_is_broken(const struct manifest *manifest)
 {
 	return manifest->broken;

@@ -46,6 +46,8 @@ struct manifest *manifest_free(struct manifest *manifest);
 const struct manifest_state *manifest_state(const struct manifest *manifest);
 /* Durable on success, and then part of manifest_state(); on failure the state is as it was. */
 int manifest_edit(struct manifest *manifest, const struct manifest_edit *edit);
+/* Number of the file that CURRENT names. */
+uint64_t manifest_file_id(const struct manifest *manifest);
 /* True after a failure, until a manifest_edit() or manifest_rewrite() succeeds. */
 bool manifest_is_broken(const struct manifest *manifest);
 /* Replaces the file by one that holds the state alone. */

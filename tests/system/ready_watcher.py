@@ -2,7 +2,8 @@
 """Asks a router whether it is ready, on a connection that it keeps: ready_watcher.py HOST PORT STOP-FILE.
 
 Until STOP-FILE is there. Between two routers nobody listens; a connection that was answered 200 and ends must have said
-503 or nothing in between. Every answer is 200, or 503 with Retry-After, and after a 503 no 200 on the same connection."""
+503 or nothing in between. Every answer is 200, or 503 with Retry-After. Once a router that was ready says that it shuts
+down there is no 200 on the same connection; a node that answers late may make it unready for a moment."""
 
 import http.client
 import os
@@ -14,22 +15,23 @@ def main():
     host, port, stop = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     connection = None
     seen = {200: 0, 503: 0}
-    last = None
+    was_ready = drains = False
     while not os.path.exists(stop):
         try:
             if connection is None:
                 connection = http.client.HTTPConnection(host, port, timeout=30)
-                last = None
+                was_ready = drains = False
             connection.request("GET", "/health/ready")
             answer = connection.getresponse()
-            answer.read()
+            text = answer.read()
             assert answer.status in (200, 503), answer.status
             assert answer.status == 200 or answer.headers["Retry-After"], "no Retry-After"
-            assert not (last == 503 and answer.status == 200), "ready again while it drains"
-            last = answer.status
-            draining = answer.headers.get("Connection") == "close"
+            assert not (drains and answer.status == 200), "ready again while it drains"
+            was_ready |= answer.status == 200
+            drains |= was_ready and answer.status == 503 and b"shutting down" in text
+            ends = answer.headers.get("Connection") == "close"
             seen[answer.status] += 1
-            if draining:
+            if ends:
                 connection.close()
                 connection = None
         except (OSError, http.client.HTTPException):

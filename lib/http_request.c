@@ -12,6 +12,7 @@
  * Suspending costs three system calls, so a request whose answer is not there yet is called for a
  * few turns before it is suspended: most answers come within them.
  */
+#include "lib/clock.h"
 #include "lib/container_of.h"
 #include "lib/http_internal.h"
 
@@ -37,6 +38,8 @@ void http_request_suspend(struct http_request *request)
 void http_request_resume(struct http_request *request)
 {
 	if (request->suspended) {
+		/* In a turn that has just begun the server's clock stands where it suspended. */
+		request->server->now_ms = clock_monotonic_ms();
 		request->suspended = false;
 		request->paused_ms += request->server->now_ms - request->suspended_ms;
 		MHD_resume_connection(request->connection->mhd);

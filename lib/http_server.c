@@ -21,6 +21,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -279,14 +280,16 @@ static uint64_t client_time(const struct http_request *request, uint64_t now)
 }
 
 /* By the other side's kernel. What libmicrohttpd sends from one piece is not seen otherwise. */
-static uint64_t bytes_acknowledged(const struct http_connection *connection)
+static bool bytes_acknowledged(const struct http_connection *connection, uint64_t *ret_bytes)
 {
 	struct tcp_info info = { 0 };
 	socklen_t len = sizeof(info);
 
-	if (getsockopt(connection->fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
-		return 0;
-	return info.tcpi_bytes_acked;
+	if (getsockopt(connection->fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 ||
+	    len < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof(info.tcpi_bytes_acked))
+		return false;
+	*ret_bytes = info.tcpi_bytes_acked;
+	return true;
 }
 
 /* A client that is so slow keeps memory, or a stream here and at the node, from others. */
@@ -294,18 +297,21 @@ static bool is_too_slow(const struct http_connection *connection, uint64_t now)
 {
 	struct http_server *server = connection->server;
 	struct http_request *request = connection->request;
+	uint64_t moved;
 
 	if (connection->phase != CONNECTION_BUSY || !request)
 		return false;
 	if (request->state == REQUEST_BODY)
 		return !http_pace_is_kept(&request->pace, &server->body_limits,
 					  client_time(request, now), request->body_bytes);
-	if (request->state == REQUEST_SENDING)
-		return !http_pace_is_kept(&request->pace, &server->answer_limits,
-					  client_time(request, now),
-					  request->answer.source ? request->streamed_bytes
-								 : bytes_acknowledged(connection));
-	return false;
+	if (request->state != REQUEST_SENDING)
+		return false;
+	/* A system that does not say what has arrived leaves the end to libmicrohttpd. */
+	moved = request->streamed_bytes;
+	if (!request->answer.source && !bytes_acknowledged(connection, &moved))
+		return false;
+	return !http_pace_is_kept(&request->pace, &server->answer_limits, client_time(request, now),
+				  moved);
 }
 
 /* As above, of a multiplexed connection. */

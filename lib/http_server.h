@@ -28,7 +28,8 @@ struct http_server_options {
 	unsigned connection_limit; /* more are answered 503 */
 	unsigned address_limit; /* connections of one client's address, more are answered 429; 0:
 				   no bound of its own */
-	unsigned idle_timeout_ms; /* of a connection between requests */
+	unsigned idle_timeout_ms; /* of a connection on which nothing moves, unless a request waits
+				     for its service */
 	unsigned head_timeout_ms; /* absolute, from the first byte of a request to the end of its
 				     head */
 	unsigned body_timeout_ms; /* for every 4 KiB of a request's body, and ten times that for

@@ -165,7 +165,7 @@ int mux_socket_connect(struct mux_socket *ms)
 {
 	/* Without a lookup, or without an answer to it, goes where it went last. */
 	if (ms->host &&
-	    (!ms->address || clock_monotonic_ms() - ms->resolved_ms >= RESOLVE_AGAIN_MS) &&
+	    (!ms->resolved_ms || clock_monotonic_ms() - ms->resolved_ms >= RESOLVE_AGAIN_MS) &&
 	    start_lookup(ms) == 0)
 		return 0;
 	return connect_to_known(ms);

@@ -7,7 +7,9 @@
  * being filled is never the one that read() looks at.
  *
  * A reader that does not read keeps its memory only while nobody waits for it: what it holds can be
- * read again. When it goes on it stands in the queue as well.
+ * read again. When it goes on it stands in the queue as well, before those whose answers have not
+ * begun: of an answer that breaks off nobody has anything. While somebody waits, whoever needs the
+ * next chunk queues for it, so memory goes round.
  */
 #include "node/value_stream.h"
 
@@ -105,10 +107,10 @@ static void enqueue(struct value_stream *stream)
 {
 	struct value_stream **at = &stream->request.worker->waiting;
 
-	while (*at)
+	while (*at && ((*at)->state == STREAM_SENDING || stream->state == STREAM_WAITING))
 		at = &(*at)->next_waiting;
+	stream->next_waiting = *at;
 	*at = stream;
-	stream->next_waiting = NULL;
 	stream->queued = true;
 	watch_queue(stream->request.worker);
 }
@@ -189,7 +191,8 @@ static void load(struct value_stream *stream, struct chunk *chunk, uint64_t inde
 		       &stream->job);
 }
 
-/* Reads ahead while the other chunk is being sent, if there is more and memory for it. */
+/* Reads ahead while the other chunk is being sent, if there is more, and memory that nobody waits
+ * for. */
 static void load_next(struct value_stream *stream, struct chunk *sending)
 {
 	struct chunk *next =
@@ -200,6 +203,11 @@ static void load_next(struct value_stream *stream, struct chunk *sending)
 		return;
 	if (next->len != 0 && next->index == index)
 		return;
+	if (stream->request.worker->waiting) {
+		chunk_release(stream, next);
+		start_waiting(stream->request.worker);
+		return;
+	}
 	if (chunk_reserve(stream, next, SERVICE_STREAM_BYTES_MAX / 2) < 0)
 		return;
 	load(stream, next, index);
@@ -227,15 +235,18 @@ static struct chunk *oldest_chunk(struct value_stream *stream)
 /* Memory for the chunk that the reader waits for, now or later; then it is loaded. */
 static void load_or_queue(struct value_stream *stream, uint64_t index)
 {
+	struct service_worker *worker = stream->request.worker;
 	struct chunk *chunk = oldest_chunk(stream);
 
-	if (chunk->data || (!stream->request.worker->waiting &&
-			    chunk_reserve(stream, chunk, SERVICE_STREAM_BYTES_MAX) == 0)) {
+	if (!worker->waiting && chunk_reserve(stream, chunk, SERVICE_STREAM_BYTES_MAX) == 0) {
 		load(stream, chunk, index);
 		return;
 	}
+	chunk_release(stream, &stream->chunks[0]);
+	chunk_release(stream, &stream->chunks[1]);
 	stream->wanted = index;
 	enqueue(stream);
+	start_waiting(worker);
 }
 
 static ssize_t stream_read(void *state, struct exchange *ex, uint64_t offset, void *data,

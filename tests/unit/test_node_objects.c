@@ -248,6 +248,74 @@ static void readers_that_stand_still_keep_no_memory_from_others(void **state)
 	free(readers);
 }
 
+struct pair {
+	struct client *waits, *active;
+};
+
+static bool active_has_all(void *state)
+{
+	struct pair *pair = state;
+
+	client_step(pair->waits);
+	client_step(pair->active);
+	return pair->active->result != 0;
+}
+
+static void begin_deaf(struct test *test, struct client *client)
+{
+	client_begin(client, &test->node, METHOD_GET, "/kv/11", NULL, 0, 0);
+	client->reads = false;
+	client_wait_head(client);
+	assert_int_equal(client->status, 200);
+}
+
+/* Who has begun to answer gets memory from those who read, and before those who have not begun. */
+static void memory_goes_round_among_readers(void **state)
+{
+	struct test *test = *state;
+	unsigned most = SERVICE_STREAM_BYTES_MAX / MIB;
+	struct client *readers = calloc(most, sizeof(*readers));
+	struct client active, newcomer;
+	struct pair pair = { .waits = &readers[0], .active = &active };
+
+	assert_non_null(readers);
+	test->node.service->stream_idle_ms = 20;
+	test->node.service->stream_wait_ms = 60000;
+	assert_int_equal(client_ask(&test->node, METHOD_PUT, "/kv/11", test->value, test->size),
+			 201);
+	for (unsigned i = 0; i < most; i++)
+		begin_deaf(test, &readers[i]);
+	/* All others' memory is taken back for this one, and not given back before it reads. */
+	begin_deaf(test, &active);
+	test->node.service->stream_idle_ms = 3600000;
+	for (unsigned i = 1; i < most; i++) {
+		client_finish(&readers[i]);
+		client_deinit(&readers[i]);
+		begin_deaf(test, &readers[i]);
+	}
+	client_begin(&newcomer, &test->node, METHOD_GET, "/kv/11", NULL, 0, 0);
+	readers[0].reads = active.reads = true;
+	node_fixture_run_until(&test->node, active_has_all, &pair);
+	assert_int_equal(active.result, 1);
+	assert_memory_equal(active.body.data, test->value, test->size);
+	assert_true(readers[0].body.len >= MIB);
+	assert_int_equal(newcomer.status, 0);
+	client_finish(&active);
+	client_deinit(&active);
+	client_wait(&readers[0]);
+	assert_int_equal(readers[0].result, 1);
+	assert_memory_equal(readers[0].body.data, test->value, test->size);
+	client_wait(&newcomer);
+	assert_int_equal(newcomer.result, 1);
+	client_finish(&newcomer);
+	client_deinit(&newcomer);
+	for (unsigned i = 0; i < most; i++) {
+		client_finish(&readers[i]);
+		client_deinit(&readers[i]);
+	}
+	free(readers);
+}
+
 static void more_uploads_than_allowed_are_told_to_come_back(void **state)
 {
 	struct test *test = *state;
@@ -515,6 +583,7 @@ int main(void)
 		cmocka_unit_test(a_reader_may_leave_at_any_time),
 		cmocka_unit_test(more_readers_than_memory_wait_or_are_told_to_come_back),
 		cmocka_unit_test(readers_that_stand_still_keep_no_memory_from_others),
+		cmocka_unit_test(memory_goes_round_among_readers),
 		cmocka_unit_test(more_uploads_than_allowed_are_told_to_come_back),
 		cmocka_unit_test(a_precondition_is_checked_before_a_large_body),
 		cmocka_unit_test(a_body_that_no_frame_carries_is_only_announced),

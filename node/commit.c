@@ -49,13 +49,13 @@ int commit_reopen(struct commit *commit)
 	commit_wait_for_sync(commit);
 	r = wal_reopen(commit->options.wal, commit->next_position - 1,
 		       commit->options.realtime_ns());
+	commit->wants_reopen = r < 0;
 	mutex_unlock(&commit->wal_lock);
 	if (r < 0 && commit->log_error == 0)
 		log_error("log can't be written", "error=%d", -r);
 	if (r == 0 && commit->log_error < 0)
 		log_info("log is written again", "%s", "");
 	commit->log_error = r;
-	commit->wants_reopen = r < 0;
 	if (r == 0) {
 		commit->sync_at_ms = 0;
 		mutex_lock(&commit->lock);
@@ -134,6 +134,12 @@ static void note_state_locked(struct commit *commit) REQUIRES(&commit->lock)
 	commit->stats.failed = commit->log_error < 0;
 }
 
+/* At once, unless it was tried: what only memory holds should not wait there. */
+static bool reopens_now(const struct commit *commit)
+{
+	return commit->wants_reopen && commit->log_error == 0;
+}
+
 /* What time brings. */
 static void tick(struct commit *commit)
 {
@@ -149,7 +155,7 @@ static void tick(struct commit *commit)
 	}
 	commit_tidy_up(commit, now);
 	commit_tell_synced(commit);
-	if (now >= commit->retry_at_ms) {
+	if (now >= commit->retry_at_ms || reopens_now(commit)) {
 		/* In this order: what is due is not tried before its time. */
 		commit_make_ready(commit);
 		commit->retry_at_ms = now + COMMIT_RETRY_MS;
@@ -172,7 +178,7 @@ uint64_t commit_next_tick(const struct commit *commit)
 	uint64_t next =
 		sooner(commit->sync_at_ms, sooner(commit->let_go_at_ms, commit->trim_at_ms));
 
-	if (commit->wants_room)
+	if (commit->wants_room || reopens_now(commit))
 		return 1;
 	if (!commit_is_pressed(commit) && !commit->wants_reopen && commit->unapplied.len == 0 &&
 	    !commit->reset_pending)
@@ -406,6 +412,16 @@ void commit_note_stats(struct commit *commit, size_t entries)
 	mutex_unlock(&commit->lock);
 }
 
+/* Once more, as the disk is full now. What was in the group already does not wait behind writes
+ * that were set aside meanwhile: they came later. */
+static void build_again(struct commit *commit, struct store_write **list,
+			struct store_write **ret_rest)
+{
+	for (size_t i = 0; i < commit->group.write_count; i++)
+		commit_mark_back(commit, commit->group.writes[i].write);
+	build_group(commit, list, ret_rest);
+}
+
 static void commit_group(struct commit *commit, struct store_write **list)
 {
 	struct store_write *rest;
@@ -417,7 +433,7 @@ static void commit_group(struct commit *commit, struct store_write **list)
 	if (commit_is_no_room(r) && !maybe && !commit->full) {
 		/* With the ballast gone there may be room for the deletes among them. */
 		commit_set_full(commit, true);
-		build_group(commit, list, &rest);
+		build_again(commit, list, &rest);
 		r = log_group(commit, &maybe);
 	}
 	if (r == 0) {
@@ -729,21 +745,24 @@ int commit_new(const struct commit_options *options, struct commit **ret_commit)
 
 void commit_stop(struct commit *commit)
 {
-	bool join;
+	bool first;
 
 	if (!commit)
 		return;
 	mutex_lock(&commit->lock);
-	join = !commit->stopped && commit->options.threads;
+	first = !commit->stopped;
 	commit->closing = commit->stopped = true;
 	condition_signal(&commit->work);
 	mutex_unlock(&commit->lock);
-	if (join)
+	if (first && commit->options.threads)
 		pthread_join(commit->thread, NULL);
 	else
 		commit_run_inline(commit); /* what has waited while it was paused */
 	commit_cold_stop(commit);
 	commit_sync_stop(commit);
+	/* What only memory holds ends with it, and nobody else comes to reopen the log. */
+	if (first && commit_sync_log(commit) < 0)
+		commit_reopen(commit);
 }
 
 struct commit *commit_free(struct commit *commit)

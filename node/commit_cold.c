@@ -10,6 +10,9 @@
  * barrier: it speaks of all that came before it. So writes of one key are committed in the order of
  * their submission, as if nothing had ever been set aside.
  *
+ * Whoever follows refuses what waits, so what is aside while the store follows is refused when it
+ * comes back, also if the store leads again by then: others may have written its keys.
+ *
  * Who comes back may wait for the disk: what was read may have been forgotten meanwhile, and it
  * must not go in circles.
  */
@@ -31,23 +34,10 @@ static void count_keys(struct commit *commit, const struct store_write *write, u
 		*bucket_of(commit, &write->request.destination) += by;
 }
 
-static bool is_of(const struct store_write *write, const struct key *key)
-{
-	return key_compare(&write->key, key) == 0 ||
-	       (write->kind == WRITE_MOVE && key_compare(&write->request.destination, key) == 0);
-}
-
+/* Or another one of its bucket: that costs a look-up, which is less than to walk all of them. */
 static bool has_key(struct commit *commit, const struct key *key)
 {
-	bool found = false;
-
-	if (*bucket_of(commit, key) == 0)
-		return false;
-	mutex_lock(&commit->lock);
-	for (struct store_write *write = commit->cold.head; write && !found; write = write->next)
-		found = is_of(write, key);
-	mutex_unlock(&commit->lock);
-	return found;
+	return *bucket_of(commit, key) > 0;
 }
 
 bool commit_is_behind_cold(struct commit *commit, const struct store_write *write)
@@ -64,6 +54,7 @@ void commit_set_aside(struct commit *commit, struct store_write *write)
 
 	count_keys(commit, write, 1);
 	cold->aside++;
+	write->leads = commit->leads;
 	write->next = NULL;
 	mutex_lock(&commit->lock);
 	*cold->tail = write;
@@ -72,6 +63,12 @@ void commit_set_aside(struct commit *commit, struct store_write *write)
 		cold->unread = write;
 	condition_signal(&cold->work);
 	mutex_unlock(&commit->lock);
+}
+
+void commit_mark_back(const struct commit *commit, struct store_write *write)
+{
+	write->back = true;
+	write->leads = commit->leads;
 }
 
 bool commit_cold_is_back(const struct commit *commit)
@@ -114,6 +111,18 @@ struct store_write *commit_keep_cold(struct commit *commit, struct store_write *
 		cold->tail = link;
 	cold->head = list;
 	return rest;
+}
+
+void commit_refuse_stale(struct commit *commit, struct store_write **list)
+{
+	struct store_write *stale = *list, **link = &stale;
+
+	/* They are the oldest, so they are in front. */
+	while (*link && (*link)->back && (*link)->leads != commit->leads)
+		link = &(*link)->next;
+	*list = *link;
+	*link = NULL;
+	commit_refuse(commit, stale, OUTCOME_MISDIRECTED);
 }
 
 /* Brings it where it can be read without waiting. What can't be read shows later. */

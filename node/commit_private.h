@@ -49,6 +49,7 @@ struct commit {
 	struct group group;
 	struct version next;
 	uint64_t next_position;
+	uint64_t leads; /* the store began to lead so often */
 	uint64_t sync_at_ms; /* unsynced memory writes are synced then; 0: there are none */
 	uint64_t retry_at_ms; /* next attempt to reopen the log, apply, or find room */
 	uint64_t dead_bytes; /* of value files that died since commit_let_go() */
@@ -74,7 +75,7 @@ struct commit {
 	bool sync_thread_runs; /* the starter's */
 	pthread_t sync_thread;
 
-	_Atomic bool wants_reopen; /* the flush thread found the log broken */
+	_Atomic bool wants_reopen; /* the log was found broken; set and cleared under wal_lock */
 	_Atomic bool wants_room;
 	_Atomic bool eager; /* somebody waits for what is synced */
 
@@ -156,14 +157,18 @@ int commit_cold_init(struct commit *commit);
 /* None is aside any more. Again does nothing. */
 void commit_cold_stop(struct commit *commit);
 void commit_cold_deinit(struct commit *commit);
-/* Whether @write must not overtake one that is aside. */
+/* Whether @write must not overtake one that is aside, or may seem so. */
 bool commit_is_behind_cold(struct commit *commit, const struct store_write *write);
 void commit_set_aside(struct commit *commit, struct store_write *write);
+/* From now on it counts as one that came back. */
+void commit_mark_back(const struct commit *commit, struct store_write *write);
 /* There are some for commit_take_cold(). */
 bool commit_cold_is_back(const struct commit *commit) REQUIRES(&commit->lock);
 /* Those that come back, and behind them @rest. */
 struct store_write *commit_take_cold(struct commit *commit, struct store_write *rest)
 	REQUIRES(&commit->lock);
+/* Those of *list that were set aside before the store led as it does now. */
+void commit_refuse_stale(struct commit *commit, struct store_write **list);
 /* Of a list that can't be committed now those that came back are as if they had not. Returns the
  * others. */
 struct store_write *commit_keep_cold(struct commit *commit, struct store_write *list)
@@ -172,7 +177,8 @@ struct store_write *commit_keep_cold(struct commit *commit, struct store_write *
 /* node/commit_role.c: what waits for the commit thread besides writes and batches. */
 bool commit_role_has_work(const struct commit *commit) REQUIRES(&commit->lock);
 void commit_role_work(struct commit *commit);
-/* Whether the rest of a list may be committed. If not it has been refused, or waits again. */
+/* Whether the rest of a list, what is left of it, may be committed. If not it has been refused, or
+ * waits again. */
 bool commit_may_write(struct commit *commit, struct store_write **list);
 
 /* node/commit_replica.c */

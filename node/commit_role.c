@@ -41,7 +41,8 @@ bool commit_may_write(struct commit *commit, struct store_write **list)
 	mutex_lock(&commit->lock);
 	if (commit->role == STORE_LEADING) {
 		mutex_unlock(&commit->lock);
-		return true;
+		commit_refuse_stale(commit, list);
+		return *list != NULL;
 	}
 	waits = commit->role == STORE_PAUSED && !commit->closing;
 	if (waits)
@@ -188,6 +189,7 @@ static void set_role(struct commit *commit, enum store_role role)
 void commit_lead(struct commit *commit, uint64_t epoch)
 {
 	commit->next.epoch = epoch;
+	commit->leads++;
 	set_role(commit, STORE_LEADING);
 }
 

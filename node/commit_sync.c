@@ -62,15 +62,19 @@ int commit_sync_locked(struct commit *commit)
 
 int commit_sync_log(struct commit *commit)
 {
+	bool news;
 	int r;
 
 	mutex_lock(&commit->wal_lock);
 	r = commit_sync_locked(commit);
+	/* Before anybody can reopen it: else it would be wanted for good. */
+	news = r < 0 && wal_is_broken(commit->options.wal) && !commit->wants_reopen;
+	if (news)
+		commit->wants_reopen = true;
 	mutex_unlock(&commit->wal_lock);
 	if (r == 0)
 		commit_tell_synced(commit);
-	if (r < 0 && !commit->wants_reopen) {
-		commit->wants_reopen = true;
+	if (news) {
 		mutex_lock(&commit->lock);
 		condition_signal(&commit->work);
 		mutex_unlock(&commit->lock);

@@ -136,6 +136,7 @@ struct store_write {
 	void *state; /* the caller's */
 	struct store_write *next; /* the store's */
 	bool back; /* the store's: what it replaces was looked up before */
+	uint64_t leads; /* the store's, if back: how often it had begun to lead by then */
 };
 
 void store_submit(struct store *store, struct store_write *write);

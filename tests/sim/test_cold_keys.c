@@ -28,6 +28,7 @@ static struct {
 	const struct vfs_ops *real;
 	struct vfs_ops slow;
 	bool shut;
+	bool full; /* nothing can be allocated */
 	unsigned waiting; /* reads */
 } gate;
 
@@ -48,6 +49,23 @@ static ssize_t slow_read(struct vfs_file *file, void *data, size_t len, uint64_t
 	}
 	mutex_unlock(&gate.lock);
 	return shut ? -EAGAIN : gate.real->pread(file, data, len, offset, flags);
+}
+
+static int full_allocate(struct vfs_file *file, uint64_t offset, uint64_t len)
+{
+	bool full;
+
+	mutex_lock(&gate.lock);
+	full = gate.full;
+	mutex_unlock(&gate.lock);
+	return full ? -ENOSPC : gate.real->allocate(file, offset, len);
+}
+
+static void gate_set_full(bool full)
+{
+	mutex_lock(&gate.lock);
+	gate.full = full;
+	mutex_unlock(&gate.lock);
 }
 
 static void gate_set(bool shut)
@@ -145,6 +163,7 @@ static struct store *open_store(struct crash_vfs *crash)
 	gate.real = options.vfs->ops;
 	gate.slow = *gate.real;
 	gate.slow.pread = slow_read;
+	gate.slow.allocate = full_allocate;
 	options.vfs->ops = &gate.slow;
 	options.threads = true;
 	options.realtime_ns = NULL;
@@ -163,6 +182,7 @@ static struct store *open_store(struct crash_vfs *crash)
 static void close_store(struct crash_vfs *crash, struct store *store)
 {
 	gate_set(false);
+	gate_set_full(false);
 	store_close(store);
 	crash_vfs_base(crash)->ops = gate.real;
 	condition_deinit(&gate.changed);
@@ -265,6 +285,41 @@ static void a_repeated_request_waits_for_the_disk_once(void **state)
 	close_store(crash, store);
 }
 
+/* The puts want a new log file, for which there is no room. Without them the delete is committed,
+ * and in front of the move, which came later and waits. */
+static void what_was_in_a_group_stays_in_front_when_the_disk_is_found_full(void **state)
+{
+	enum { PUTS = 300, DELETE = PUTS, MOVE };
+	struct crash_vfs *crash = crash_vfs_new(1);
+	struct store *store = open_store(crash);
+	static struct call calls[MOVE + 1];
+	static const char value[FATE_INLINE_BYTES];
+
+	(void)state;
+	for (unsigned i = 0; i < PUTS; i++) {
+		fill(&calls[i], WRITE_PUT, HOT + 1);
+		calls[i].write.value = value;
+		calls[i].write.value_len = sizeof(value);
+	}
+	fill(&calls[DELETE], WRITE_DELETE, HOT);
+	fill(&calls[MOVE], WRITE_MOVE, COLD);
+	calls[MOVE].write.request.has_destination = true;
+	calls[MOVE].write.request.destination = calls[DELETE].write.key;
+	for (unsigned i = 0; i < MOVE; i++)
+		calls[i].write.next = &calls[i + 1].write;
+	gate_set(true);
+	gate_set_full(true);
+	store_submit_batch(store, &calls[0].write);
+	assert_int_equal(await(&calls[DELETE]), OUTCOME_NO_CONTENT);
+	assert_false(is_answered(&calls[MOVE]));
+	for (unsigned i = 0; i < PUTS; i++)
+		assert_int_equal(await(&calls[i]), OUTCOME_NO_SPACE);
+	gate_set_full(false);
+	gate_set(false);
+	assert_int_not_equal(await(&calls[MOVE]), OUTCOME_NO_CONTENT);
+	close_store(crash, store);
+}
+
 /* ---- changes of role ---------------------------------------------------------------------------
  */
 
@@ -331,6 +386,28 @@ static void what_waits_for_the_disk_is_refused_once_the_store_follows(void **sta
 	close_store(crash, store);
 }
 
+static void nor_is_it_committed_if_the_store_leads_again_by_then(void **state)
+{
+	struct crash_vfs *crash = crash_vfs_new(1);
+	struct store *store = open_store(crash);
+	struct call cold, same, hot;
+
+	(void)state;
+	gate_set(true);
+	begin(store, &cold, WRITE_DELETE, COLD);
+	await_reads(1);
+	assert_int_equal(store_follow(store), 0);
+	assert_int_equal(store_lead_next(store, FATE_NODE_ID), 0);
+	begin(store, &same, WRITE_PUT, COLD);
+	begin(store, &hot, WRITE_PUT, HOT);
+	assert_int_equal(await(&hot), OUTCOME_NO_CONTENT);
+	gate_set(false);
+	assert_int_equal(await(&cold), OUTCOME_MISDIRECTED);
+	assert_false(cold.write.maybe_applied);
+	assert_int_equal(await(&same), OUTCOME_NO_CONTENT);
+	close_store(crash, store);
+}
+
 static void *open_gate(void *state)
 {
 	(void)state;
@@ -367,8 +444,10 @@ int main(void)
 		cmocka_unit_test(
 			writes_of_a_key_keep_their_order_when_the_first_waits_for_the_disk),
 		cmocka_unit_test(a_repeated_request_waits_for_the_disk_once),
+		cmocka_unit_test(what_was_in_a_group_stays_in_front_when_the_disk_is_found_full),
 		cmocka_unit_test(a_pause_does_not_wait_for_the_disk),
 		cmocka_unit_test(what_waits_for_the_disk_is_refused_once_the_store_follows),
+		cmocka_unit_test(nor_is_it_committed_if_the_store_leads_again_by_then),
 		cmocka_unit_test(what_waits_for_the_disk_is_answered_before_the_store_closes),
 	};
 

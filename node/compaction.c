@@ -12,7 +12,7 @@
  * it makes between two entries. Those are newer than all that it reads, so neither touches what
  * the other does. They give way in their turn: or else writers would stall for as long as the
  * largest of them takes. A merge holds its own runs alone, so that what it gives way to frees what
- * it replaces.
+ * it replaces. If there is no room for those, or they fail, writers go on with more runs.
  */
 #include "lib/clock.h"
 #include "lib/log.h"
@@ -60,6 +60,7 @@ static bool pick_runs(const struct view *view, size_t count, size_t runs_max, ui
 		sizes[i] = (struct run_size){ .bytes = segment_bytes(segment),
 					      .entries = properties->entries,
 					      .tombstones = properties->tombstones,
+					      .in_vain = view->runs[i].in_vain,
 					      .damaged = segment_is_damaged(segment) };
 	}
 	while ((found = run_pick(sizes, count, count == view->run_count, runs_max, ret_pick))) {
@@ -129,6 +130,7 @@ static struct version known_deletions(struct lsm *lsm)
 struct job {
 	struct view *runs; /* nothing but them */
 	bool hides; /* there are older ones */
+	bool hiding; /* as picked */
 };
 
 static int merge_runs(struct lsm *lsm, const struct job *job, struct segment **ret_segment)
@@ -154,14 +156,14 @@ static int merge_runs(struct lsm *lsm, const struct job *job, struct segment **r
 	return lsm_write_segment(lsm, merge, entries, drop, true, ret_segment);
 }
 
-static int publish(struct lsm *lsm, uint64_t first_run, size_t count, struct segment *output)
+static int publish(struct lsm *lsm, size_t count, struct view_run run)
 {
-	struct view_run run = { .segment = output, .run = first_run };
+	struct segment *output = run.segment;
 	struct view *next;
 	int r;
 
 	mutex_lock(&lsm->lock);
-	r = view_compact(lsm->view, first_run, count, run, &next);
+	r = view_compact(lsm->view, run.run, count, run, &next);
 	if (r == 0) {
 		lsm_install_locked(lsm, next);
 		lsm->counters.compactions++;
@@ -172,11 +174,12 @@ static int publish(struct lsm *lsm, uint64_t first_run, size_t count, struct seg
 	return r;
 }
 
-static int commit(struct lsm *lsm, const struct view *runs, struct segment *output)
+static int commit(struct lsm *lsm, const struct job *job, struct segment *output)
 {
-	uint64_t first_run = runs->runs[0].run;
+	const struct view *runs = job->runs;
+	struct view_run run = { .segment = output, .run = runs->runs[0].run };
 	_cleanup_(freep) uint64_t *removed = calloc(runs->run_count, sizeof(*removed));
-	struct manifest_segment added = { .run = first_run };
+	struct manifest_segment added = { .run = run.run };
 	struct manifest_edit edit = { .removed = removed,
 				      .removed_count = runs->run_count,
 				      .added = &added,
@@ -190,12 +193,15 @@ static int commit(struct lsm *lsm, const struct view *runs, struct segment *outp
 	}
 	for (size_t i = 0; i < runs->run_count; i++)
 		removed[i] = segment_file_id(runs->runs[i].segment);
-	if (output)
+	if (output) {
 		added.file_id = segment_file_id(output);
+		run.in_vain =
+			job->hiding && run_was_in_vain(total_bytes(runs), segment_bytes(output));
+	}
 	r = lsm_commit_edit(lsm, &edit, output);
 	if (r < 0)
 		return r;
-	while (publish(lsm, first_run, runs->run_count, output) < 0)
+	while (publish(lsm, runs->run_count, run) < 0)
 		usleep(LSM_PUBLISH_RETRY_US);
 	/* Only now: a failed edit leaves it open which files a recovery needs. */
 	for (size_t i = 0; i < runs->run_count; i++)
@@ -212,7 +218,7 @@ static int run_job(struct lsm *lsm, const struct job *job)
 	if (r == 0)
 		r = merge_runs(lsm, job, &output);
 	if (r == 0)
-		r = commit(lsm, job->runs, output);
+		r = commit(lsm, job, output);
 	if (r == 0)
 		log_debug("runs compacted", "runs=%zu bytes=%" PRIu64 " result_bytes=%" PRIu64,
 			  job->runs->run_count, total_bytes(job->runs),
@@ -223,22 +229,24 @@ static int run_job(struct lsm *lsm, const struct job *job)
 /* Takes the reference to @view. */
 static int compact(struct lsm *lsm, struct view *view, struct run_pick pick)
 {
-	struct job job = { .hides = pick.first + pick.count < view->run_count };
-	uint64_t merging = lsm->merging_run, bytes;
+	struct job job = { .hides = pick.first + pick.count < view->run_count,
+			   .hiding = pick.hiding };
+	uint64_t run = lsm->merging_run, left = lsm->merging_left;
 	int r;
 
 	r = view_part(view, pick.first, pick.count, &job.runs);
 	view_unref(view);
 	if (r < 0)
 		return r;
-	bytes = total_bytes(job.runs);
 	lsm->merging_run = job.runs->runs[0].run;
 	lsm->merges++;
-	lsm->merging_bytes += bytes;
+	lsm->merging_left = total_bytes(job.runs);
+	lsm->merging_bytes += lsm->merging_left;
 	r = run_job(lsm, &job);
-	lsm->merging_bytes -= bytes;
+	lsm->merging_bytes -= lsm->merging_left;
 	lsm->merges--;
-	lsm->merging_run = merging;
+	lsm->merging_left = left;
+	lsm->merging_run = run;
 	view_unref(job.runs);
 	return r;
 }
@@ -273,26 +281,6 @@ static void give_way_to_flush(struct lsm *lsm)
 	mutex_unlock(&lsm->lock);
 }
 
-int lsm_give_way(struct lsm *lsm)
-{
-	_cleanup_(view_unrefp) struct view *view = NULL;
-	struct run_pick pick = { 0 };
-	size_t newer = 0;
-
-	if (!lsm->options.threads)
-		return 0;
-	give_way_to_flush(lsm);
-	if (lsm->merges >= MERGES_MAX)
-		return 0;
-	view = lsm_view(lsm);
-	while (newer < view->run_count && view->runs[newer].run != lsm->merging_run)
-		newer++;
-	if (newer == view->run_count ||
-	    !pick_runs(view, newer, newer_runs_max[lsm->merges - 1], lsm_merge_room(lsm), &pick))
-		return 0;
-	return compact(lsm, take_ptr(view), pick);
-}
-
 static void note_result(struct lsm *lsm, int r) REQUIRES(lsm->lock)
 {
 	if (r < 0 && r != -ECANCELED && r != lsm->compact_error)
@@ -300,6 +288,57 @@ static void note_result(struct lsm *lsm, int r) REQUIRES(lsm->lock)
 			  LSM_RETRY_MS);
 	lsm->compact_error = r < 0 ? r : 0;
 	condition_broadcast(&lsm->progress);
+}
+
+/* What was passed takes no more room: that of what was written shows in the disk's. */
+static void note_passed(struct lsm *lsm, uint64_t bytes)
+{
+	bytes = bytes < lsm->merging_left ? bytes : lsm->merging_left;
+	lsm->merging_left -= bytes;
+	lsm->merging_bytes -= bytes;
+}
+
+/* Of the runs that are newer than what is being merged. 1: done; 0: none is due. */
+static int merge_newer(struct lsm *lsm)
+{
+	_cleanup_(view_unrefp) struct view *view = lsm_view(lsm);
+	size_t newer = 0, runs_max = newer_runs_max[lsm->merges - 1];
+	struct run_pick pick = { 0 };
+	int r;
+
+	while (newer < view->run_count && view->runs[newer].run != lsm->merging_run)
+		newer++;
+	if (newer == view->run_count || !pick_runs(view, newer, runs_max, UINT64_MAX, &pick))
+		return 0;
+	if (!pick_runs(view, newer, runs_max, lsm_merge_room(lsm), &pick))
+		return -ENOSPC;
+	r = compact(lsm, take_ptr(view), pick);
+	if (r < 0)
+		lsm->nested_at_ms = clock_monotonic_ms() + LSM_RETRY_MS;
+	return r < 0 ? r : 1;
+}
+
+int lsm_give_way(struct lsm *lsm, uint64_t passed)
+{
+	int r;
+
+	note_passed(lsm, passed);
+	if (!lsm->options.threads)
+		return 0;
+	give_way_to_flush(lsm);
+	if (lsm->merges >= MERGES_MAX || clock_monotonic_ms() < lsm->nested_at_ms)
+		return 0;
+	r = merge_newer(lsm);
+	if (r == 0 || r == -ECANCELED)
+		return r;
+	/* The merge that gave way goes on: it may have taken minutes. Writers are not to wait for
+	 * its end, though, if runs pile up meanwhile. */
+	r = r < 0 ? r : 0;
+	mutex_lock(&lsm->lock);
+	if (r != lsm->compact_error)
+		note_result(lsm, r);
+	mutex_unlock(&lsm->lock);
+	return 0;
 }
 
 void *lsm_compact_thread(void *state)

@@ -34,11 +34,12 @@ static int goes(const struct merge *merge, struct version drop)
 static int copy_entries(struct lsm *lsm, struct merge *merge, struct version drop, bool gives_way,
 			struct segment_writer *writer)
 {
-	uint64_t copied = 0;
+	uint64_t given_way = 0; /* what was passed then; what is dropped takes time, too */
 	int r = 0;
 
 	while (r == 0 && !merge_ended(merge)) {
 		const uint8_t *data;
+		uint64_t passed;
 		size_t len;
 
 		if (atomic_load_explicit(&lsm->stop, memory_order_relaxed))
@@ -46,16 +47,15 @@ static int copy_entries(struct lsm *lsm, struct merge *merge, struct version dro
 		r = goes(merge, drop);
 		if (r == 0) {
 			r = merge_encoded(merge, &data, &len);
-			if (r == 0) {
+			if (r == 0)
 				r = segment_writer_add(writer, data, len);
-				copied += len;
-			}
 		}
 		if (r >= 0)
 			r = merge_next(merge);
-		if (r == 0 && gives_way && copied >= lsm->options.memtable_bytes) {
-			r = lsm_give_way(lsm);
-			copied = 0;
+		passed = merge_passed(merge) - given_way;
+		if (r == 0 && gives_way && passed >= lsm->options.memtable_bytes) {
+			r = lsm_give_way(lsm, passed);
+			given_way += passed;
 		}
 	}
 	return r;

@@ -81,7 +81,9 @@ struct lsm {
 	/* The compaction thread's. */
 	uint64_t merging_run; /* the newest one of the merge that goes on */
 	unsigned merges; /* that one, and those that give way to it */
-	uint64_t merging_bytes; /* that these read, and may write */
+	uint64_t merging_left; /* bytes that the newest one has yet to read, and may write */
+	uint64_t merging_bytes; /* the same of all of these */
+	uint64_t nested_at_ms; /* after one failed that was given way to, none begins before */
 	struct buf dead; /* what was asked for */
 	uint64_t recheck_at_ms; /* of damaged runs */
 	uint64_t retry_room; /* of a merge of all that fits; 0: it is another one */
@@ -100,8 +102,9 @@ int lsm_seal(struct lsm *lsm);
  * lsm_give_way(). -ECANCELED: the tree is being closed. */
 int lsm_write_segment(struct lsm *lsm, struct merge *merge, uint64_t entries_max,
 		      struct version drop, bool gives_way, struct segment **ret_segment);
-/* In a merge that is under way: to what is more urgent. */
-int lsm_give_way(struct lsm *lsm);
+/* In a merge that is under way, and has @passed so many bytes more: to what is more urgent. Only
+ * fails with -ECANCELED. */
+int lsm_give_way(struct lsm *lsm, uint64_t passed);
 /* Makes @edit durable. On failure @output may not be deleted yet, and is not. */
 int lsm_commit_edit(struct lsm *lsm, struct manifest_edit *edit, struct segment *output)
 	EXCLUDES(lsm->manifest_lock);

@@ -22,6 +22,7 @@ struct merge {
 	size_t source_count, source_max;
 	struct merge_source **heap;
 	size_t heap_len;
+	uint64_t passed;
 };
 
 int merge_new(size_t sources, struct merge **ret_merge)
@@ -184,12 +185,29 @@ int merge_encoded(struct merge *merge, const uint8_t **ret_data, size_t *ret_len
 	return 0;
 }
 
+uint64_t merge_passed(const struct merge *merge)
+{
+	return merge->passed;
+}
+
+static size_t bytes_at(const struct merge_source *source)
+{
+	const struct segment_iterator *it = &source->segment;
+	size_t len;
+
+	if (source->is_segment)
+		return it->apart ? it->apart->len : it->at.len;
+	memtable_encoded(source->memtable.at, &len);
+	return len;
+}
+
 /* Moves the source at the top on and restores the heap. */
 static int advance_top(struct merge *merge)
 {
 	struct merge_source *source = merge->heap[0];
 	int r = 0;
 
+	merge->passed += bytes_at(source);
 	if (source->is_segment)
 		r = segment_next(&source->segment);
 	else

@@ -29,3 +29,6 @@ const struct entry *merge_key(const struct merge *merge);
 int merge_head(const struct merge *merge, struct entry *ret_entry);
 int merge_encoded(struct merge *merge, const uint8_t **ret_data, size_t *ret_len);
 int merge_next(struct merge *merge);
+/* Bytes of entries behind which it is, those of older versions included; of a value that stands
+ * apart only if it was asked for. */
+uint64_t merge_passed(const struct merge *merge);

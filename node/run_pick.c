@@ -5,6 +5,11 @@
 #define NEWER_BY_OLDEST 0.7
 /* The newer ones' tombstones by the oldest's entries. */
 #define TOMBSTONES_BY_OLDEST 0.5
+/* After a merge in vain: the newer ones' bytes by the oldest's. */
+#define NEWER_PART 16
+/* What a merge frees by what it writes: less is in vain. More than those bytes alone can free, or
+ * else every other merge would count as useful. */
+#define FREED_PART 8
 
 static bool pick_all(const struct run_size *runs, size_t count, struct run_pick *ret_pick)
 {
@@ -24,9 +29,12 @@ static bool pick_all(const struct run_size *runs, size_t count, struct run_pick 
 	large = count > 2 && (double)newer >= NEWER_BY_OLDEST * (double)runs[count - 1].bytes;
 	hiding = tombstones > 0 &&
 		 (double)tombstones >= TOMBSTONES_BY_OLDEST * (double)runs[count - 1].entries;
+	/* Of keys that come and go beside few large entries there are always enough. */
+	if (runs[count - 1].in_vain && newer < runs[count - 1].bytes / NEWER_PART)
+		hiding = false;
 	if (!large && !hiding)
 		return false;
-	*ret_pick = (struct run_pick){ .count = count };
+	*ret_pick = (struct run_pick){ .count = count, .hiding = hiding };
 	return true;
 }
 
@@ -69,4 +77,9 @@ bool run_pick(const struct run_size *runs, size_t count, bool with_oldest, size_
 		*ret_pick = pick;
 	}
 	return best > 0;
+}
+
+bool run_was_in_vain(uint64_t read, uint64_t written)
+{
+	return read < written + written / FREED_PART;
 }

@@ -11,10 +11,12 @@
 #include "node/segment.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
 struct view_run {
 	struct segment *segment;
 	uint64_t run;
+	bool in_vain; /* as in struct run_size; not known of one from before the opening */
 };
 
 struct view {

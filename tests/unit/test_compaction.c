@@ -4,6 +4,7 @@
 #include "lib/mutex.h"
 #include "node/lsm.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,14 +25,17 @@
 
 #define SEGMENTS_MAX 64
 
-/* Each write of the thread that makes the first segment while it is armed waits to be let through.
- */
+/* Each write of the thread that makes the first segment while it is armed waits to be let through;
+ * or each read. */
 static struct {
 	struct mutex lock;
 	struct condition changed;
 	const struct vfs_ops *real;
 	struct vfs_ops ops;
-	bool armed, shut;
+	bool armed, shut, reads;
+	int nested_error; /* of writes to its other segments than the first */
+	uint64_t written; /* to its segments */
+	uint64_t space; /* 0: the disk's */
 	pthread_t thread;
 	const struct vfs_file *slow[SEGMENTS_MAX]; /* its segments */
 	unsigned slow_count;
@@ -72,29 +76,84 @@ static bool is_slow_locked(const struct vfs_file *file)
 	return false;
 }
 
+static void pass_gate_locked(void) REQUIRES(gate.lock)
+{
+	gate.waiting++;
+	condition_broadcast(&gate.changed);
+	while (gate.shut && gate.allowed == 0)
+		condition_wait(&gate.changed, &gate.lock);
+	gate.waiting--;
+	if (gate.allowed > 0)
+		gate.allowed--;
+}
+
 static int gate_vfs_write(struct vfs_file *file, const struct iovec *parts, int count,
 			  uint64_t offset)
 {
+	int error = 0;
+
 	mutex_lock(&gate.lock);
-	if (gate.shut && is_slow_locked(file)) {
-		gate.waiting++;
-		condition_broadcast(&gate.changed);
-		while (gate.shut && gate.allowed == 0)
-			condition_wait(&gate.changed, &gate.lock);
-		gate.waiting--;
-		if (gate.allowed > 0)
-			gate.allowed--;
+	if (is_slow_locked(file)) {
+		if (file != gate.slow[0])
+			error = gate.nested_error;
+		if (gate.shut && !gate.reads && error == 0)
+			pass_gate_locked();
+		for (int i = 0; i < count; i++)
+			gate.written += parts[i].iov_len;
 	}
 	mutex_unlock(&gate.lock);
-	return gate.real->pwritev(file, parts, count, offset);
+	return error < 0 ? error : gate.real->pwritev(file, parts, count, offset);
 }
 
-static void gate_shut(void)
+static ssize_t gate_vfs_read(struct vfs_file *file, void *data, size_t len, uint64_t offset,
+			     unsigned flags)
+{
+	mutex_lock(&gate.lock);
+	if (gate.shut && gate.reads && gate.slow_count > 0 &&
+	    pthread_equal(gate.thread, pthread_self()))
+		pass_gate_locked();
+	mutex_unlock(&gate.lock);
+	return gate.real->pread(file, data, len, offset, flags);
+}
+
+static int gate_vfs_space(struct vfs *vfs, const char *path, uint64_t *ret_free,
+			  uint64_t *ret_total)
+{
+	int r = gate.real->space(vfs, path, ret_free, ret_total);
+
+	mutex_lock(&gate.lock);
+	if (gate.space > 0)
+		*ret_free = gate.space;
+	mutex_unlock(&gate.lock);
+	return r;
+}
+
+static void gate_shut(bool reads)
 {
 	mutex_lock(&gate.lock);
 	gate.armed = gate.shut = true;
+	gate.reads = reads;
 	gate.slow_count = gate.allowed = 0;
+	gate.written = 0;
 	mutex_unlock(&gate.lock);
+}
+
+static void gate_set(uint64_t space, int nested_error)
+{
+	mutex_lock(&gate.lock);
+	gate.space = space;
+	gate.nested_error = nested_error;
+	mutex_unlock(&gate.lock);
+}
+
+static uint64_t gate_written(void)
+{
+	uint64_t written;
+
+	mutex_lock(&gate.lock);
+	written = gate.written;
+	mutex_unlock(&gate.lock);
+	return written;
 }
 
 /* Lets @writes through and returns once the next one waits. */
@@ -144,6 +203,9 @@ static int set_up(void **state)
 	gate.ops = *gate.real;
 	gate.ops.open = gate_vfs_open;
 	gate.ops.pwritev = gate_vfs_write;
+	gate.ops.pread = gate_vfs_read;
+	gate.ops.space = gate_vfs_space;
+	gate_set(0, 0);
 	f->vfs.ops = &gate.ops;
 	snprintf(f->dir, sizeof(f->dir), "/tmp/test_compaction.XXXXXX");
 	assert_non_null(mkdtemp(f->dir));
@@ -244,6 +306,35 @@ static void await_files(struct fixture *f)
 	} while (files > RUNS_HARD + 4);
 }
 
+/* Large runs, and a small one. */
+static void fill(struct fixture *f)
+{
+	open_tree(f, false);
+	for (unsigned number = 0; number < KEYS; number++)
+		put(f, number);
+	assert_int_equal(lsm_flush(f->lsm), 0);
+	close_tree(f);
+	open_tree(f, true);
+	put(f, 0);
+	assert_int_equal(lsm_flush(f->lsm), 0);
+}
+
+/* Of everything. It waits at its first write, or read. */
+static void begin_long_merge(struct fixture *f, bool reads)
+{
+	gate_shut(reads);
+	assert_int_equal(lsm_reclaim(f->lsm, UINT64_MAX / 2, true), 0);
+	gate_let(0);
+}
+
+/* One run more. */
+static void flush_some(struct fixture *f, unsigned round)
+{
+	for (unsigned i = 0; i < PUTS; i++)
+		put(f, (round * 997 + i * 31) % KEYS);
+	assert_int_equal(lsm_flush(f->lsm), 0);
+}
+
 /* A merge of everything that does not end: newer runs come all the time, four times as many bytes
  * as they have can be written meanwhile, and yet writers are not held up, however large the merges
  * of newer runs become. */
@@ -253,24 +344,13 @@ static void newer_runs_are_merged_while_a_long_merge_goes_on(void **state)
 	struct lsm_stats before, after;
 	uint64_t runs_most = 0;
 
-	open_tree(f, false);
-	for (unsigned number = 0; number < KEYS; number++)
-		put(f, number);
-	assert_int_equal(lsm_flush(f->lsm), 0);
-	close_tree(f);
-	open_tree(f, true);
-	put(f, 0);
-	assert_int_equal(lsm_flush(f->lsm), 0);
+	fill(f);
 	before = stats_of(f);
 	assert_true(before.runs > 1);
 
-	gate_shut();
-	assert_int_equal(lsm_reclaim(f->lsm, UINT64_MAX / 2, true), 0);
-	gate_let(0);
+	begin_long_merge(f, false);
 	for (unsigned round = 0; round < ROUNDS; round++) {
-		for (unsigned i = 0; i < PUTS; i++)
-			put(f, (round * 997 + i * 31) % KEYS);
-		assert_int_equal(lsm_flush(f->lsm), 0);
+		flush_some(f, round);
 		gate_let(1);
 		after = stats_of(f);
 		runs_most = after.runs > runs_most ? after.runs : runs_most;
@@ -285,6 +365,142 @@ static void newer_runs_are_merged_while_a_long_merge_goes_on(void **state)
 	check_all(f);
 	close_tree(f);
 	open_tree(f, true);
+	check_all(f);
+}
+
+/* What a long merge has written is gone from the disk's room, and not to be kept free as well. */
+static void a_long_merge_needs_room_for_its_rest_only(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t bytes, written = 0, compactions;
+
+	fill(f);
+	bytes = stats_of(f).segment_bytes;
+	begin_long_merge(f, false);
+	while (written < bytes * 3 / 4) {
+		gate_let(1);
+		written = gate_written();
+	}
+	gate_set(bytes * 3 / 2 - written, 0);
+	compactions = stats_of(f).compactions;
+	for (unsigned round = 0; round < 20; round++) {
+		flush_some(f, round);
+		gate_let(1);
+	}
+	assert_true(stats_of(f).compactions > compactions);
+	gate_open();
+	gate_set(0, 0);
+	await_runs(f, 1);
+	check_all(f);
+}
+
+/* Newer runs pile up, and whoever writes does not wait for the long merge: it may go on for ever.
+ */
+static void without_room_to_merge_newer_runs_writers_go_on(void **state)
+{
+	struct fixture *f = *state;
+	unsigned round = 0;
+
+	fill(f);
+	begin_long_merge(f, false);
+	gate_set(1, 0);
+	for (; round < RUNS_HARD + 6; round++) {
+		flush_some(f, round);
+		gate_let(1);
+	}
+	assert_true(stats_of(f).runs > RUNS_HARD);
+	assert_int_equal(stats_of(f).background_error, -ENOSPC);
+	gate_set(0, 0);
+	for (; stats_of(f).runs >= RUNS_HARD; round++) {
+		assert_true(round < ROUNDS);
+		gate_let(1);
+	}
+	assert_int_equal(stats_of(f).background_error, 0);
+	gate_open();
+	await_runs(f, 1);
+	check_all(f);
+}
+
+/* It may have gone on for minutes. */
+static void a_long_merge_outlives_one_that_it_gives_way_to(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t compactions, deadline = clock_monotonic_ms() + DEADLINE_MS;
+
+	fill(f);
+	begin_long_merge(f, false);
+	for (unsigned round = 0; round < 8; round++)
+		flush_some(f, round);
+	compactions = stats_of(f).compactions;
+	gate_set(0, -EIO);
+	gate_let(2);
+	assert_int_equal(stats_of(f).background_error, -EIO);
+	assert_int_equal(stats_of(f).compactions, compactions);
+	gate_open();
+	while (stats_of(f).compactions == compactions) {
+		assert_true(clock_monotonic_ms() < deadline);
+		usleep(1000);
+	}
+	gate_set(0, 0);
+	await_runs(f, 1);
+	check_all(f);
+}
+
+static void erase(struct fixture *f, const char *name, unsigned number)
+{
+	char key[16];
+	struct entry entry = { .kind = ENTRY_TOMBSTONE,
+			       .key = (uint8_t *)key,
+			       .key_len =
+				       (uint8_t)snprintf(key, sizeof(key), "%s%05u", name, number),
+			       .position = ++f->position };
+
+	assert_int_equal(lsm_apply(f->lsm, &entry, 1), 0);
+}
+
+/* Passing what is dropped takes as long as copying. */
+static void a_merge_that_drops_all_gives_way(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t compactions;
+
+	f->options.keeps_deletions = true;
+	open_tree(f, false);
+	for (unsigned number = 0; number < KEYS; number++)
+		erase(f, "x", number);
+	assert_int_equal(lsm_flush(f->lsm), 0);
+	assert_int_equal(lsm_reclaim(f->lsm, UINT64_MAX / 2, true), 0);
+	assert_int_equal(stats_of(f).runs, 1);
+	close_tree(f);
+	f->options.keeps_deletions = false;
+	open_tree(f, true);
+	put(f, 0);
+	assert_int_equal(lsm_flush(f->lsm), 0);
+	begin_long_merge(f, true);
+	for (unsigned round = 0; round < 8; round++)
+		flush_some(f, round);
+	compactions = stats_of(f).compactions;
+	for (unsigned i = 0; i < 1000 && stats_of(f).compactions == compactions; i++)
+		gate_let(1);
+	/* The first that ended was not the long one. */
+	assert_true(stats_of(f).runs < 8);
+}
+
+/* Deletions of what was never in the oldest run, since it comes and goes. */
+static void tombstones_that_hide_nothing_do_not_have_all_merged_for_ever(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t before, bytes;
+
+	open_tree(f, false);
+	for (unsigned number = 0; number < KEYS; number++)
+		put(f, number);
+	assert_int_equal(lsm_flush(f->lsm), 0);
+	before = stats_of(f).compacted_bytes;
+	bytes = stats_of(f).segment_bytes;
+	for (unsigned number = 0; number < 3 * KEYS; number++)
+		erase(f, "x", number);
+	assert_true(stats_of(f).compacted_bytes - before < bytes * 3);
 	check_all(f);
 }
 
@@ -319,17 +535,8 @@ static void listing_behind_deletions_costs_what_is_left(void **state)
 	open_tree(f, false);
 	for (unsigned number = 0; number < KEYS; number++)
 		put(f, number);
-	for (unsigned number = 0; number < KEYS; number++) {
-		char key[16];
-		struct entry entry = { .kind = ENTRY_TOMBSTONE,
-				       .key = (uint8_t *)key,
-				       .key_len =
-					       (uint8_t)snprintf(key, sizeof(key), "%05u", number),
-				       .position = ++f->position };
-
-		if (number < KEYS - KEYS / 10)
-			assert_int_equal(lsm_apply(f->lsm, &entry, 1), 0);
-	}
+	for (unsigned number = 0; number < KEYS - KEYS / 10; number++)
+		erase(f, "", number);
 	assert_int_equal(lsm_flush(f->lsm), 0);
 	assert_true(stats_of(f).entries < 2 * (uint64_t)KEYS / 10);
 	assert_true(list_all(f, KEYS / 10) <= KEYS / 10 / 1000 + 1);
@@ -340,6 +547,17 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(newer_runs_are_merged_while_a_long_merge_goes_on,
 						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_long_merge_needs_room_for_its_rest_only, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(without_room_to_merge_newer_runs_writers_go_on,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_long_merge_outlives_one_that_it_gives_way_to,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_merge_that_drops_all_gives_way, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(
+			tombstones_that_hide_nothing_do_not_have_all_merged_for_ever, set_up,
+			tear_down),
 		cmocka_unit_test_setup_teardown(listing_behind_deletions_costs_what_is_left, set_up,
 						tear_down),
 	};

@@ -149,6 +149,28 @@ static void many_tombstones_have_all_merged(void **state)
 	assert_false(run_pick(runs.size + 2, 1, true, RUNS_MAX, &pick));
 }
 
+/* Few large entries beside keys that come and go: what they hide is not in the oldest run. */
+static void tombstones_that_hid_nothing_wait_for_bytes(void **state)
+{
+	struct runs runs = { 0 };
+	struct run_pick pick;
+
+	(void)state;
+	flush(&runs, 100 * MIB);
+	runs.size[0].entries = 1000;
+	flush(&runs, MIB);
+	runs.size[0].entries = runs.size[0].tombstones = 2000;
+	assert_true(run_pick(runs.size, runs.count, true, RUNS_MAX, &pick));
+	assert_true(pick.hiding);
+	assert_true(run_was_in_vain(101 * MIB, 100 * MIB));
+	assert_false(run_was_in_vain(101 * MIB, 50 * MIB));
+	runs.size[1].in_vain = true;
+	assert_false(run_pick(runs.size, runs.count, true, RUNS_MAX, &pick));
+	runs.size[0].bytes = 7 * MIB;
+	assert_true(run_pick(runs.size, runs.count, true, RUNS_MAX, &pick));
+	assert_int_equal(pick.count, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -157,6 +179,7 @@ int main(void)
 		cmocka_unit_test(a_damaged_run_is_left_out),
 		cmocka_unit_test(behind_newer_runs_only_their_number_counts),
 		cmocka_unit_test(many_tombstones_have_all_merged),
+		cmocka_unit_test(tombstones_that_hid_nothing_wait_for_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
